@@ -1,0 +1,1 @@
+"""All I/O: Kafka, HTTP, clock, logs. Foreign exceptions stop here."""

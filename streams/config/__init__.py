@@ -1,0 +1,1 @@
+"""YAML and environment to frozen settings, or every problem at once."""

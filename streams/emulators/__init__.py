@@ -1,0 +1,1 @@
+"""Mixpanel and mParticle as local servers, strict as the real ones, with scripted faults."""

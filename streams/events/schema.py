@@ -1,0 +1,50 @@
+"""A writer's schema as the rest of the code sees it: event type, fingerprint and flat fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class Kind(IntEnum):
+    """How a field lies in Avro binary. OTHER is whatever the walker does not read (it goes by fastavro)."""
+
+    STRING = 0
+    LONG = 1  # Avro int and long share one encoding
+    BOOLEAN = 2
+    FLOAT = 3
+    DOUBLE = 4
+    STRINGS = 5  # array of string
+    NULLABLE_STRINGS = 6  # array of (null | string)
+    OTHER = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One Avro field; `nullable` means the union [null, X] with null first."""
+
+    name: str
+    kind: Kind
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSchema:
+    """A schema that some writer used.
+
+    `event_type` is the record's full name after `dataexport.S3.inner.`; `fingerprint` is CRC-64-AVRO of the
+    Parsing Canonical Form, 8 bytes little-endian, as it stands in a single-object header; `definition` is the
+    schema as parsed JSON; `parsed` is fastavro's form of it.
+    """
+
+    event_type: str
+    fingerprint: bytes
+    fields: tuple[Field, ...]
+    definition: dict[str, Any]
+    parsed: dict[str, Any]
+
+    @property
+    def is_walkable(self) -> bool:
+        """Whether the walker reads every field (else fastavro decodes the record)."""
+        return all(field.kind is not Kind.OTHER for field in self.fields)

@@ -1,0 +1,3 @@
+"""Values that configuration is made of: secrets by reference, durations, sizes."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The loops: router and sink. They see ports, never adapters."""
