@@ -86,6 +86,9 @@ class NoResponse:
 class Delivered:
     """Every record of the batch is accounted for."""
 
+    rate_used: float | None = None
+    """Share of the account's rate in use, where the destination tells it (1.0 = at the limit)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
