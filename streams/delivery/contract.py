@@ -102,6 +102,7 @@ class Undetermined:
     """Some record is at fault, the answer does not say which: halve; alone, park `rejected` with `detail`."""
 
     detail: str
+    status: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ class Retry:
     is_throttling: bool = False
     is_server_error: bool = False
     """5xx: a batch that gets it for 10 min while others succeed is halved."""
+    status: int = 0
+    """0: no answer came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,10 @@ class Encoder(Protocol):
     """Turns datums of one writer's schema into what the destination takes. Made once per schema."""
 
     def __call__(self, value: bytes, start: int) -> Encoding:
-        """Encode the Avro datum that begins at `start` of `value` (10 after a single-object header, 5 Confluent, 0 bare).
+        """Encode the Avro datum that begins at `start` of `value`.
 
-        Never raises on bad bytes: an unreadable datum is `Rejected("undecodable: ...")`.
+        The start is 10 after a single-object header, 5 after Confluent's, 0 for bare Avro. Never raises on bad
+        bytes: an unreadable datum is `Rejected("undecodable: ...")`.
         """
         ...
 

@@ -1,0 +1,44 @@
+"""How long to wait before the same bytes are sent again: one back-off per connector and scope."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from random import Random
+
+WAIT_SECONDS_MAX = 60.0
+"""Mixpanel asks for doubling up to 60 s; a longer wait delays recovery more than it spares the destination."""
+RETRY_AFTER_SECONDS_MAX = 900.0
+"""A destination that asks for more than 15 minutes is asked again then: the header may be a mistake."""
+
+
+def wait_seconds(base: float, failures: int, random: Random, retry_after: float | None = None) -> float:
+    """Uniform between `base` and min(60 s, base x 2^failures), never under what `Retry-After` asks (15 min at most).
+
+    `failures` counts the failures in a row, from 1.
+    """
+    longest = min(WAIT_SECONDS_MAX, base * 2.0 ** min(failures, 16))
+    wait = random.uniform(base, max(base, longest))
+    return max(wait, asked_seconds(retry_after))
+
+
+def asked_seconds(retry_after: float | None) -> float:
+    """What `Retry-After` asks, capped; 0.0 where it asks nothing."""
+    return 0.0 if retry_after is None else min(retry_after, RETRY_AFTER_SECONDS_MAX)
+
+
+def parse_retry_after(header: str | None, now_s: float) -> float | None:
+    """Seconds to wait of a `Retry-After` header in either form of RFC 9110 10.2.3; None if absent or unreadable."""
+    if header is None:
+        return None
+    text = header.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, at.timestamp() - now_s)

@@ -1,0 +1,243 @@
+"""One credential scope of a connector: which batch goes next and what an answer makes of it.
+
+Decides only; the sink worker sends, waits and commits. Seconds are of the monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from random import Random
+from typing import Generic, TypeVar, assert_never
+
+from streams.delivery.account import Cause
+from streams.delivery.backoff import asked_seconds, parse_retry_after, wait_seconds
+from streams.delivery.batch import Batch
+from streams.delivery.contract import (
+    Delivered,
+    Limits,
+    Misconfigured,
+    Refused,
+    Retry,
+    Unauthorised,
+    Undetermined,
+    Verdict,
+)
+from streams.delivery.ledger import Parking
+from streams.delivery.pace import InFlightLimit, TokenBucket
+
+Source = TypeVar("Source")
+
+SERVER_ERRORS_SECONDS_MAX = 600.0
+"""A batch that gets 5xx for 10 min while other requests succeed holds a culprit: it is halved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing is sent for this scope: 401 or 403, or `status` 0 for a wrong configuration."""
+
+    status: int
+    detail: str
+
+
+class Lane(Generic[Source]):
+    """The batches of one scope that wait or are in flight, with the scope's back-off, pace and hold."""
+
+    __slots__ = (
+        "_backing_off_since",
+        "_blocked_until",
+        "_bucket",
+        "_failures",
+        "_give_up_seconds",
+        "_in_flight",
+        "_limit",
+        "_limits",
+        "_random",
+        "_ready",
+        "_succeeded_at",
+        "_vetted",
+        "hold",
+        "retries",
+        "scope",
+    )
+
+    def __init__(
+        self, scope: str, limits: Limits, *, give_up_seconds: float | None, random: Random, bucket: TokenBucket
+    ) -> None:
+        self.scope = scope
+        self.hold: Hold | None = None
+        self.retries = 0
+        self._limits = limits
+        self._give_up_seconds = give_up_seconds
+        self._random = random
+        self._bucket = bucket
+        self._limit = InFlightLimit(limits.requests_in_flight_max)
+        self._ready: deque[Batch[Source]] = deque()
+        self._in_flight: set[Batch[Source]] = set()
+        self._failures = 0
+        self._backing_off_since = 0.0
+        self._blocked_until = 0.0
+        self._succeeded_at: float | None = None
+        self._vetted: set[str] = set()
+
+    @property
+    def in_flight(self) -> frozenset[Batch[Source]]:
+        """Batches that were sent and not answered."""
+        return frozenset(self._in_flight)
+
+    @property
+    def requests_in_flight(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def is_backing_off(self) -> bool:
+        return self._failures > 0
+
+    def vets(self, kind: str) -> bool:
+        """Whether an event of this kind must go alone: the first after a start, or after one was refused."""
+        if kind in self._vetted:
+            return False
+        self._vetted.add(kind)
+        return True
+
+    def offer(self, batch: Batch[Source]) -> None:
+        self._ready.append(batch)
+
+    def drop_closed(self) -> None:
+        """Partitions were taken away: forget what waits of them (the next owner reads it again)."""
+        kept = (batch.without_closed() for batch in self._ready)
+        self._ready = deque(batch for batch in kept if batch is not None)
+
+    def drop_waiting(self) -> None:
+        """Forget all that waits: the worker stops, and what was not sent is read again by the next owner."""
+        self._ready.clear()
+
+    def next(self, now: float) -> Batch[Source] | None:
+        """The batch to send now, if any: it counts as in flight from here on.
+
+        While backing off one request at a time is tried, whatever batch is due.
+        """
+        if self.hold is not None or not self._ready or now < self._blocked_until:
+            return None
+        if len(self._in_flight) >= (1 if self._failures else self._limit.value):
+            return None
+        batch = next((batch for batch in self._ready if batch.not_before <= now), None)
+        if batch is None or self._bucket.seconds_until(len(batch), now) > 0.0:
+            return None
+        self._ready.remove(batch)
+        self._bucket.take(len(batch), now)
+        self._in_flight.add(batch)
+        batch.attempts += 1
+        batch.sent_at = now
+        return batch
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until `next` may give a batch, as far as time alone decides; None: an answer must come first."""
+        if self.hold is not None or not self._ready:
+            return None
+        if len(self._in_flight) >= (1 if self._failures else self._limit.value):
+            return None
+        batch = min(self._ready, key=lambda batch: batch.not_before)
+        wait = max(self._blocked_until, batch.not_before) - now
+        return max(0.0, wait, self._bucket.seconds_until(len(batch), now))
+
+    def answered(self, batch: Batch[Source], verdict: Verdict, now: float, epoch_s: float) -> None:
+        """Settle the batch, or queue it again, by what the answer means."""
+        self._in_flight.discard(batch)
+        match verdict:
+            case Delivered(rate_used=rate_used):
+                self._succeeded(batch, now, rate_used)
+                for ledger, place, _ in batch.entries:
+                    if not ledger.is_closed:
+                        ledger.delivered(place)
+            case Refused(details=details):
+                self._succeeded(batch, now)
+                for index, (ledger, place, source) in enumerate(batch.entries):
+                    if ledger.is_closed:
+                        continue
+                    if index in details:
+                        ledger.parked(place, self._letter(batch, source, "rejected", 400, details[index]))
+                    else:
+                        ledger.delivered(place)
+                self._unvet(batch)
+            case Undetermined(detail=detail, status=status):
+                self._succeeded(batch, now)
+                if len(batch) == 1:
+                    self._park(batch, "rejected", status, detail)
+                    self._unvet(batch)
+                else:
+                    self._ready.extendleft(reversed(batch.halves()))
+            case Retry():
+                self._failed(batch, verdict, now, epoch_s)
+            case Unauthorised(status=status, detail=detail):
+                self.hold = Hold(status, detail)
+                self._ready.appendleft(batch)
+            case Misconfigured(detail=detail):
+                self.hold = Hold(0, detail)
+                self._ready.appendleft(batch)
+            case _:
+                assert_never(verdict)
+
+    def _succeeded(self, batch: Batch[Source], now: float, rate_used: float | None = None) -> None:
+        """Ends the back-off, unless the request was in flight before it began: then it tells nothing new."""
+        self._succeeded_at = now
+        if batch.sent_at >= self._backing_off_since:
+            self._failures = 0
+            self._blocked_until = 0.0
+        self._limit.succeeded(now - batch.sent_at, rate_used)
+
+    def _failed(self, batch: Batch[Source], verdict: Retry, now: float, epoch_s: float) -> None:
+        self.retries += 1
+        retry_after = parse_retry_after(verdict.retry_after, epoch_s)
+        others_succeed = (
+            self._succeeded_at is not None and batch.failed_at is not None and self._succeeded_at > batch.failed_at
+        )
+        batch.failures += 1
+        batch.failed_at = now
+        if batch.failing_since is None:
+            batch.failing_since = now
+        if not verdict.is_server_error:
+            batch.server_errors_since = None
+        elif batch.server_errors_since is None:
+            batch.server_errors_since = now
+        self._back_off(batch, retry_after, now)
+        if self._give_up_seconds is not None and now - batch.failing_since >= self._give_up_seconds:
+            self._park(batch, "gave-up", verdict.status, verdict.detail)
+        elif (
+            others_succeed
+            and batch.server_errors_since is not None
+            and now - batch.server_errors_since >= SERVER_ERRORS_SECONDS_MAX
+        ):
+            if len(batch) == 1:
+                self._park(batch, "gave-up", verdict.status, verdict.detail)
+            else:
+                self._ready.extendleft(reversed(batch.halves()))
+        else:
+            self._ready.append(batch)
+
+    def _back_off(self, batch: Batch[Source], retry_after: float | None, now: float) -> None:
+        """Requests that were in flight together fail together: only the first of them lengthens the wait."""
+        is_first = self._failures == 0 or batch.sent_at >= self._backing_off_since
+        if is_first:
+            self._failures += 1
+            self._backing_off_since = now
+            self._limit.throttled()
+            failures = max(self._failures, batch.failures)
+            wait = wait_seconds(self._limits.retry_base_seconds, failures, self._random, retry_after)
+            self._blocked_until = now + wait
+            batch.not_before = now + wait
+        else:
+            self._blocked_until = max(self._blocked_until, now + asked_seconds(retry_after))
+            batch.not_before = self._blocked_until
+
+    def _unvet(self, batch: Batch[Source]) -> None:
+        if batch.alone:
+            self._vetted.discard(batch.kind)
+
+    def _park(self, batch: Batch[Source], cause: Cause, status: int, detail: str) -> None:
+        for ledger, place, source in batch.entries:
+            if not ledger.is_closed:
+                ledger.parked(place, self._letter(batch, source, cause, status, detail))
+
+    def _letter(self, batch: Batch[Source], source: Source, cause: Cause, status: int, detail: str) -> Parking[Source]:
+        return Parking(source, cause, status, detail, self.scope, batch.attempts)

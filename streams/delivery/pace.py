@@ -1,0 +1,84 @@
+"""How fast a scope may be sent to: requests in flight that adapt, and a configured rate that is never exceeded."""
+
+from __future__ import annotations
+
+SLOW_FACTOR = 4.0
+SLOW_SECONDS_MIN = 1.0
+"""An answer is slow when it takes 4 x the quickest lately and over a second: below that, jitter looks like load."""
+QUICKEST_FORGETS = 1.02
+"""Each answer lets the quickest grow by 2 %, so that a destination that became slower for good is believed."""
+RATE_USED_HIGH = 0.95
+
+
+class InFlightLimit:
+    """Requests in flight: one more per round of quick answers, half on throttling, a tenth less on slow answers."""
+
+    __slots__ = ("_limit", "_maximum", "_quickest_seconds")
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum = float(maximum)
+        self._limit = min(2.0, self._maximum)
+        self._quickest_seconds: float | None = None
+
+    @property
+    def value(self) -> int:
+        """Requests that may be in flight now; at least 1."""
+        return max(1, int(self._limit))
+
+    def succeeded(self, seconds: float, rate_used: float | None = None) -> None:
+        """An answer came after `seconds`; the destination says that `rate_used` of its rate is in use."""
+        quickest = seconds if self._quickest_seconds is None else self._quickest_seconds * QUICKEST_FORGETS
+        self._quickest_seconds = max(min(quickest, seconds), 1e-4)
+        is_slow = seconds > SLOW_SECONDS_MIN and seconds > SLOW_FACTOR * self._quickest_seconds
+        if is_slow or (rate_used is not None and rate_used >= RATE_USED_HIGH):
+            self._limit = max(1.0, self._limit * 0.9)
+        else:
+            self._limit = min(self._maximum, self._limit + 1.0 / self._limit)
+
+    def throttled(self) -> None:
+        """The destination said 429, or did not answer in time."""
+        self._limit = max(1.0, self._limit / 2.0)
+
+
+BURST_SECONDS = 0.5
+"""Half a second's worth may go at once: destinations count over a second, and requests arrive in bunches."""
+
+
+class TokenBucket:
+    """Records per second, in bursts of half a second's worth; `None` rate lets everything pass."""
+
+    __slots__ = ("_at", "_rate", "_tokens")
+
+    def __init__(self, records_per_second: float | None, now: float) -> None:
+        self._rate = records_per_second
+        self._tokens = 0.0 if records_per_second is None else records_per_second * BURST_SECONDS
+        self._at = now
+
+    def set_rate(self, records_per_second: float | None, now: float) -> None:
+        """A new share of the account's rate, as partitions came or went."""
+        self._refill(now)
+        self._rate = records_per_second
+        if records_per_second is not None:
+            self._tokens = min(self._tokens, records_per_second * BURST_SECONDS)
+
+    def seconds_until(self, records: int, now: float) -> float:
+        """How long until `records` may be sent; 0.0: now. More than a burst waits for a full bucket."""
+        if self._rate is None:
+            return 0.0
+        if self._rate <= 0.0:
+            return float("inf")
+        self._refill(now)
+        missing = min(float(records), self._rate * BURST_SECONDS) - self._tokens
+        return max(0.0, missing / self._rate)
+
+    def take(self, records: int, now: float) -> None:
+        """`records` are sent now. The bucket may go into debt, so that a batch over a burst is paid for."""
+        if self._rate is None:
+            return
+        self._refill(now)
+        self._tokens -= records
+
+    def _refill(self, now: float) -> None:
+        if self._rate is not None:
+            self._tokens = min(self._rate * BURST_SECONDS, self._tokens + (now - self._at) * self._rate)
+        self._at = now
