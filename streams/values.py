@@ -19,6 +19,7 @@ class Secret:
     """A credential given by reference: `${ENV}`, `file:/path`, or the text itself. `repr` and `str` never show it.
 
     A file is read again at every `reveal()`, so that a swapped Kubernetes Secret is seen without a restart.
+    Validated by pydantic, it takes its environment from the validation context's `environment`, else the process's.
     """
 
     __slots__ = ("_environment", "_reference")
@@ -62,16 +63,16 @@ class Secret:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        def parse(value: Any) -> Secret:
+        def parse(value: Any, info: core_schema.ValidationInfo) -> Secret:
             if isinstance(value, Secret):
                 return value
             if not isinstance(value, str) or not value.strip():
                 raise ValueError("must be ${ENV}, file:/path or the text of the secret, in quotes")
-            secret = cls(value.strip())
+            secret = cls(value.strip(), (info.context or {}).get("environment"))
             secret.reveal()
             return secret
 
-        return core_schema.no_info_plain_validator_function(parse)
+        return core_schema.with_info_plain_validator_function(parse)
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -1,0 +1,105 @@
+"""The `connectors` section: what every connector has, whatever its destination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, model_validator
+
+from streams.config.kafka import Section
+from streams.delivery.contract import Destination
+from streams.destinations import DestinationKind
+from streams.values import Seconds, Secret
+
+CONNECTOR_NAME_PATTERN = r"[a-z][a-z0-9-]{0,39}"
+
+
+def _is_positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("must be longer than nothing")
+    return seconds
+
+
+Duration = Annotated[Seconds, AfterValidator(_is_positive)]
+
+
+class Retry(Section):
+    """What happens to a record that the destination does not take for a long time."""
+
+    give_up_after: Annotated[
+        Duration | None,
+        Field(description="Park records with cause `gave-up` after this long. Default: never."),
+    ] = None
+
+
+class Smtp(Section):
+    """A mail server for alerts."""
+
+    host: Annotated[StrictStr, Field(description="Mail server; without one no mail is sent.")] = ""
+    port: Annotated[StrictInt, Field(ge=1, le=65_535, description="Port of the mail server.")] = 587
+    username: Annotated[StrictStr | None, Field(description="User, where the server wants one.")] = None
+    password: Annotated[Secret | None, Field(description="Password of the user.")] = None
+    sender: Annotated[StrictStr, Field(description="Address that alerts come from.")] = ""
+
+
+class Notify(Section):
+    """Who is told when a connector's credentials stop working."""
+
+    webhook: Annotated[Secret | None, Field(description="Slack-compatible webhook. Its address is a secret.")] = None
+    email: Annotated[StrictStr, Field(description="Address for alerts; needs `smtp`.")] = ""
+    smtp: Annotated[Smtp, Field(description="Mail server, where `email` is set.")] = Smtp()
+
+    @model_validator(mode="after")
+    def _mail_has_a_server(self) -> Notify:
+        if self.email and not self.smtp.host:
+            raise ValueError("email is set without smtp.host: set the mail server, or leave email out")
+        return self
+
+
+class ConnectorKeys(Section):
+    """Keys of every connector. A destination's own settings stand beside them and may give other defaults."""
+
+    destination: Annotated[StrictStr, Field(description="Kind of outside system.")]
+    events: Annotated[
+        tuple[StrictStr, ...] | None,
+        Field(
+            min_length=1,
+            description="Group names, event types or globs; `all` is every type that the destination maps. "
+            "Default: the types that Braze's own connector to this destination sends.",
+            examples=[["message_engagement", "users.behaviors.*"]],
+        ),
+    ] = None
+    rate: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="Records per second that the account allows."),
+    ] = None
+    grace: Annotated[
+        Duration,
+        Field(description="How long dead letters of a credential scope live while its credentials are invalid."),
+    ] = 48 * 3600.0
+    retry: Annotated[Retry, Field(description="When to stop retrying a record.")] = Retry()
+    notify: Annotated[Notify, Field(description="Who is told when credentials stop working.")] = Notify()
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """One configured connector. `settings` is the destination's own settings model, with the common keys."""
+
+    name: str
+    kind: DestinationKind
+    settings: BaseModel
+    event_types: frozenset[str]
+    rate_per_second: float | None
+    grace_seconds: float
+    give_up_after_seconds: float | None
+    notify: Notify
+
+    @property
+    def destination(self) -> str:
+        """The destination's name in the registry."""
+        return self.kind.name
+
+    def build(self) -> Destination:
+        """The vendor side, with the secrets as they are now. Raises `ValueError` if one cannot be read."""
+        return self.kind.build(self.settings)

@@ -1,0 +1,183 @@
+"""The `kafka` section: where the cluster is, how to connect, and client settings for each of our roles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from streams.values import Secret
+
+ClientConfig = dict[str, str | bool | int | float]
+"""What confluent-kafka's clients take. Holds revealed secrets: never log it."""
+
+TRANSACTION_TIMEOUT_MS = 10_000
+"""A kill inside a transaction stalls readers by this much and a sweep; the client's default is a minute."""
+
+_READS = "reads are read_committed, and what is aborted must never be delivered"
+_GROUPS = "the group's name carries the account of what was delivered"
+_COMMITS = "offsets are committed only past settled records"
+_ASSIGNMENT = "set kafka.group_protocol instead (classic | consumer)"
+_WRITES = "a record must be written once, and by all in-sync replicas"
+REFUSED_OPTIONS: Mapping[str, str] = {
+    "isolation.level": _READS,
+    "group.id": _GROUPS,
+    "group.protocol": _ASSIGNMENT,
+    "partition.assignment.strategy": _ASSIGNMENT,
+    "auto.offset.reset": "a gap in a topic is counted and audited, never skipped in silence",
+    "enable.partition.eof": "reading a topic to its end relies on it",
+    "partitioner": "every writer uses murmur2_random, so that a key keeps its partition",
+    "transactional.id": "it fences a process that was replaced; set STREAMS_INSTANCE for a stable name",
+    "enable.idempotence": _WRITES,
+    "acks": _WRITES,
+    "request.required.acks": _WRITES,
+    "bootstrap.servers": "set kafka.bootstrap_servers instead",
+    "metadata.broker.list": "set kafka.bootstrap_servers instead",
+}
+"""librdkafka settings that a promise rests on, with the reason."""
+
+
+def refusal(option: str) -> str | None:
+    """Why this librdkafka setting may not be set, or None."""
+    if option.startswith("enable.auto."):
+        return _COMMITS
+    return REFUSED_OPTIONS.get(option)
+
+
+def _permitted(option: str) -> str:
+    if reason := refusal(option):
+        raise ValueError(f"may not be set: {reason}")
+    return option
+
+
+def _option(value: object, info: ValidationInfo) -> str | bool | int | float | Secret:
+    if not isinstance(value, str | bool | int | float):
+        raise ValueError("must be text, a number, true or false")  # noqa: TRY004 - pydantic collects these
+    if isinstance(value, str) and (value.startswith("file:") or re.fullmatch(r"\$\{\w+\}", value)):
+        secret = Secret(value, (info.context or {}).get("environment"))
+        secret.reveal()
+        return secret
+    return value
+
+
+OptionName = Annotated[StrictStr, AfterValidator(_permitted)]
+OptionValue = Annotated[
+    str | bool | int | float | Secret,
+    PlainValidator(_option),
+    WithJsonSchema({"type": ["string", "boolean", "number"]}),
+]
+
+
+class Section(BaseModel):
+    """A part of the configuration file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+
+
+class TopicDefaults(Section):
+    """What topics that we create look like. On a cluster with one broker replication is always 1."""
+
+    create: Annotated[StrictBool, Field(description="Whether commands and processes may create missing topics.")] = True
+    partitions: Annotated[StrictInt, Field(ge=1, le=10_000, description="Partitions of a new topic.")] = 6
+    replication: Annotated[StrictInt, Field(ge=1, le=100, description="Replicas of a new topic.")] = 3
+    min_insync_replicas: Annotated[
+        StrictInt,
+        Field(ge=1, le=100, description="Replicas that must have a record before it counts as written."),
+    ] = 2
+
+    @model_validator(mode="after")
+    def _can_lose_a_broker(self) -> TopicDefaults:
+        if self.min_insync_replicas > self.replication:
+            raise ValueError(
+                f"min_insync_replicas is {self.min_insync_replicas}, "
+                f"and must not be larger than replication, {self.replication}"
+            )
+        return self
+
+
+class Kafka(Section):
+    """The cluster and how we use it."""
+
+    bootstrap_servers: Annotated[
+        StrictStr,
+        Field(
+            pattern=r"^[^\s,$]+(:\d{1,5})?(,\s*[^\s,$]+(:\d{1,5})?)*$",
+            description="Brokers to ask first: host:port, separated by commas.",
+            examples=["kafka:9092"],
+        ),
+    ]
+    options: Annotated[
+        dict[OptionName, OptionValue],
+        Field(
+            repr=False,
+            description="Any other librdkafka setting. Text may be a reference, `${ENV}` or `file:/path`.",
+            examples=[{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}],
+        ),
+    ] = {}
+    group_protocol: Annotated[
+        Literal["classic", "consumer"],
+        Field(description="`classic` (cooperative-sticky) or `consumer` (KIP-848, brokers from 4.0)."),
+    ] = "classic"
+    topic_prefix: Annotated[
+        StrictStr,
+        Field(
+            pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$",
+            description="What the names of our topics, groups and transactional ids begin with.",
+        ),
+    ] = "streams."
+    topics: Annotated[TopicDefaults, Field(description="What topics that we create look like.")] = TopicDefaults()
+
+    def client_config(self, client_id: str) -> ClientConfig:
+        """Settings for any client (administration); secrets are revealed, read anew at each call."""
+        config: ClientConfig = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "client.id": client_id,
+        }
+        for name, value in self.options.items():
+            config[name] = value.reveal() if isinstance(value, Secret) else value
+        return config
+
+    def reader_config(self, client_id: str, group: str) -> ClientConfig:
+        """Settings for a consumer that assigns partitions itself and commits nothing."""
+        return {
+            **self.client_config(client_id),
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+        }
+
+    def member_config(self, client_id: str, group: str) -> ClientConfig:
+        """Settings for a member of a consumer group, which commits by itself."""
+        config = self.reader_config(client_id, group) | {"enable.partition.eof": False}
+        if self.group_protocol == "consumer":
+            return config | {"group.protocol": "consumer"}
+        return config | {"partition.assignment.strategy": "cooperative-sticky"}
+
+    def producer_config(self, client_id: str, transactional_id: str) -> ClientConfig:
+        """Settings for a transactional producer; `transactional_id` is stable per instance."""
+        return {
+            "compression.type": "lz4",
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            **self.client_config(client_id),
+            "transactional.id": transactional_id,
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+        }

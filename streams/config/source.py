@@ -1,0 +1,82 @@
+"""The `source` section: which topics hold Currents events and how their values are encoded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StrictStr, model_validator
+
+from streams.config.kafka import Section
+from streams.values import Secret
+
+
+def _is_pattern(text: str) -> str:
+    if text.startswith("^"):
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise ValueError(f"must be a regular expression ({error})") from None
+    elif not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", text):
+        raise ValueError("must be a topic's name, or a regular expression that begins with ^")
+    return text
+
+
+def _is_folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError("must be a folder that exists")
+    return path
+
+
+def _is_http(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#@]*)?", text):
+        raise ValueError("must be http://host:port or https://host:port, without user or password")
+    return text
+
+
+HttpUrl = Annotated[StrictStr, AfterValidator(_is_http)]
+
+
+class SchemaRegistry(Section):
+    """A registry that answers Confluent's API, with Basic or bearer authentication or none."""
+
+    url: Annotated[HttpUrl, Field(description="Address of the registry.", examples=["http://schema-registry:8081"])]
+    username: Annotated[StrictStr | None, Field(min_length=1, description="User for Basic authentication.")] = None
+    password: Annotated[Secret | None, Field(description="Password for Basic authentication.")] = None
+    bearer_token: Annotated[Secret | None, Field(description="Token for bearer authentication.")] = None
+
+    @model_validator(mode="after")
+    def _has_one_authentication(self) -> SchemaRegistry:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: set both or neither")
+        if self.username is not None and self.bearer_token is not None:
+            raise ValueError("set username and password, or bearer_token, not both")
+        return self
+
+
+class Source(Section):
+    """Where Currents events come from."""
+
+    topics: Annotated[
+        tuple[Annotated[StrictStr, AfterValidator(_is_pattern)], ...],
+        Field(min_length=1, description="Topics to read: names, or regular expressions that begin with ^."),
+    ] = (r"^currents\..+",)
+    topic_prefix: Annotated[
+        StrictStr,
+        Field(
+            pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$",
+            description="What stands before the event type in a topic's name; for `ingest` and bare values.",
+        ),
+    ] = "currents."
+    encoding: Annotated[
+        Literal["auto", "bare"],
+        Field(description="`auto` tells encodings apart by their first bytes; `bare` is Avro without a header."),
+    ] = "auto"
+    schema_folders: Annotated[
+        tuple[Annotated[Path, AfterValidator(_is_folder)], ...],
+        Field(description="Folders with more Avro schemas, `*.avsc`."),
+    ] = ()
+    schema_registry: Annotated[
+        SchemaRegistry | None, Field(description="Only for values in Confluent's wire format.")
+    ] = None
