@@ -139,7 +139,7 @@ Verdict = Delivered | Refused | Undetermined | Retry | Unauthorised | Misconfigu
 class Encoder(Protocol):
     """Turns datums of one writer's schema into what the destination takes. Made once per schema."""
 
-    def __call__(self, value: bytes, start: int) -> Encoding:
+    def __call__(self, value: bytes, start: int, /) -> Encoding:
         """Encode the Avro datum that begins at `start` of `value`.
 
         The start is 10 after a single-object header, 5 after Confluent's, 0 for bare Avro. Never raises on bad

@@ -52,15 +52,21 @@ class Ledger(Generic[Source]):
         "_first",
         "_head",
         "_letters",
+        "_next_offset",
         "_offsets",
         "_outcomes",
+        "_sizes",
         "_skips",
+        "_unsettled_bytes",
     )
 
-    def __init__(self, counts: SinkCounts) -> None:
+    def __init__(self, next_offset: int, counts: SinkCounts) -> None:
+        self._next_offset = next_offset
         self._counts = counts
         self._outcomes = bytearray()
         self._offsets: list[int] = []
+        self._sizes: list[int] = []
+        self._unsettled_bytes = 0
         self._first = 0  # place of _outcomes[0]
         self._head = 0  # index of the first record that is not committed
         self._skips: dict[int, str] = {}
@@ -78,6 +84,21 @@ class Ledger(Generic[Source]):
         return len(self._outcomes) - self._head
 
     @property
+    def unsettled_bytes(self) -> int:
+        """Bytes of their values."""
+        return self._unsettled_bytes
+
+    @property
+    def settled(self) -> int:
+        """Records that could be committed past now."""
+        return self._settled_end() - self._head
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of the last commit."""
+        return self._next_offset
+
+    @property
     def counts(self) -> SinkCounts:
         """Counts as of the last commit."""
         return self._counts
@@ -85,10 +106,18 @@ class Ledger(Generic[Source]):
     def close(self) -> None:
         self._closed = True
 
-    def read(self, offset: int) -> int:
+    def lose(self, earliest: int, count: int) -> None:
+        """Retention deleted `count` records before `earliest` that were not read."""
+        self._counts.lost += count
+        if not self.unsettled:
+            self._next_offset = earliest
+
+    def read(self, offset: int, value_bytes: int) -> int:
         """A record was read; gives its place. Offsets must rise."""
         self._outcomes.append(WAITING)
         self._offsets.append(offset)
+        self._sizes.append(value_bytes)
+        self._unsettled_bytes += value_bytes
         return self._first + len(self._outcomes) - 1
 
     def delivered(self, place: int) -> None:
@@ -102,27 +131,33 @@ class Ledger(Generic[Source]):
         self._settle(place, PARKED)
         self._letters[place] = letter
 
-    def progress(self) -> Progress[Source] | None:
-        """The longest settled prefix that is not committed; None where there is none. `committed` accepts it."""
-        end = self._outcomes.find(WAITING, self._head)
-        if end < 0:
-            end = len(self._outcomes)
+    def progress(self, letters_max: int) -> Progress[Source] | None:
+        """The longest settled prefix with at most `letters_max` letters; None where nothing is settled.
+
+        Changes nothing: give it to `committed` once its commit was accepted.
+        """
+        end = self._settled_end()
+        places = sorted(place for place in self._letters if place < self._first + end)
+        if len(places) > letters_max:
+            end = places[letters_max] - self._first
+            places = places[:letters_max]
         if end == self._head:
             return None
         counts = self._counts.copy()
         counts.delivered += self._outcomes.count(DELIVERED, self._head, end)
-        until = self._first + end
         for place, reason in self._skips.items():
-            if place < until:
+            if place < self._first + end:
                 counts.skip(reason)
-        letters = [self._letters[place] for place in sorted(self._letters) if place < until]
+        letters = [self._letters[place] for place in places]
         for letter in letters:
             counts.park(letter.cause)
         return Progress(self._offsets[end - 1] + 1, end - self._head, counts, letters)
 
     def committed(self, progress: Progress[Source]) -> None:
         """The prefix is committed: its counts are the partition's now, its letters are written."""
+        self._unsettled_bytes -= sum(self._sizes[self._head : self._head + progress.records])
         self._head += progress.records
+        self._next_offset = progress.next_offset
         self._counts = progress.counts
         until = self._first + self._head
         for place in [place for place in self._skips if place < until]:
@@ -130,9 +165,13 @@ class Ledger(Generic[Source]):
         for place in [place for place in self._letters if place < until]:
             del self._letters[place]
         if self._head >= TRIM_RECORDS:
-            del self._outcomes[: self._head], self._offsets[: self._head]
+            del self._outcomes[: self._head], self._offsets[: self._head], self._sizes[: self._head]
             self._first += self._head
             self._head = 0
+
+    def _settled_end(self) -> int:
+        end = self._outcomes.find(WAITING, self._head)
+        return len(self._outcomes) if end < 0 else end
 
     def _settle(self, place: int, outcome: int) -> None:
         index = place - self._first

@@ -1,0 +1,108 @@
+"""HTTP to destinations and registries: aiohttp on a thread of its own, foreign exceptions translated here."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import ssl
+import threading
+from collections.abc import Sequence
+
+import aiohttp
+
+from streams.delivery.contract import NoResponse, Request, Response
+from streams.workers.ports import Answer
+
+CONNECT_SECONDS_MAX = 10.0
+REQUEST_SECONDS_MAX = 30.0
+"""A request that takes longer is one whose answer is lost: the same bytes go out again."""
+BODY_BYTES_MAX = 1_000_000
+"""Answers are small; one Mixpanel refusal of 2,000 records is about 400 kB."""
+CONNECTIONS_MAX = 32
+START_SECONDS_MAX = 10.0
+
+
+class HttpTransport:
+    """Sends requests in the background; answers come through a queue, so one thread decides everything."""
+
+    def __init__(self, *, request_seconds_max: float = REQUEST_SECONDS_MAX) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=request_seconds_max, connect=CONNECT_SECONDS_MAX)
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="http", daemon=True)
+        self._thread.start()
+        assert started.wait(START_SECONDS_MAX), "the HTTP thread did not start"
+
+    def submit(self, ticket: int, request: Request) -> None:
+        """Send in the background; the answer comes with this ticket."""
+        self._loop.call_soon_threadsafe(self._start, ticket, request)
+
+    def answers(self, timeout_seconds: float) -> Sequence[Answer]:
+        """Answers that came; waits up to the time-out for the first."""
+        answers: list[Answer] = []
+        try:
+            answers.append(self._answers.get(timeout_seconds > 0.0, timeout_seconds or None))
+            while True:
+                answers.append(self._answers.get_nowait())
+        except queue.Empty:
+            return answers
+
+    def fetch(self, request: Request) -> Response | NoResponse:
+        """Send and wait for the answer."""
+        return asyncio.run_coroutine_threadsafe(self._send(request), self._loop).result()
+
+    def close(self) -> None:
+        """Drop what is in flight and end the thread."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(START_SECONDS_MAX)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(START_SECONDS_MAX)
+            self._loop.close()
+
+    def _run(self, started: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.call_soon(started.set)
+        self._loop.run_forever()
+
+    def _start(self, ticket: int, request: Request) -> None:
+        task = self._loop.create_task(self._answer(ticket, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, ticket: int, request: Request) -> None:
+        self._answers.put(Answer(ticket, await self._send(request)))
+
+    async def _send(self, request: Request) -> Response | NoResponse:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=True)
+        try:
+            async with self._session.request(
+                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
+            ) as answer:
+                body = await answer.content.read(BODY_BYTES_MAX + 1)
+                while len(body) <= BODY_BYTES_MAX and not answer.content.at_eof():
+                    body += await answer.content.read(BODY_BYTES_MAX + 1 - len(body))
+                if len(body) > BODY_BYTES_MAX:
+                    return NoResponse(f"status {answer.status} with a body over {BODY_BYTES_MAX} bytes")
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(answer.status, headers, body)
+        except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError) as error:
+            return NoResponse(f"TLS: {type(error).__name__}", is_tls=True)
+        except TimeoutError:
+            return NoResponse("no answer in time")
+        except aiohttp.ClientPayloadError:
+            return NoResponse("the answer was cut off")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return NoResponse(f"no answer: {type(error).__name__}")
+
+    async def _close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()

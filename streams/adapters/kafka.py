@@ -1,0 +1,359 @@
+"""Kafka: a member of a consumer group, and transactions. Foreign exceptions stop here.
+
+The settings that promises rest on are set here and refused in `kafka.options` (`streams.config`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import structlog
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from streams.workers import ports
+from streams.workers.ports import (
+    CommitRefused,
+    Fenced,
+    Gap,
+    KafkaUnreachable,
+    Partition,
+    Position,
+    Start,
+    TransactionAborted,
+)
+
+log = structlog.get_logger(__name__)
+
+SESSION_TIMEOUT_MS = 10_000
+"""A killed member's partitions go on after this: deliveries must within 15 s. Brokers allow 6 s and more."""
+HEARTBEAT_INTERVAL_MS = 2_000
+PREFETCH_KILOBYTES_MAX = 16_384
+"""Bounds the memory of a consumer that falls behind."""
+FETCH_QUEUE_BACKOFF_MS = 10
+"""The default of 1,000 ms stalls the fetcher whenever the small prefetch queue is full."""
+TRANSACTION_TIMEOUT_MS = 10_000
+"""A process killed inside a transaction stalls read_committed readers for this long."""
+MESSAGE_BYTES_MAX = 2_000_000
+"""Currents events are up to 900 kB; a dead letter adds its headers. Our topics take as much."""
+METADATA_REFRESH_MS = 10_000
+CALL_SECONDS_MAX = 10.0
+COMMITTED_SECONDS_MAX = 30.0
+"""Reading committed offsets waits for a pending transaction of a killed member: 10 s, and as much again."""
+CONTACT_SECONDS_MAX = 60.0
+
+GroupProtocol = Literal["classic", "consumer"]
+
+_MOVED_ON = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError._STATE,
+        KafkaError._NO_OFFSET,
+    }
+)
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+
+
+class GroupConsumer:
+    """A member of a consumer group that starts where the group committed and never skips in silence."""
+
+    def __init__(self, options: Mapping[str, Any], group: str, protocol: GroupProtocol, client_id: str) -> None:
+        self._group = group
+        self._listener: ports.Listener | None = None
+        self._assigned: set[Partition] = set()
+        self._failure: BaseException | None = None
+        grouping: dict[str, Any] = {"group.protocol": protocol}
+        if protocol == "classic":
+            grouping |= {
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
+                "heartbeat.interval.ms": HEARTBEAT_INTERVAL_MS,
+            }
+        self._consumer = Consumer(
+            {
+                "queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX,
+                "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
+                "fetch.wait.max.ms": 100,
+                "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
+                **options,
+                **grouping,
+                "group.id": group,
+                "client.id": client_id,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": False,
+            }
+        )
+
+    def subscribe(self, topics: Sequence[str], listener: ports.Listener) -> None:
+        """Be a member for these topics; calling again changes them."""
+        self._listener = listener
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, records_max: int, timeout_seconds: float) -> Sequence[ports.Message]:
+        """Records in offset order per partition; rebalances happen inside."""
+        messages: list[Any] = self._consumer.consume(records_max, timeout_seconds)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        records: list[ports.Message] = [message for message in messages if message.error() is None]
+        if len(records) != len(messages):
+            for message in messages:
+                if message.error() is not None:
+                    self._report(message)
+        return records
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        """Commit and wait for the answer. Raises `CommitRefused` where the group moved on."""
+        self._require_assigned(positions)
+        try:
+            results = self._consumer.commit(offsets=_topic_partitions(positions), asynchronous=False)
+        except KafkaException as exception:
+            raise CommitRefused(_text(exception)) from exception
+        for result in results or ():
+            if result.error is not None:
+                raise CommitRefused(str(result.error))
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        self._consumer.pause([TopicPartition(*partition) for partition in partitions])
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        self._consumer.resume([TopicPartition(*partition) for partition in partitions])
+
+    def rewind(self, partition: Partition, offset: int) -> None:
+        """Read this partition again from `offset`. A partition that is not ours any more stays away."""
+        if partition in self._assigned:
+            self._consumer.seek(TopicPartition(*partition, offset))
+
+    def topics(self) -> frozenset[str]:
+        """Every topic that there is; none while no broker answers."""
+        try:
+            return frozenset(self._consumer.list_topics(timeout=CALL_SECONDS_MAX).topics)
+        except KafkaException as exception:
+            log.warning("topics not listed", error=_text(exception))
+            return frozenset()
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has; 0 while no broker answers."""
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=CALL_SECONDS_MAX).topics.get(topic)
+        except KafkaException:
+            return 0
+        return 0 if metadata is None else len(metadata.partitions)
+
+    def await_contact(self, seconds_max: float = CONTACT_SECONDS_MAX) -> None:
+        """Wait until a broker answers. Raises `KafkaUnreachable`."""
+        deadline = time.monotonic() + seconds_max
+        while True:
+            try:
+                self._consumer.list_topics(timeout=min(5.0, seconds_max))
+            except KafkaException as exception:
+                if time.monotonic() >= deadline:
+                    raise KafkaUnreachable(_text(exception)) from exception
+                log.warning("waiting for Kafka", error=_text(exception))
+            else:
+                return
+
+    def group_metadata(self) -> object:
+        """The membership that a transactional commit names: fresh at every commit, for generations move."""
+        return self._consumer.consumer_group_metadata()
+
+    def is_assigned(self, partition: Partition) -> bool:
+        return partition in self._assigned
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _require_assigned(self, positions: Sequence[Position]) -> None:
+        """Brokers take commits of memberships that never were: the guard is ours."""
+        for position in positions:
+            if (position.topic, position.partition) not in self._assigned:
+                raise CommitRefused(f"{position.topic}/{position.partition} is not assigned")
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        def assign() -> None:
+            starts = self._starts(partitions)
+            consumer.incremental_assign(
+                [TopicPartition(start.topic, start.partition, start.offset) for start in starts]
+            )
+            self._assigned.update((start.topic, start.partition) for start in starts)
+            if self._listener is not None:
+                self._listener.assigned(starts)
+
+        self._within_poll(assign)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        def revoke() -> None:
+            gone = [(partition.topic, partition.partition) for partition in partitions]
+            try:
+                if self._listener is not None:
+                    self._listener.revoked(gone)
+            finally:
+                self._assigned.difference_update(gone)
+                consumer.incremental_unassign(partitions)
+
+        self._within_poll(revoke)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        def lose() -> None:
+            gone = [(partition.topic, partition.partition) for partition in partitions]
+            self._assigned.difference_update(gone)
+            if self._listener is not None:
+                self._listener.lost(gone)
+            consumer.incremental_unassign(partitions)
+
+        self._within_poll(lose)
+
+    def _within_poll(self, act: Callable[[], None]) -> None:
+        """librdkafka swallows what its callbacks raise: keep it for the poll that is under way."""
+        try:
+            act()
+        except BaseException as error:
+            self._failure = error
+
+    def _starts(self, partitions: list[TopicPartition]) -> list[Start]:
+        deadline = time.monotonic() + COMMITTED_SECONDS_MAX
+        while True:
+            try:
+                committed = self._consumer.committed(partitions, timeout=CALL_SECONDS_MAX)
+                break
+            except KafkaException as exception:
+                if time.monotonic() >= deadline:
+                    raise KafkaUnreachable(_text(exception)) from exception
+        return [self._start(partition) for partition in committed]
+
+    def _start(self, committed: TopicPartition) -> Start:
+        if committed.offset != OFFSET_INVALID:
+            return Start(committed.topic, committed.partition, committed.offset, committed.metadata or "")
+        return Start(committed.topic, committed.partition, self._earliest(committed), None)
+
+    def _earliest(self, partition: TopicPartition) -> int:
+        low, _ = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS_MAX)
+        return int(low)
+
+    def _report(self, message: Any) -> None:
+        error: KafkaError = message.error()
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            partition = TopicPartition(message.topic(), message.partition())
+            if (partition.topic, partition.partition) not in self._assigned:
+                return
+            earliest = self._earliest(partition)
+            gap = Gap(partition.topic, partition.partition, message.offset(), earliest)
+            self.rewind((partition.topic, partition.partition), earliest)
+            if self._listener is not None:
+                self._listener.gap(gap)
+        elif error.fatal():
+            raise Fenced(str(error))
+        else:
+            log.warning("kafka says", error=str(error), topic=message.topic())
+
+
+class TransactionalProducer:
+    """Records and a group's offsets, written together or not at all."""
+
+    def __init__(self, options: Mapping[str, Any], transactional_id: str, client_id: str) -> None:
+        self._id = transactional_id
+        self._is_open = False
+        self._producer = Producer(
+            {
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "queue.buffering.max.kbytes": 65_536,
+                **options,
+                "client.id": client_id,
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
+                "message.max.bytes": MESSAGE_BYTES_MAX,
+                "partitioner": "murmur2_random",
+            }
+        )
+
+    @property
+    def produce(self) -> Callable[..., None]:
+        return self._producer.produce
+
+    def start(self) -> None:
+        """Fence every predecessor with this transactional id, and end its open transaction."""
+        self._until_done(lambda: self._producer.init_transactions(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
+
+    def begin(self) -> None:
+        self._producer.begin_transaction()
+        self._is_open = True
+
+    def flush_queue(self) -> None:
+        """Wait until the queue has room again."""
+        self._producer.poll(0.1)
+
+    def commit(self, positions: Sequence[Position], consumer: ports.Consumer | None) -> None:
+        """Commit the records with the group's offsets. Raises `TransactionAborted` or `Fenced`."""
+        if positions:
+            assert isinstance(consumer, GroupConsumer)
+            group_consumer = consumer
+            for position in positions:
+                if not group_consumer.is_assigned((position.topic, position.partition)):
+                    self.abort()
+                    raise TransactionAborted(f"{position.topic}/{position.partition} is not assigned")
+            offsets = _topic_partitions(positions)
+            self._until_done(
+                lambda: self._producer.send_offsets_to_transaction(
+                    offsets, group_consumer.group_metadata(), CALL_SECONDS_MAX
+                ),
+                CONTACT_SECONDS_MAX,
+            )
+        self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
+        self._is_open = False
+
+    def abort(self) -> None:
+        """Leave nothing behind of the open transaction, if there is one."""
+        if self._is_open:
+            self._is_open = False
+            self._until_done(lambda: self._producer.abort_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
+
+    def close(self) -> None:
+        """Abort what is open and let the client go."""
+        try:
+            self.abort()
+        except (TransactionAborted, Fenced, KafkaUnreachable) as error:
+            log.warning("transaction left to its time-out", error=str(error))
+        self._producer.purge()
+        self._producer.flush(CALL_SECONDS_MAX)
+
+    def _until_done(self, call: Callable[[], Any], seconds_max: float) -> None:
+        """Repeat a transactional call while Kafka says that it may be repeated."""
+        deadline = time.monotonic() + seconds_max
+        while True:
+            try:
+                call()
+            except KafkaException as exception:
+                error: KafkaError = exception.args[0]
+                if error.code() in _FENCED or error.fatal():
+                    self._is_open = False
+                    raise Fenced(f"{self._id}: {error}") from exception
+                if error.txn_requires_abort() or error.code() in _MOVED_ON:
+                    self.abort()
+                    raise TransactionAborted(str(error)) from exception
+                if not error.retriable() or time.monotonic() >= deadline:
+                    raise KafkaUnreachable(f"{self._id}: {error}") from exception
+            else:
+                return
+
+
+def _topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:
+    return [
+        TopicPartition(position.topic, position.partition, position.offset, position.metadata) for position in positions
+    ]
+
+
+def _text(exception: KafkaException) -> str:
+    return str(exception.args[0]) if exception.args else type(exception).__name__

@@ -1,0 +1,296 @@
+"""The sink: delivers one connector's topic to its destination.
+
+> A record is settled when it was delivered, skipped for a counted reason, or parked. Offsets are committed only past
+> settled records; parking and the commit are one Kafka transaction.
+
+One thread runs `step` for ever, and each step has the same order:
+
+1. take the answers that came, and let each batch's lane settle it or queue it again;
+2. commit what is settled: letters, counts and offsets in one transaction, or a plain commit where there is no letter;
+3. read records, encode them, fill batches;
+4. send what is due.
+
+So a kill between any two loses nothing: what was not committed is read again, and the keys of the first delivery make
+the second harmless.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+from random import Random
+
+import structlog
+
+from streams.delivery.account import SinkCounts
+from streams.delivery.batch import Batch, BatchBuilder
+from streams.delivery.contract import Destination, Misconfigured, NoResponse, Rejected, Retry, Skipped, Verdict
+from streams.delivery.lane import Lane
+from streams.delivery.ledger import Ledger, Parking
+from streams.delivery.pace import TokenBucket
+from streams.workers.committing import SinkCommitter
+from streams.workers.encoding import EncoderCache, SchemaWaits
+from streams.workers.ports import Answer, Clock, Consumer, Gap, Message, Partition, Start, Transport
+from streams.workers.waiting import WaitingPartitions
+
+log = structlog.get_logger(__name__)
+
+POLL_RECORDS_MAX = 500
+"""Small reads keep the working set in cache, and answers are looked at between them."""
+POLL_SECONDS_IDLE = 0.1
+POLL_SECONDS_BUSY = 0.01
+BATCH_AGE_SECONDS_MAX = 0.2
+"""How long a record may wait for its batch to fill: most of the latency at low rates."""
+WINDOW_RECORDS_MAX = 10_000
+"""Records read and not committed: scopes go on beside a waiting scope for this long, for commits are contiguous."""
+WINDOW_BYTES_MAX = 48_000_000
+"""The same in bytes of values, for records of up to 900 kB: a quarter of a process's memory budget."""
+FULL_WINDOW_SECONDS_MAX = 1.0
+"""A window that stays full for longer is a slow destination: pause, but keep polling, so that no rebalance comes."""
+SETTLE_SECONDS_MAX = 20.0
+"""When partitions go or the process stops, answers that are under way are awaited for this long, of 25 s."""
+
+
+class Sink:
+    """Delivers one connector's topic; one thread calls `run`, or `step` for ever."""
+
+    def __init__(
+        self,
+        connector: str,
+        topic: str,
+        destination: Destination,
+        *,
+        consumer: Consumer,
+        committer: SinkCommitter,
+        transport: Transport,
+        encoders: EncoderCache,
+        clock: Clock,
+        random: Random,
+        give_up_seconds: float | None,
+        records_per_second: float | None,
+        partition_count: Callable[[], int],
+    ) -> None:
+        self._topic = topic
+        self._destination = destination
+        self._consumer = consumer
+        self._committer = committer
+        self._transport = transport
+        self._encoders = encoders
+        self._clock = clock
+        self._partition_count = partition_count
+        self._rate = records_per_second or destination.limits.records_per_second
+        self._bucket = TokenBucket(self._rate, clock.monotonic())
+        self._builders = {scope: BatchBuilder[Message](scope, destination.limits) for scope in destination.scopes}
+        self._lanes = {
+            scope: Lane[Message](
+                scope, destination.limits, give_up_seconds=give_up_seconds, random=random, bucket=self._bucket
+            )
+            for scope in destination.scopes
+        }
+        self._ledgers: dict[int, Ledger[Message]] = {}
+        self._waiting = WaitingPartitions(consumer)
+        self._in_flight: dict[int, Batch[Message]] = {}
+        self._next_ticket = 0
+        self._full_since: float | None = None
+        self._is_paused = False
+        self._log = log.bind(connector=connector)
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until told to stop; then settle what is under way, commit and leave. What fails, raises."""
+        self._consumer.subscribe([self._topic], self)
+        try:
+            while not stop.is_set():
+                self.step()
+            self._log.info("sink stops", requests_in_flight=len(self._in_flight))
+            self._settle_in_flight(set(self._in_flight.values()))
+            self._committer.commit(self._ledgers)
+        finally:
+            self._consumer.close()
+
+    def step(self) -> None:
+        """Take answers, commit, read, send: in this order."""
+        self._take_answers(0.0)
+        self._committer.commit_if_due(self._ledgers)
+        now = self._clock.monotonic()
+        if self._has_room():
+            self._set_paused(False)
+            self._waiting.resume_due(now)
+            self._admit(self._consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now)))
+        else:
+            self._wait_for_room(now)
+        self._flush_aged(self._clock.monotonic())
+        self._send_due()
+
+    # The group's news, inside `poll`.
+
+    def assigned(self, starts: Sequence[Start]) -> None:
+        for start in starts:
+            self._ledgers[start.partition] = Ledger(start.offset, SinkCounts.from_metadata(start.metadata))
+        self._committer.assigned(starts)
+        self._share_rate()
+        if self._is_paused:
+            self._consumer.pause([(start.topic, start.partition) for start in starts])
+        self._log.info("partitions assigned", partitions=sorted(start.partition for start in starts))
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Await the answers that are under way for these partitions, commit, forget them."""
+        going = {number for _, number in partitions if number in self._ledgers}
+        ledgers = {id(self._ledgers[number]) for number in going}
+        under_way = {
+            batch for batch in self._in_flight.values() if any(id(entry[0]) in ledgers for entry in batch.entries)
+        }
+        self._settle_in_flight(under_way)
+        self._committer.commit({number: self._ledgers[number] for number in going})
+        self._forget(going)
+        self._log.info("partitions revoked", partitions=sorted(going))
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        going = {number for _, number in partitions if number in self._ledgers}
+        self._forget(going)
+        self._log.warning("partitions lost", partitions=sorted(going))
+
+    def gap(self, gap: Gap) -> None:
+        """Retention deleted what was not read: counted, said, never skipped in silence."""
+        ledger = self._ledgers.get(gap.partition)
+        if ledger is not None:
+            ledger.lose(gap.earliest, max(0, gap.earliest - gap.position))
+            self._committer.restate()
+        self._log.error(
+            "records lost to retention", partition=gap.partition, from_offset=gap.position, to_offset=gap.earliest
+        )
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        gone = set(numbers)
+        for number in gone:
+            self._ledgers.pop(number).close()
+        for scope, builder in self._builders.items():
+            batch = builder.take()
+            if batch is not None:
+                self._lanes[scope].offer(batch)
+            self._lanes[scope].drop_closed()
+        self._waiting.forget((self._topic, number) for number in gone)
+        self._share_rate()
+
+    def _share_rate(self) -> None:
+        """A configured rate is the account's: each process takes its partitions' share of it."""
+        if self._rate is None:
+            return
+        share = len(self._ledgers) / max(1, self._partition_count(), len(self._ledgers))
+        self._bucket.set_rate(self._rate * share, self._clock.monotonic())
+
+    # Reading.
+
+    def _admit(self, messages: Sequence[Message]) -> None:
+        """Encode records and fill batches: the hot path, without a log line, a header or a metric per record."""
+        now = self._clock.monotonic()
+        encoders, ledgers, lanes, builders = self._encoders.by_header, self._ledgers, self._lanes, self._builders
+        vets_kinds = self._destination.vets_kinds
+        for message in messages:
+            number = message.partition()
+            ledger = ledgers.get(number)
+            if ledger is None or (self._waiting and self._waiting.holds((self._topic, number))):
+                continue
+            value = message.value() or b""
+            encoder, start = encoders.get(value[:10]), 10
+            if encoder is None:
+                try:
+                    encoder, start = self._encoders.find(message, value)
+                except SchemaWaits:
+                    self._waiting.hold((self._topic, number), message.offset(), now)
+                    continue
+            place = ledger.read(message.offset(), len(value))
+            encoding = encoder(value, start)
+            if type(encoding) is tuple:
+                scope, kind, body, _ = encoding
+                if vets_kinds and lanes[scope].vets(kind):
+                    lanes[scope].offer(Batch(scope, [body], [(ledger, place, message)], alone=True, kind=kind))
+                    continue
+                batch = builders[scope].add(body, ledger, place, message, now)
+                if batch is not None:
+                    lanes[scope].offer(batch)
+            elif isinstance(encoding, Skipped):
+                ledger.skipped(place, encoding.reason)
+            else:
+                assert isinstance(encoding, Rejected)
+                ledger.parked(place, Parking(message, "rejected", 0, encoding.detail, "", 0))
+
+    def _has_room(self) -> bool:
+        ledgers = self._ledgers.values()
+        return (
+            sum(ledger.unsettled for ledger in ledgers) < WINDOW_RECORDS_MAX
+            and sum(ledger.unsettled_bytes for ledger in ledgers) < WINDOW_BYTES_MAX
+        )
+
+    def _wait_for_room(self, now: float) -> None:
+        """Let answers come. A window that stays full is a slow destination: pause, but stay in the group."""
+        if self._full_since is None:
+            self._full_since = now
+        if now - self._full_since >= FULL_WINDOW_SECONDS_MAX:
+            self._set_paused(True)
+            self._admit(self._consumer.poll(POLL_RECORDS_MAX, 0.0))
+        self._take_answers(POLL_SECONDS_IDLE)
+
+    def _set_paused(self, is_paused: bool) -> None:
+        if not is_paused:
+            self._full_since = None
+        if is_paused == self._is_paused:
+            return
+        self._is_paused = is_paused
+        partitions = [(self._topic, number) for number in self._ledgers]
+        if is_paused:
+            self._consumer.pause(partitions)
+        else:
+            self._consumer.resume([partition for partition in partitions if not self._waiting.holds(partition)])
+
+    def _poll_seconds(self, now: float) -> float:
+        """Short while anything is under way or soon due: answers come on another thread."""
+        if self._in_flight:
+            return POLL_SECONDS_BUSY
+        due = [BATCH_AGE_SECONDS_MAX - (now - builder.opened_at) for builder in self._builders.values() if len(builder)]
+        due += [seconds for lane in self._lanes.values() if (seconds := lane.due_in(now)) is not None]
+        return max(0.001, min([POLL_SECONDS_IDLE, *due]))
+
+    # Sending.
+
+    def _flush_aged(self, now: float) -> None:
+        for scope, builder in self._builders.items():
+            if len(builder) and now - builder.opened_at >= BATCH_AGE_SECONDS_MAX:
+                batch = builder.take()
+                assert batch is not None
+                self._lanes[scope].offer(batch)
+
+    def _send_due(self) -> None:
+        """A wrong configuration stops the whole connector; dead credentials only their scope (its lane is held)."""
+        if any(lane.hold is not None and lane.hold.status == 0 for lane in self._lanes.values()):
+            return
+        now = self._clock.monotonic()
+        for lane in self._lanes.values():
+            while (batch := lane.next(now)) is not None:
+                if batch.request is None:
+                    batch.request = self._destination.request(lane.scope, batch.bodies, alone=batch.alone)
+                self._next_ticket += 1
+                self._in_flight[self._next_ticket] = batch
+                self._transport.submit(self._next_ticket, batch.request)
+
+    def _take_answers(self, timeout_seconds: float) -> None:
+        for answer in self._transport.answers(timeout_seconds):
+            batch = self._in_flight.pop(answer.ticket)
+            lane = self._lanes[batch.scope]
+            verdict = self._verdict(answer, batch)
+            lane.answered(batch, verdict, self._clock.monotonic(), self._clock.epoch_ms() / 1000)
+            if isinstance(verdict, Retry):
+                self._log.warning("not delivered, sent again later", scope=lane.scope, detail=verdict.detail)
+            if lane.hold is not None:
+                self._committer.hold(lane.scope, lane.hold)
+
+    def _verdict(self, answer: Answer, batch: Batch[Message]) -> Verdict:
+        outcome = answer.outcome
+        if not isinstance(outcome, NoResponse):
+            return self._destination.interpret(outcome, len(batch), alone=batch.alone)
+        return Misconfigured(outcome.detail) if outcome.is_tls else Retry(outcome.detail)
+
+    def _settle_in_flight(self, batches: Collection[Batch[Message]]) -> None:
+        """Wait for the answers to these batches, as long as a graceful stop allows."""
+        deadline = self._clock.monotonic() + SETTLE_SECONDS_MAX
+        while self._clock.monotonic() < deadline and any(batch in batches for batch in self._in_flight.values()):
+            self._take_answers(POLL_SECONDS_IDLE)
