@@ -28,6 +28,9 @@ ClientConfig = dict[str, str | bool | int | float]
 TRANSACTION_TIMEOUT_MS = 10_000
 """A kill inside a transaction stalls readers by this much and a sweep; the client's default is a minute."""
 
+MESSAGE_BYTES_MAX = 2_000_000
+"""Braze's largest events are near 1 MB; headers and batch framing come on top."""
+
 _READS = "reads are read_committed, and what is aborted must never be delivered"
 _GROUPS = "the group's name carries the account of what was delivered"
 _COMMITS = "offsets are committed only past settled records"
@@ -91,7 +94,9 @@ class Section(BaseModel):
 class TopicDefaults(Section):
     """What topics that we create look like. On a cluster with one broker replication is always 1."""
 
-    create: Annotated[StrictBool, Field(description="Whether commands and processes may create missing topics.")] = True
+    create: Annotated[
+        StrictBool, Field(description="Whether `run` and `ingest` create missing topics by themselves.")
+    ] = True
     partitions: Annotated[StrictInt, Field(ge=1, le=10_000, description="Partitions of a new topic.")] = 6
     replication: Annotated[StrictInt, Field(ge=1, le=100, description="Replicas of a new topic.")] = 3
     min_insync_replicas: Annotated[
@@ -175,6 +180,7 @@ class Kafka(Section):
         return {
             "compression.type": "lz4",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "message.max.bytes": MESSAGE_BYTES_MAX,
             **self.client_config(client_id),
             "transactional.id": transactional_id,
             "enable.idempotence": True,

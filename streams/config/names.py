@@ -24,6 +24,11 @@ class Topics:
         return f"{self.prefix}dead-letter.{name}.credentials.{scope}"
 
     @property
+    def dead_letters(self) -> str:
+        """What the names of all dead-letter topics begin with."""
+        return f"{self.prefix}dead-letter."
+
+    @property
     def dead_letter_source(self) -> str:
         return f"{self.prefix}dead-letter.{SOURCE}"
 

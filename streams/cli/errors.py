@@ -1,0 +1,64 @@
+"""The one place that turns known errors into a message on stderr and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from functools import wraps
+from typing import ParamSpec
+
+import typer
+
+Parameters = ParamSpec("Parameters")
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code says."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    """Usage or bad configuration."""
+    NOTHING_MATCHED = 3
+    CREDENTIALS = 4
+    UNREACHABLE = 5
+    """Kafka or a destination does not answer."""
+    PARTLY_DONE = 6
+    PLAN_STALE = 7
+    INTERRUPTED = 130
+
+
+class CommandError(Exception):
+    """A command cannot go on; the message names what, where and the mend."""
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """The command, with known errors as a message on stderr and their exit code, and no traceback."""
+
+    @wraps(command)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        from streams.adapters.admin import KafkaRefusal, KafkaUnreachable
+        from streams.config import ConfigurationError
+
+        try:
+            command(*args, **kwargs)
+        except CommandError as error:
+            _leave(str(error), error.exit_code)
+        except ConfigurationError as error:
+            _leave("\n".join(str(problem) for problem in error.problems), ExitCode.USAGE)
+        except KafkaUnreachable as error:
+            _leave(str(error), ExitCode.UNREACHABLE)
+        except KafkaRefusal as error:
+            _leave(str(error), ExitCode.FAILED)
+
+    return run
+
+
+def _leave(message: str, exit_code: ExitCode) -> None:
+    print(f"streams: {message}", file=sys.stderr)
+    raise typer.Exit(exit_code) from None

@@ -1,0 +1,55 @@
+"""The command `streams`: gathers the nouns. Whatever is heavy is imported by the commands, when they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from streams.cli import config, connectors, emulate, events, ingest, topics
+from streams.cli.errors import ExitCode
+
+app = typer.Typer(
+    name="streams",
+    help="Braze Currents on your own Kafka: routed, delivered to Mixpanel and mParticle, nothing lost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
+    rich_markup_mode=None,  # importing rich costs more than all the rest of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(config.app, name="config")
+app.add_typer(events.app, name="events")
+app.add_typer(topics.app, name="topics")
+app.add_typer(connectors.app, name="connectors")
+app.add_typer(emulate.app, name="emulate")
+app.command("ingest")(ingest.ingest)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from streams import __version__
+
+        print(f"streams {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Braze Currents on your own Kafka: routed, delivered to Mixpanel and mParticle, nothing lost."""
+
+
+def run() -> None:
+    """Run the command line; a reader that closes stdout early (`streams … | head`) is no error."""
+    try:
+        app()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.FAILED)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)

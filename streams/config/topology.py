@@ -1,0 +1,121 @@
+"""The topics that a configuration needs, what each must be set to, and how the cluster's topics differ from that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streams.config.kafka import MESSAGE_BYTES_MAX
+from streams.config.loading import Settings
+
+DAY_MS = 86_400_000
+CONNECTOR_RETENTION_MS_MIN = 14 * DAY_MS
+"""A connector's records wait here while its destination is down: two weeks, and never less than twice the grace."""
+AUDIT_RETENTION_MS = 400 * DAY_MS
+"""Receipts outlive a year's audit."""
+FOR_EVER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTopic:
+    """One topic of ours. `exactly` are settings that must be so, `at_least` those that may be larger or -1."""
+
+    name: str
+    partitions: int
+    replication: int
+    exactly: Mapping[str, str]
+    at_least: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def configuration(self) -> dict[str, str]:
+        """Settings of the topic when it is created."""
+        return {**self.exactly, **{name: str(value) for name, value in self.at_least.items()}}
+
+    def differences(self, actual: Mapping[str, str], replication: int) -> dict[str, tuple[str, str]]:
+        """Settings that must change, as (is, shall be); a topic with fewer replicas is not asked for more in sync."""
+        changes = {
+            name: (actual.get(name, ""), wanted) for name, wanted in self.exactly.items() if actual.get(name) != wanted
+        }
+        for name, least in self.at_least.items():
+            wanted = min(least, replication) if name == "min.insync.replicas" else least
+            value = actual.get(name, "")
+            if value != str(FOR_EVER) and (not value.isdigit() or int(value) < wanted):
+                changes[name] = (value, str(wanted))
+        return changes
+
+
+def wanted_topics(settings: Settings, brokers: int) -> tuple[WantedTopic, ...]:
+    """Every topic of ours that this configuration needs, on a cluster of so many brokers."""
+    names = settings.topics
+    shape = settings.kafka.topics
+    replication = 1 if brokers == 1 else shape.replication
+    in_sync = {"min.insync.replicas": 1 if brokers == 1 else shape.min_insync_replicas}
+    large = {"max.message.bytes": MESSAGE_BYTES_MAX, **in_sync}
+
+    def topic(
+        name: str, policy: str, retention_ms: int | None = None, partitions: int = shape.partitions
+    ) -> WantedTopic:
+        exactly = {"cleanup.policy": policy}
+        at_least = dict(large)
+        if retention_ms == FOR_EVER:
+            exactly |= {"retention.ms": str(FOR_EVER), "retention.bytes": str(FOR_EVER)}
+        elif retention_ms is not None:
+            at_least["retention.ms"] = retention_ms
+        return WantedTopic(name, partitions, replication, exactly, at_least)
+
+    topics = []
+    for connector in settings.connectors.values():
+        retention_ms = max(CONNECTOR_RETENTION_MS_MIN, int(2 * connector.grace_seconds * 1000))
+        topics.append(topic(names.connector(connector.name), "delete", retention_ms))
+        topics.append(topic(names.dead_letter_rejected(connector.name), "delete", FOR_EVER))
+        topics += [
+            topic(names.dead_letter_credentials(connector.name, scope), "delete", FOR_EVER)
+            for scope in connector.build().scopes
+        ]
+    topics.append(topic(names.dead_letter_source, "delete", FOR_EVER))
+    topics.append(topic(names.schemas, "compact"))
+    topics.append(topic(names.state, "compact", partitions=1))
+    topics.append(topic(names.audit, "delete", AUDIT_RETENTION_MS))
+    return tuple(topics)
+
+
+@dataclass(frozen=True, slots=True)
+class ActualTopic:
+    """A topic as the cluster has it."""
+
+    name: str
+    partitions: int
+    replication: int
+    configuration: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a plan: create the topic, or set what differs, as (is, shall be)."""
+
+    topic: WantedTopic
+    is_missing: bool
+    settings: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `topics apply` would do, and topics of connectors that left the configuration, which it leaves alone."""
+
+    changes: tuple[Change, ...]
+    orphaned: tuple[str, ...]
+
+
+def plan(settings: Settings, wanted: tuple[WantedTopic, ...], actual: Mapping[str, ActualTopic]) -> Plan:
+    """Compare. Partitions of a topic that exists stay as they are: adding some would break the order per key."""
+    changes = []
+    for topic in wanted:
+        there = actual.get(topic.name)
+        if there is None:
+            changes.append(Change(topic, True, {name: ("", to) for name, to in topic.configuration.items()}))
+        elif differences := topic.differences(there.configuration, there.replication):
+            changes.append(Change(topic, False, differences))
+    names = {topic.name for topic in wanted}
+    prefixes = (settings.topics.connector(""), settings.topics.dead_letters)
+    orphaned = (name for name in actual if name.startswith(prefixes) and name not in names)
+    return Plan(tuple(changes), tuple(sorted(orphaned)))

@@ -1,0 +1,21 @@
+"""What is allowed in a configuration but will surprise someone."""
+
+from __future__ import annotations
+
+from streams.config.loading import Settings
+from streams.config.problems import Problem
+
+
+def warnings(settings: Settings) -> tuple[Problem, ...]:
+    """Remarks about a valid configuration, with path and mend."""
+    remarks = []
+    shape = settings.kafka.topics
+    if shape.min_insync_replicas == shape.replication and shape.replication > 1:
+        mend = "equals replication: one broker down stops every write; use one less than replication"
+        remarks.append(Problem("kafka.topics.min_insync_replicas", mend, str(shape.min_insync_replicas)))
+    for connector in settings.connectors.values():
+        path = f"connectors.{connector.name}"
+        if connector.notify.webhook is not None or connector.notify.email:
+            mend = "is checked but not used yet: this version sends no alerts"
+            remarks.append(Problem(f"{path}.notify", mend))
+    return tuple(remarks)
