@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from streams.cli.errors import ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, required
 from streams.cli.output import Format, note, print_json, print_table
+
+if TYPE_CHECKING:
+    from streams.config import Problem
 
 app = typer.Typer(help="Check the configuration, or print its JSON Schema.", no_args_is_help=True)
 
@@ -61,7 +66,7 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
-def _listed(problems: tuple) -> list[dict[str, object]]:  # type: ignore[type-arg]
+def _listed(problems: tuple[Problem, ...]) -> list[dict[str, object]]:
     return [
         {"path": problem.path, "line": problem.line, "value": problem.value, "mend": problem.mend}
         for problem in problems

@@ -42,8 +42,9 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
 
     @wraps(command)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        from streams.adapters.admin import KafkaRefusal, KafkaUnreachable
+        from streams.adapters.admin import KafkaRefusal
         from streams.config import ConfigurationError
+        from streams.workers.ports import KafkaUnreachable
 
         try:
             command(*args, **kwargs)

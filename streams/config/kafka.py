@@ -25,9 +25,6 @@ from streams.values import Secret
 ClientConfig = dict[str, str | bool | int | float]
 """What confluent-kafka's clients take. Holds revealed secrets: never log it."""
 
-TRANSACTION_TIMEOUT_MS = 10_000
-"""A kill inside a transaction stalls readers by this much and a sweep; the client's default is a minute."""
-
 MESSAGE_BYTES_MAX = 2_000_000
 """Braze's largest events are near 1 MB; headers and batch framing come on top."""
 
@@ -155,35 +152,3 @@ class Kafka(Section):
         for name, value in self.options.items():
             config[name] = value.reveal() if isinstance(value, Secret) else value
         return config
-
-    def reader_config(self, client_id: str, group: str) -> ClientConfig:
-        """Settings for a consumer that assigns partitions itself and commits nothing."""
-        return {
-            **self.client_config(client_id),
-            "group.id": group,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
-        }
-
-    def member_config(self, client_id: str, group: str) -> ClientConfig:
-        """Settings for a member of a consumer group, which commits by itself."""
-        config = self.reader_config(client_id, group) | {"enable.partition.eof": False}
-        if self.group_protocol == "consumer":
-            return config | {"group.protocol": "consumer"}
-        return config | {"partition.assignment.strategy": "cooperative-sticky"}
-
-    def producer_config(self, client_id: str, transactional_id: str) -> ClientConfig:
-        """Settings for a transactional producer; `transactional_id` is stable per instance."""
-        return {
-            "compression.type": "lz4",
-            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-            "message.max.bytes": MESSAGE_BYTES_MAX,
-            **self.client_config(client_id),
-            "transactional.id": transactional_id,
-            "enable.idempotence": True,
-            "acks": "all",
-            "partitioner": "murmur2_random",
-        }

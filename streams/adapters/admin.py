@@ -1,0 +1,253 @@
+"""Kafka's administration: topics and their settings, groups' offsets with their metadata, ends of topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from streams.config.kafka import ClientConfig
+from streams.config.topology import ActualTopic
+from streams.workers.ports import KafkaUnreachable, Partition
+
+ANSWER_SECONDS_MAX = 10.0
+"""A command is typed by a person: no answer within this is an answer."""
+
+_SILENT = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._AUTHENTICATION,
+        KafkaError._SSL,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+    }
+)
+
+Answer = TypeVar("Answer")
+
+
+class KafkaRefusal(Exception):
+    """Kafka answered, and refused; the message says what and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a group committed for a partition: the next offset, and the text beside it."""
+
+    offset: int
+    metadata: str
+
+
+def option_problem(config: ClientConfig) -> str | None:
+    """What librdkafka has against these client settings, or None. Connects to nobody."""
+    try:
+        AdminClient({**config, "bootstrap.servers": "", "log_level": 0})
+    except KafkaException as exception:
+        return _text(exception)
+    return None
+
+
+class Administration:
+    """One connection for a command. Every method raises `KafkaUnreachable` and `KafkaRefusal`."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
+        self._last_error: KafkaError | None = None
+        try:
+            self._client = AdminClient({**config, "log_level": 0}, error_cb=self._remember)
+        except KafkaException as exception:
+            raise KafkaRefusal(f"kafka.options: {_text(exception)}") from exception
+
+    def brokers(self) -> int:
+        """How many brokers the cluster has."""
+        return len(self._metadata().brokers)
+
+    def topic_names(self) -> frozenset[str]:
+        return frozenset(self._metadata().topics)
+
+    def topics(self, prefix: str) -> dict[str, ActualTopic]:
+        """Topics whose names begin so, with their settings."""
+        metadata = self._metadata().topics
+        names = [name for name in metadata if name.startswith(prefix)]
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        found = self._call(lambda: self._client.describe_configs(resources, request_timeout=ANSWER_SECONDS_MAX))
+        settings = {resource.name: self._answer(future, resource.name) for resource, future in found.items()}
+        return {
+            name: ActualTopic(
+                name,
+                partitions=len(metadata[name].partitions),
+                replication=min((len(part.replicas) for part in metadata[name].partitions.values()), default=0),
+                configuration={key: str(entry.value) for key, entry in settings[name].items()},
+            )
+            for name in names
+        }
+
+    def create_topic(self, name: str, partitions: int, replication: int, configuration: Mapping[str, str]) -> bool:
+        """Create a topic; False where it is there already."""
+        topic = NewTopic(name, partitions, replication, config=dict(configuration))
+        futures = self._call(lambda: self._client.create_topics([topic], operation_timeout=ANSWER_SECONDS_MAX))
+        try:
+            futures[name].result(2 * ANSWER_SECONDS_MAX)
+        except KafkaException as exception:
+            if exception.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return False
+            raise self._failure(exception, name) from exception
+        return True
+
+    def configure_topic(self, name: str, settings: Mapping[str, str]) -> None:
+        """Set these settings of a topic, and leave the others as they are."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        futures = self._call(
+            lambda: self._client.incremental_alter_configs([resource], request_timeout=ANSWER_SECONDS_MAX)
+        )
+        for future in futures.values():
+            self._answer(future, name)
+
+    def commits(self, group: str) -> dict[Partition, Commit]:
+        """Everything that a group committed; nothing where there is no such group."""
+        request = [ConsumerGroupTopicPartitions(group)]
+        futures = self._call(
+            lambda: self._client.list_consumer_group_offsets(request, request_timeout=ANSWER_SECONDS_MAX)
+        )
+        try:
+            found = futures[group].result(2 * ANSWER_SECONDS_MAX)
+        except KafkaException as exception:
+            if exception.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return {}
+            raise self._failure(exception, group) from exception
+        return {
+            (part.topic, part.partition): Commit(part.offset, part.metadata or "")
+            for part in found.topic_partitions or ()
+            if part.offset >= 0
+        }
+
+    def members(self, group: str) -> int:
+        """How many processes are in the group now."""
+        futures = self._call(lambda: self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS_MAX))
+        try:
+            return len(futures[group].result(2 * ANSWER_SECONDS_MAX).members or ())
+        except KafkaException as exception:
+            if exception.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return 0
+            raise self._failure(exception, group) from exception
+
+    def partitions(self, topic: str) -> tuple[Partition, ...]:
+        """The topic's partitions; none where it is missing."""
+        found = self._metadata().topics.get(topic)
+        return () if found is None else tuple((topic, number) for number in sorted(found.partitions))
+
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Where a read_committed reader of each partition would stop now."""
+        wanted = {TopicPartition(*partition): OffsetSpec.latest() for partition in partitions}
+        if not wanted:
+            return {}
+        futures = self._call(
+            lambda: self._client.list_offsets(
+                wanted,
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=ANSWER_SECONDS_MAX,
+            )
+        )
+        return {
+            (part.topic, part.partition): self._answer(future, part.topic).offset for part, future in futures.items()
+        }
+
+    def oldest_ms(self, positions: Mapping[Partition, int], group: str) -> int | None:
+        """When the oldest record from these offsets on was written (ms since 1970), as far as found in time."""
+        starts = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
+        if not starts:
+            return None
+        reader = Consumer(
+            {
+                **self._config,
+                "log_level": 0,
+                "group.id": group,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+            }
+        )
+        try:
+            reader.assign(starts)
+            return _oldest(reader, {(part.topic, part.partition) for part in starts})
+        finally:
+            reader.close()
+
+    def _metadata(self) -> Any:
+        return self._call(lambda: self._client.list_topics(timeout=ANSWER_SECONDS_MAX))
+
+    def _call(self, call: Callable[[], Answer]) -> Answer:
+        try:
+            return call()
+        except KafkaException as exception:
+            raise self._failure(exception, "") from exception
+
+    def _answer(self, future: Future[Any], what: str) -> Any:
+        try:
+            return future.result(2 * ANSWER_SECONDS_MAX)
+        except KafkaException as exception:
+            raise self._failure(exception, what) from exception
+
+    def _failure(self, exception: KafkaException, what: str) -> KafkaUnreachable | KafkaRefusal:
+        if exception.args[0].code() not in _SILENT:
+            return KafkaRefusal(f"{what}: {_text(exception)}" if what else _text(exception))
+        servers = self._config["bootstrap.servers"]
+        last = self._last_error
+        reason = _text(exception) if last is None else last.str()
+        return KafkaUnreachable(f"Kafka at {servers} does not answer: {reason}")
+
+    def _remember(self, error: KafkaError) -> None:
+        if self._last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._last_error = error
+
+
+def _oldest(reader: Consumer, waiting: set[Partition]) -> int | None:
+    """Read one record of each partition, or its end."""
+    oldest: int | None = None
+    empty_polls_left = 5
+    while waiting and empty_polls_left:
+        message = reader.poll(1.0)
+        if message is None:
+            empty_polls_left -= 1
+            continue
+        partition = (message.topic() or "", message.partition() or 0)
+        if partition not in waiting:
+            continue
+        waiting.discard(partition)
+        if message.error() is None:
+            written_ms = message.timestamp()[1]
+            oldest = written_ms if oldest is None else min(oldest, written_ms)
+    return oldest
+
+
+def _text(exception: KafkaException) -> str:
+    error = exception.args[0]
+    return error.str() if isinstance(error, KafkaError) else str(error)
