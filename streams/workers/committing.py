@@ -167,7 +167,7 @@ class SinkCommitter:
     ) -> None:
         while True:
             try:
-                self._transactions.produce(topic, value=value, key=key, headers=headers)
+                self._transactions.produce(topic, value, key, headers=list(headers))
             except BufferError:
                 self._transactions.flush_queue()
             else:

@@ -126,7 +126,7 @@ class Transactions(Protocol):
 
     @property
     def produce(self) -> Callable[..., None]:
-        """`produce(topic, value=, key=, headers=)` in the transaction; raises `BufferError` when the queue is full."""
+        """`produce(topic, value, key, headers=)` in the transaction; raises `BufferError` when the queue is full."""
         ...
 
     def begin(self) -> None: ...
