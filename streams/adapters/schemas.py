@@ -34,9 +34,7 @@ class FolderSchemas:
 
     def find(self, header: bytes) -> WriterSchema | None:
         """The schema of a single-object header, if a file holds it."""
-        files = {
-            path: path.stat().st_mtime for folder in self._folders for path in sorted(folder.rglob("*.avsc"))
-        }
+        files = {path: path.stat().st_mtime for folder in self._folders for path in sorted(folder.rglob("*.avsc"))}
         if files != self._seen:
             self._seen = files
             self._scan()

@@ -105,7 +105,9 @@ def sink(settings: Settings, name: str) -> Iterator[Sink]:
 
 def _resolver(settings: Settings, client_id: str, stack: ExitStack) -> SchemaResolver:
     source = settings.source
-    topic_schemas = TopicSchemas(settings.kafka.client_config(client_id), settings.topics.schemas, f"{client_id}-schemas")
+    topic_schemas = TopicSchemas(
+        settings.kafka.client_config(client_id), settings.topics.schemas, f"{client_id}-schemas"
+    )
     stack.callback(topic_schemas.close)
     sources: list[SchemaSource] = [topic_schemas]
     if source.schema_folders:

@@ -1,0 +1,229 @@
+"""Fakes of the workers' ports: a topic in memory, a transport that answers by a function. Typed, shipped, no mock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streams.delivery.contract import NoResponse, Request, Response
+from streams.workers.ports import (
+    Answer,
+    CommitRefused,
+    Consumer,
+    Headers,
+    Listener,
+    Message,
+    Partition,
+    Position,
+    Start,
+    TransactionAborted,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeMessage:
+    """A record in memory."""
+
+    _topic: str
+    _partition: int
+    _offset: int
+    _key: bytes | None
+    _value: bytes | None
+    _headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    def topic(self) -> str:
+        return self._topic
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes | None:
+        return self._key
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def headers(self) -> Headers | None:
+        return list(self._headers) or None
+
+
+@dataclass(slots=True)
+class FakeKafka:
+    """Topics and one group's commits in memory, shared by the fake consumers and transactions of a test."""
+
+    records: dict[Partition, list[FakeMessage]] = field(default_factory=dict)
+    committed: dict[Partition, Position] = field(default_factory=dict)
+    refuse_commits: int = 0
+    """How many of the next commits are refused, as after a rebalance."""
+
+    def write(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int = 0,
+    ) -> FakeMessage:
+        log = self.records.setdefault((topic, partition), [])
+        message = FakeMessage(topic, partition, len(log), key, value, tuple(headers))
+        log.append(message)
+        return message
+
+    def read(self, topic: str) -> list[FakeMessage]:
+        """All records of a topic."""
+        return [message for (name, _), log in sorted(self.records.items()) if name == topic for message in log]
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        for position in positions:
+            self.committed[position.topic, position.partition] = position
+
+    def is_refused(self) -> bool:
+        if self.refuse_commits:
+            self.refuse_commits -= 1
+            return True
+        return False
+
+
+class FakeConsumer:
+    """A member that owns every partition of what it subscribes to, until a test takes some away."""
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self.kafka = kafka
+        self.is_closed = False
+        self.paused: set[Partition] = set()
+        self._listener: Listener | None = None
+        self._positions: dict[Partition, int] = {}
+        self._subscribed: frozenset[str] = frozenset()
+
+    def subscribe(self, topics: Sequence[str], listener: Listener) -> None:
+        self._listener = listener
+        self._subscribed = frozenset(topics)
+
+    def poll(self, records_max: int, timeout_seconds: float) -> Sequence[Message]:
+        self._assign_new()
+        messages: list[Message] = []
+        for partition, position in self._positions.items():
+            if partition in self.paused:
+                continue
+            new = self.kafka.records[partition][position : position + records_max - len(messages)]
+            self._positions[partition] = position + len(new)
+            messages += new
+        return messages
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        if self.kafka.is_refused():
+            raise CommitRefused("the group moved on")
+        self.kafka.commit(positions)
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        self.paused.update(partitions)
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        self.paused.difference_update(partitions)
+
+    def rewind(self, partition: Partition, offset: int) -> None:
+        self._positions[partition] = offset
+
+    def topics(self) -> frozenset[str]:
+        return frozenset(topic for topic, _ in self.kafka.records)
+
+    def close(self) -> None:
+        self.revoke(list(self._positions))
+        self.is_closed = True
+
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        """A rebalance takes these partitions away; they come back with the next poll."""
+        assert self._listener is not None
+        self._listener.revoked(partitions)
+        for partition in partitions:
+            del self._positions[partition]
+
+    def _assign_new(self) -> None:
+        new = [
+            partition
+            for partition in sorted(self.kafka.records)
+            if partition[0] in self._subscribed and partition not in self._positions
+        ]
+        if not new or self._listener is None:
+            return
+        starts = []
+        for topic, number in new:
+            committed = self.kafka.committed.get((topic, number))
+            offset = 0 if committed is None else committed.offset
+            starts.append(Start(topic, number, offset, None if committed is None else committed.metadata))
+            self._positions[topic, number] = offset
+        self._listener.assigned(starts)
+
+
+class FakeTransactions:
+    """Transactions on a `FakeKafka`: what is not committed leaves nothing behind."""
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self.kafka = kafka
+        self.is_closed = False
+        self._open: list[tuple[str, bytes | None, bytes | None, Headers]] | None = None
+
+    @property
+    def produce(self) -> Callable[..., None]:
+        return self._produce
+
+    def begin(self) -> None:
+        assert self._open is None, "a transaction is open"
+        self._open = []
+
+    def flush_queue(self) -> None:
+        """The fake's queue is never full."""
+
+    def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
+        assert self._open is not None, "no transaction is open"
+        written, self._open = self._open, None
+        if self.kafka.is_refused():
+            raise TransactionAborted("the group moved on")
+        for topic, value, key, headers in written:
+            self.kafka.write(topic, value, key, headers)
+        self.kafka.commit(positions)
+
+    def abort(self) -> None:
+        self._open = None
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def _produce(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers) -> None:
+        assert self._open is not None, "no transaction is open"
+        self._open.append((topic, value, key, list(headers)))
+
+
+class FakeTransport:
+    """Answers each request by a function, at once or when the test says so."""
+
+    def __init__(self, answer: Callable[[Request], Response | NoResponse]) -> None:
+        self.answer = answer
+        self.requests: list[Request] = []
+        self.is_holding = False
+        """While true, answers are kept back: requests are in flight."""
+        self.is_closed = False
+        self._waiting: deque[tuple[int, Request]] = deque()
+
+    def submit(self, ticket: int, request: Request) -> None:
+        self.requests.append(request)
+        self._waiting.append((ticket, request))
+
+    def answers(self, timeout_seconds: float) -> Sequence[Answer]:
+        if self.is_holding:
+            return []
+        answers = [Answer(ticket, self.answer(request)) for ticket, request in self._waiting]
+        self._waiting.clear()
+        return answers
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def accepted(status: int = 200, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Response:
+    """A response for `FakeTransport`."""
+    return Response(status, headers or {}, body)
