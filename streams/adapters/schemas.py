@@ -45,7 +45,7 @@ class FolderSchemas:
             try:
                 schemas = load_folder(folder)
             except ValueError as error:
-                log.error("schema folder not read", folder=str(folder), error=str(error))
+                log.warning("schema folder not read", folder=str(folder), error=str(error))
                 continue
             self._schemas |= {schema.fingerprint: schema for schema in schemas}
 
@@ -108,10 +108,11 @@ class TopicSchemas:
             return
         try:
             schema = writer_schema(orjson.loads(value))
-            if schema.fingerprint.hex().encode() != (key.encode() if isinstance(key, str) else key):
-                raise ValueError("the key is not the schema's fingerprint")
         except ValueError as error:
-            log.error("record in the schemas topic ignored", topic=self._topic, error=str(error))
+            log.warning("record in the schemas topic ignored", topic=self._topic, error=str(error))
+            return
+        if schema.fingerprint.hex() != (key if isinstance(key, str) else key.decode("ascii", "replace")):
+            log.warning("record in the schemas topic ignored", topic=self._topic, error="key and schema differ")
             return
         self._schemas[schema.fingerprint] = schema
 
@@ -148,7 +149,7 @@ class RegistrySchemas:
         try:
             return writer_schema(orjson.loads(orjson.loads(answer.body)["schema"]))
         except (ValueError, KeyError, TypeError) as error:
-            log.error("schema in the registry not usable", id=number, error=str(error))
+            log.warning("schema in the registry not usable", id=number, error=str(error))
             return None
 
     def _authorization(self) -> dict[str, str]:

@@ -1,4 +1,7 @@
 """`streams ingest`"""
+
 from __future__ import annotations
+
+
 def ingest() -> None:
     """Currents files onto Currents topics."""

@@ -1,0 +1,74 @@
+"""Accounts ride on commits and add up."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streams.delivery.account import Held, MetadataError, RouterCounts, SinkCounts, account
+
+
+def test_an_account_sums_every_partition_and_what_waits_is_the_difference() -> None:
+    sinks = [
+        '{"v":1,"delivered":10,"skipped":{"no_credentials_for_feed":1},"parked":{"rejected":2},"lost":0}',
+        '{"v":1,"delivered":5,"skipped":{},"parked":{"gave-up":1},"lost":3}',
+        None,
+        "",
+    ]
+    routers = [
+        '{"v":1,"routed":{"a":20,"b":7},"skipped":{"no_mapping":4},"undecodable":1}',
+        '{"v":1,"routed":{"a":5}}',
+    ]
+    assert account("a", sinks, routers).to_json() == {
+        "routed": 25,
+        "imported": 0,
+        "again": 0,
+        "delivered": 15,
+        "skipped": {"no_credentials_for_feed": 1},
+        "parked": {"credentials": 0, "rejected": 2, "gave-up": 1},
+        "purged": 0,
+        "expired": 0,
+        "lost": 3,
+        "waiting": 3,
+    }
+
+
+def test_metadata_of_the_largest_counts_fits_in_a_kibibyte() -> None:
+    huge = 10**15
+    counts = SinkCounts(
+        delivered=huge,
+        skipped={"no_credentials_for_feed": huge},
+        parked={"credentials": huge, "rejected": huge, "gave-up": huge},
+        lost=huge,
+        held=tuple(Held(scope, 401, huge, "x" * 500) for scope in ("ios", "android", "web", "unbound")),
+    )
+    assert len(counts.to_metadata().encode()) < 1024
+    routed = RouterCounts({f"connector-{number:030d}": huge for number in range(12)}, {"no_mapping": huge}, huge)
+    assert len(routed.to_metadata().encode()) < 1024
+
+
+def test_metadata_reads_back_as_written() -> None:
+    counts = SinkCounts(3, {"no_credentials_for_feed": 1}, {"rejected": 2}, 4, (Held("ios", 403, 17, "Forbidden"),))
+    assert SinkCounts.from_metadata(counts.to_metadata()) == counts
+    assert json.loads(counts.to_metadata())["held"] == [
+        {"scope": "ios", "status": 403, "since": 17, "detail": "Forbidden"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "not json",
+        "[]",
+        '{"delivered":1}',
+        '{"v":2}',
+        '{"v":1,"delivered":-1}',
+        '{"v":1,"delivered":true}',
+        '{"v":1,"parked":[]}',
+        '{"v":1,"held":[{"scope":"a"}]}',
+    ],
+)
+def test_metadata_that_is_not_ours_is_refused_not_guessed(metadata: str) -> None:
+    with pytest.raises(MetadataError):
+        SinkCounts.from_metadata(metadata)
