@@ -1,0 +1,296 @@
+"""The lane: which batch goes next, and what every kind of answer makes of it."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from streams.delivery.account import SinkCounts
+from streams.delivery.batch import Batch
+from streams.delivery.contract import (
+    Delivered,
+    Limits,
+    Misconfigured,
+    Refused,
+    Retry,
+    Unauthorised,
+    Undetermined,
+)
+from streams.delivery.lane import Hold, Lane
+from streams.delivery.ledger import Ledger
+from streams.delivery.pace import TokenBucket
+
+LIMITS = Limits(
+    batch_records_max=2000,
+    batch_bytes_max=10_000_000,
+    record_bytes_max=1_000_000,
+    requests_in_flight_max=8,
+    retry_base_seconds=1.0,
+    records_per_second=None,
+)
+UNAVAILABLE = Retry("status 503", is_server_error=True, status=503)
+
+
+class Scene:
+    """A lane, one partition and a time of its own."""
+
+    def __init__(self, *, give_up_seconds: float | None = None, seed: int = 7) -> None:
+        self.now = 1000.0
+        self.ledger = Ledger[str](0, SinkCounts())
+        self.lane = Lane[str](
+            "default", LIMITS, give_up_seconds=give_up_seconds, random=Random(seed), bucket=TokenBucket(None, 0.0)
+        )
+        self._offset = 0
+
+    def batch(self, records: int, *, alone: bool = False, kind: str = "") -> Batch[str]:
+        entries = []
+        for _ in range(records):
+            entries.append((self.ledger, self.ledger.read(self._offset, 1), f"record {self._offset}"))
+            self._offset += 1
+        batch = Batch("default", [b"{}"] * records, entries, alone=alone, kind=kind)
+        self.lane.offer(batch)
+        return batch
+
+    def send(self) -> Batch[str]:
+        batch = self.lane.next(self.now)
+        assert batch is not None, "nothing is due"
+        return batch
+
+    def answer(self, batch: Batch[str], verdict: object) -> None:
+        self.lane.answered(batch, verdict, self.now, 1_700_000_000.0)  # type: ignore[arg-type]
+
+    def counts(self) -> tuple[int, dict[str, int]]:
+        progress = self.ledger.progress(10_000)
+        return (0, {}) if progress is None else (progress.counts.delivered, progress.counts.parked)
+
+    def advance_until_due(self) -> float:
+        """Seconds that the lane waits before it sends again."""
+        wait = self.lane.due_in(self.now)
+        assert wait is not None
+        assert wait == 0.0 or self.lane.next(self.now + wait * 0.999) is None
+        self.now += wait + 1e-9
+        return wait
+
+
+def test_a_delivered_batch_settles_every_record() -> None:
+    scene = Scene()
+    scene.batch(3)
+    scene.answer(scene.send(), Delivered())
+    assert scene.counts() == (3, {})
+
+
+def test_records_refused_by_name_are_parked_and_the_others_delivered() -> None:
+    scene = Scene()
+    scene.batch(5)
+    scene.answer(scene.send(), Refused({1: "bad time", 4: "bad id"}))
+    assert scene.counts() == (3, {"rejected": 2})
+    progress = scene.ledger.progress(10)
+    assert progress is not None
+    assert [(letter.source, letter.detail) for letter in progress.letters] == [
+        ("record 1", "bad time"),
+        ("record 4", "bad id"),
+    ]
+    assert scene.lane.next(scene.now) is None
+
+
+def test_an_undetermined_batch_is_halved_until_the_culprit_stands_alone() -> None:
+    scene = Scene()
+    scene.batch(2000)
+    culprit, requests = "record 1234", 0
+    while (batch := scene.lane.next(scene.now)) is not None:
+        requests += 1
+        holds_culprit = any(source == culprit for _, _, source in batch.entries)
+        scene.answer(batch, Undetermined("not imported", 200) if holds_culprit else Delivered())
+    assert scene.counts() == (1999, {"rejected": 1})
+    assert requests <= 2 * 11 + 1
+
+
+def test_a_failed_batch_goes_again_with_the_same_bytes_after_growing_waits() -> None:
+    scene = Scene()
+    offered = scene.batch(10)
+    bounds = [(1.0, 2.0), (1.0, 4.0), (1.0, 8.0), (1.0, 16.0), (1.0, 32.0), (1.0, 60.0), (1.0, 60.0)]
+    for shortest, longest in bounds:
+        batch = scene.send()
+        assert batch is offered
+        scene.answer(batch, UNAVAILABLE)
+        assert shortest <= scene.advance_until_due() <= longest
+    scene.answer(scene.send(), Delivered())
+    assert scene.counts() == (10, {})
+    assert offered.attempts == len(bounds) + 1
+
+
+def test_retry_after_is_obeyed_in_both_forms_and_capped() -> None:
+    for header, least in [("37", 37.0), ("Tue, 14 Nov 2023 22:14:00 GMT", 40.0), ("100000", 900.0)]:
+        scene = Scene()
+        scene.batch(1)
+        scene.answer(scene.send(), Retry("status 429", retry_after=header, is_throttling=True, status=429))
+        assert least <= scene.advance_until_due() <= max(least, 2.0)
+
+
+def test_requests_that_fail_together_lengthen_the_wait_once() -> None:
+    scene = Scene()
+    for _ in range(2):
+        scene.batch(1)
+    in_flight = [scene.send(), scene.send()]
+    for batch in in_flight:
+        scene.now += 0.001
+        scene.answer(batch, UNAVAILABLE)
+    assert scene.advance_until_due() <= 2.0
+
+
+def test_while_backing_off_one_request_at_a_time_is_tried() -> None:
+    scene = Scene()
+    for _ in range(4):
+        scene.batch(1)
+    in_flight = [scene.send(), scene.send()]
+    for batch in in_flight:
+        scene.answer(batch, UNAVAILABLE)
+    scene.advance_until_due()
+    scene.send()
+    assert scene.lane.next(scene.now + 1000) is None
+
+
+def test_a_success_that_was_under_way_does_not_undercut_what_the_destination_asked() -> None:
+    scene = Scene()
+    scene.batch(1)
+    scene.batch(1)
+    scene.batch(1)
+    throttled, earlier = scene.send(), scene.send()
+    scene.now += 1
+    scene.answer(throttled, Retry("status 429", retry_after="60", is_throttling=True, status=429))
+    scene.now += 1
+    scene.answer(earlier, Delivered())
+    assert scene.lane.next(scene.now) is None
+    wait = scene.lane.due_in(scene.now)
+    assert wait is not None
+    assert wait >= 58.0
+
+
+def test_a_success_ends_the_back_off() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.batch(1)
+    scene.answer(scene.send(), UNAVAILABLE)
+    scene.advance_until_due()
+    scene.answer(scene.send(), Delivered())
+    assert not scene.lane.is_backing_off
+    scene.send()
+
+
+def test_dead_credentials_hold_the_scope_and_nothing_is_parked() -> None:
+    scene = Scene()
+    scene.batch(5)
+    scene.answer(scene.send(), Unauthorised(401, "Invalid credentials"))
+    assert scene.lane.hold == Hold(401, "Invalid credentials")
+    assert scene.lane.next(scene.now + 1e6) is None
+    assert scene.lane.due_in(scene.now) is None
+    assert scene.counts() == (0, {})
+
+
+def test_a_wrong_configuration_holds_and_nothing_is_parked() -> None:
+    scene = Scene()
+    scene.batch(5)
+    scene.answer(scene.send(), Misconfigured("status 404"))
+    assert scene.lane.hold == Hold(0, "status 404")
+    assert scene.lane.next(scene.now + 1e6) is None
+    assert scene.counts() == (0, {})
+
+
+def test_giving_up_parks_the_batch_after_the_configured_time() -> None:
+    scene = Scene(give_up_seconds=3600.0)
+    scene.batch(3)
+    began = scene.now
+    while scene.lane.due_in(scene.now) is not None:
+        scene.advance_until_due()
+        scene.answer(scene.send(), UNAVAILABLE)
+    assert 3600.0 <= scene.now - began <= 3660.0
+    assert scene.counts() == (0, {"gave-up": 3})
+
+
+def test_without_a_configured_time_nothing_is_ever_given_up() -> None:
+    scene = Scene()
+    scene.batch(1)
+    for _ in range(2000):
+        scene.advance_until_due()
+        scene.answer(scene.send(), UNAVAILABLE)
+    assert scene.counts() == (0, {})
+    assert scene.lane.due_in(scene.now) is not None
+
+
+def test_a_poisonous_batch_is_halved_after_ten_minutes_while_others_succeed_and_only_the_culprit_is_parked() -> None:
+    scene = Scene()
+    scene.batch(64)
+    began, culprit, delivered_beside = scene.now, "record 17", 0
+    while scene.counts()[1] == {} and scene.now - began < 3 * 3600:
+        if scene.lane.due_in(scene.now) is None:
+            break
+        scene.advance_until_due()
+        scene.batch(1)  # live traffic goes on
+        delivered_beside += 1
+        while (batch := scene.lane.next(scene.now)) is not None:
+            is_poison = any(source == culprit for _, _, source in batch.entries)
+            assert not is_poison or len(batch) == 64 or scene.now - began >= 600
+            scene.answer(batch, UNAVAILABLE if is_poison else Delivered())
+    parked = scene.ledger.progress(10)
+    assert parked is not None
+    assert [(letter.source, letter.cause) for letter in parked.letters] == [(culprit, "gave-up")]
+
+
+def test_when_everything_fails_no_batch_is_halved_or_parked() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.batch(10)
+    for _ in range(500):
+        scene.advance_until_due()
+        batch = scene.send()
+        assert len(batch) == 10
+        scene.answer(batch, UNAVAILABLE)
+    assert scene.counts() == (0, {})
+
+
+@pytest.mark.parametrize("verdict", [Undetermined("Required event field is missing", 400), Refused({0: "bad"})])
+def test_a_kind_whose_first_event_was_refused_is_vetted_again(verdict: object) -> None:
+    scene = Scene()
+    assert scene.lane.vets("email.Open/1")
+    assert not scene.lane.vets("email.Open/1")
+    scene.batch(1, alone=True, kind="email.Open/1")
+    scene.answer(scene.send(), verdict)
+    assert scene.counts() == (0, {"rejected": 1})
+    assert scene.lane.vets("email.Open/1")
+
+
+def test_records_of_a_partition_that_was_taken_away_settle_nowhere_and_are_not_sent() -> None:
+    scene = Scene()
+    scene.batch(3)
+    in_flight = scene.send()
+    scene.batch(3)
+    scene.ledger.close()
+    scene.lane.drop_closed()
+    scene.answer(in_flight, Delivered())
+    assert scene.lane.next(scene.now) is None
+    assert scene.counts() == (0, {})
+
+
+def test_a_batch_that_was_sent_before_keeps_its_bytes_when_a_part_of_it_is_taken_away() -> None:
+    scene = Scene()
+    other = Ledger[str](0, SinkCounts())
+    batch = scene.batch(2)
+    batch.entries.append((other, other.read(0, 1), "other"))
+    batch.bodies.append(b"{}")
+    scene.answer(scene.send(), UNAVAILABLE)
+    scene.ledger.close()
+    scene.lane.drop_closed()
+    scene.advance_until_due()
+    assert scene.send() is batch
+
+
+def test_a_rate_delays_what_is_sent() -> None:
+    lane = Lane[str]("default", LIMITS, give_up_seconds=None, random=Random(1), bucket=TokenBucket(100.0, 0.0))
+    ledger = Ledger[str](0, SinkCounts())
+    for number in range(2):
+        lane.offer(Batch("default", [b"{}"] * 50, [(ledger, ledger.read(number, 1), "r")] * 50))
+    assert lane.next(0.0) is not None
+    assert lane.next(0.0) is None
+    assert lane.due_in(0.0) == pytest.approx(0.5)
+    assert lane.next(0.51) is not None
