@@ -165,7 +165,8 @@ class Administration:
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where a read_committed reader of each partition would stop now."""
-        wanted = {TopicPartition(*partition): OffsetSpec.latest() for partition in partitions}
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(*partition): latest for partition in partitions}
         if not wanted:
             return {}
         futures = self._call(

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictStr, model_validator
 
 from streams.config.kafka import Section
-from streams.values import Secret
+from streams.values import Seconds, Secret
 
 
 def _is_pattern(text: str) -> str:
@@ -80,3 +80,6 @@ class Source(Section):
     schema_registry: Annotated[
         SchemaRegistry | None, Field(description="Only for values in Confluent's wire format.")
     ] = None
+    unknown_schema_wait: Annotated[
+        Seconds, Field(description="How long a record waits for a schema that nobody knows, before it is parked.")
+    ] = 60.0

@@ -1,0 +1,64 @@
+"""Reads a compacted topic to its end, as committed: the latest value of each key."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams.config.kafka import ClientConfig
+from streams.workers.ports import KafkaUnreachable
+
+READ_SECONDS_MAX = 60.0
+"""Without any record or end for this long, nobody answers."""
+
+
+def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes = b"") -> dict[bytes, bytes]:
+    """Latest values of the keys that begin so. `group` commits nothing. Raises `KafkaUnreachable`.
+
+    The end is what partition EOF events say: offsets of a topic that transactions write never count records.
+    """
+    consumer = Consumer(
+        {
+            **config,
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        return _read(consumer, topic, key_prefix)
+    except KafkaException as exception:
+        raise KafkaUnreachable(f"{topic}: {exception.args[0]}") from exception
+    finally:
+        consumer.close()
+
+
+def _read(consumer: Consumer, topic: str, key_prefix: bytes) -> dict[bytes, bytes]:
+    latest: dict[bytes, bytes] = {}
+    found = consumer.list_topics(topic, timeout=READ_SECONDS_MAX).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    unfinished = set(found.partitions)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in unfinished])
+    deadline = time.monotonic() + READ_SECONDS_MAX
+    while unfinished:
+        messages = consumer.consume(1_000, 0.5)
+        if messages:
+            deadline = time.monotonic() + READ_SECONDS_MAX
+        elif time.monotonic() >= deadline:
+            raise KafkaUnreachable(f"{topic} was not read to its end: no answer for {READ_SECONDS_MAX:.0f} s")
+        for message in messages:
+            error = message.error()
+            key, value = message.key(), message.value()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    unfinished.discard(message.partition() or 0)
+            elif isinstance(key, bytes) and key.startswith(key_prefix):
+                if isinstance(value, bytes):
+                    latest[key] = value
+                else:
+                    latest.pop(key, None)
+    return latest
