@@ -12,7 +12,7 @@ from streams.adapters.clock import SystemClock
 from streams.adapters.http import HttpTransport
 from streams.adapters.kafka import GroupConsumer, TransactionalProducer
 from streams.adapters.schemas import FolderSchemas, RegistrySchemas, TopicSchemas
-from streams.config.loading import Settings
+from streams.config import Connector, Settings
 from streams.destinations import REGISTRY
 from streams.events.schemas import shipped
 from streams.workers.committing import SinkCommitter
@@ -60,9 +60,9 @@ def router(settings: Settings) -> Iterator[Router]:
 
 
 @contextmanager
-def sink(settings: Settings, name: str) -> Iterator[Sink]:
+def sink(settings: Settings, connector: Connector) -> Iterator[Sink]:
     """The sink of one connector, in touch with Kafka. Raises `KafkaUnreachable` and `Fenced`."""
-    connector = settings.connectors[name]
+    name = connector.name
     group = settings.groups.sink(name)
     topic = settings.topics.connector(name)
     client_id = f"{group}-{instance_name()}"

@@ -1,0 +1,87 @@
+"""Worker processes of our own: started together, stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+STOP_SECONDS_MAX = 25.0
+"""A process settles and leaves within this after SIGTERM; what is left then is killed."""
+PARENT_SECONDS = 1.0
+WATCH_SECONDS = 0.2
+
+
+class Workers:
+    """The router and sinks of one configuration, each in a process of its own."""
+
+    def __init__(self, config: Path, commands: Sequence[Sequence[str]], environment: Mapping[str, str] | None = None):
+        common = ["--config", str(config), "--with-parent", str(os.getpid())]
+        self.commands = [" ".join(command) for command in commands]
+        self._children = [
+            subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-m", "streams", "run", *command, *common],
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+            )
+            for command in commands
+        ]
+
+    def ended(self) -> tuple[str, int] | None:
+        """The command and exit code of a process that ended by itself, if one did."""
+        for command, child in zip(self.commands, self._children, strict=True):
+            if child.poll() is not None:
+                return command, child.returncode
+        return None
+
+    def watch(self, stop: threading.Event) -> tuple[str, int] | None:
+        """Wait until told to stop, or until a process ended by itself."""
+        while not stop.wait(WATCH_SECONDS):
+            if (ended := self.ended()) is not None:
+                return ended
+        return None
+
+    def stop(self) -> None:
+        """SIGTERM to all; SIGKILL to what is left after 25 s."""
+        for child in self._children:
+            if child.poll() is None:
+                child.terminate()
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        for child in self._children:
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+@contextmanager
+def stop_on_signal(parent: int | None = None) -> Iterator[threading.Event]:
+    """An event that SIGTERM, SIGINT or the end of the parent process sets."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    if parent is not None:
+        threading.Thread(target=_watch_parent, args=(parent, stop), daemon=True, name="parent").start()
+    try:
+        yield stop
+    finally:
+        for number, action in previous.items():
+            signal.signal(number, action)
+
+
+def _watch_parent(parent: int, stop: threading.Event) -> None:
+    """A killed parent must not leave its processes behind."""
+    while not stop.wait(PARENT_SECONDS):
+        if os.getppid() != parent:
+            stop.set()

@@ -1,0 +1,66 @@
+"""What every process does before it works: log, configuration, Kafka within a minute, its topics."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from streams.adapters.admin import Administration, KafkaRefusal
+from streams.adapters.log import configure_log
+from streams.cli.errors import CommandError, ExitCode
+from streams.cli.options import settings_from
+from streams.config import Settings, topology
+from streams.workers.ports import Fenced, KafkaUnreachable
+
+log = structlog.get_logger(__name__)
+
+CONTACT_SECONDS_MAX = 60.0
+"""A process that starts beside its Kafka waits this long for it."""
+CONTACT_RETRY_SECONDS = 2.0
+
+
+@contextmanager
+def prepared(path: Path | None) -> Iterator[Settings]:
+    """Settings, with logs set up, Kafka there and our topics made. What stops the worker becomes an exit code."""
+    configure_log("human" if sys.stderr.isatty() else "json", os.environ.get("STREAMS_LOG_LEVEL", "info"))
+    settings = settings_from(path)
+    _ready_topics(settings)
+    try:
+        yield settings
+    except Fenced as error:
+        raise CommandError(
+            f"another process took this one's place ({error}); give each process its own STREAMS_INSTANCE",
+            ExitCode.FAILED,
+        ) from error
+
+
+def _ready_topics(settings: Settings) -> None:
+    """Create the topics that are missing, where the configuration allows it; name them where it does not."""
+    administration = Administration(settings.kafka.client_config("streams-start"))
+    deadline = time.monotonic() + CONTACT_SECONDS_MAX
+    while True:
+        try:
+            wanted = topology.wanted_topics(settings, administration.brokers())
+            break
+        except KafkaUnreachable as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("waiting for Kafka", error=str(error))
+            time.sleep(CONTACT_RETRY_SECONDS)
+    there = administration.topic_names()
+    missing = [topic for topic in wanted if topic.name not in there]
+    if missing and not settings.kafka.topics.create:
+        names = ", ".join(topic.name for topic in missing)
+        raise CommandError(f"topics are missing: {names}; create them with `streams topics apply`", ExitCode.FAILED)
+    for topic in missing:
+        try:
+            if administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration):
+                log.info("topic created", topic=topic.name, partitions=topic.partitions)
+        except KafkaRefusal as error:
+            raise CommandError(f"{error}; create topics with `streams topics apply`", ExitCode.FAILED) from error
