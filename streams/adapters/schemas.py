@@ -82,9 +82,7 @@ class TopicSchemas:
             return
         self._ends = dict.fromkeys(self._ends, False)
         # The end is told once per assignment: assigned again where it stands, the reader is told again.
-        self._consumer.assign(
-            self._consumer.position([TopicPartition(self._topic, number) for number in self._ends])
-        )
+        self._consumer.assign(self._consumer.position([TopicPartition(self._topic, number) for number in self._ends]))
         deadline = time.monotonic() + READ_SECONDS_MAX
         while not all(self._ends.values()):
             if time.monotonic() >= deadline:

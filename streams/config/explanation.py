@@ -65,8 +65,8 @@ def _shows_value(detail: ErrorDetails) -> bool:
 
 def _at(content: Any, path: Path) -> Any:
     for element in path:
-        content = content.get(element, {})
-    return content
+        content = content.get(element)
+    return {} if content is None else content
 
 
 def _path_in_file(detail: ErrorDetails, raw: Any) -> Path:
@@ -99,7 +99,7 @@ def _mend(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
         case "tuple_type" | "list_type":
             return "must be a list"
         case _:
-            message = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+            message = detail["msg"].removeprefix("Input should be ")
             return f"must be {message}"
 
 
