@@ -7,6 +7,10 @@ from enum import IntEnum
 from typing import Any
 
 
+NAMESPACE = "dataexport.S3.inner."
+"""What stands before the event type in the full name of every record that Braze writes."""
+
+
 class Kind(IntEnum):
     """How a field lies in Avro binary. OTHER is whatever the walker does not read (it goes by fastavro)."""
 

@@ -1,0 +1,129 @@
+"""How an event lies in bytes: single-object and Confluent headers before a datum, and Avro container files.
+
+The hot path never comes here: `value[:10]` (single object) or `value[:5]` (Confluent) is the key that routers and
+sinks look their decisions up by, and the datum begins right after it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from typing import IO, Any
+
+import fastavro
+import orjson
+from fastavro.schema import SchemaParseException
+
+from streams.events.schema import WriterSchema
+
+SINGLE_OBJECT_MARK = b"\xc3\x01"
+SINGLE_OBJECT_HEADER_BYTES = 10
+"""The mark, then the CRC-64-AVRO fingerprint of the writer's schema, little-endian (Avro specification)."""
+
+CONFLUENT_MARK = b"\x00"
+CONFLUENT_HEADER_BYTES = 5
+"""The mark, then the schema's id in the registry, 4 bytes big-endian (Confluent wire format)."""
+
+
+class ContainerError(ValueError):
+    """A container file is cut off, corrupt or none at all. The message names the byte, never a value."""
+
+
+def single_object_header(schema: WriterSchema) -> bytes:
+    """The 10 bytes before every datum of this schema."""
+    return SINGLE_OBJECT_MARK + schema.fingerprint
+
+
+def confluent_header(schema_id: int) -> bytes:
+    """The 5 bytes before every datum of the schema with this id in a registry."""
+    return CONFLUENT_MARK + schema_id.to_bytes(4, "big")
+
+
+def header(value: bytes) -> bytes:
+    """The header that a value begins with, 10 or 5 bytes; empty for bare Avro and for what is too short.
+
+    A bare datum may happen to begin like a header: where values are bare, the configuration says so.
+    """
+    if value[:2] == SINGLE_OBJECT_MARK and len(value) >= SINGLE_OBJECT_HEADER_BYTES:
+        return value[:SINGLE_OBJECT_HEADER_BYTES]
+    if value[:1] == CONFLUENT_MARK and len(value) >= CONFLUENT_HEADER_BYTES:
+        return value[:CONFLUENT_HEADER_BYTES]
+    return b""
+
+
+def encode_single_object(schema: WriterSchema, record: Mapping[str, Any]) -> bytes:
+    """Avro single-object encoding of a record. Raises `ValueError` if the record does not fit the schema."""
+    return _encode(single_object_header(schema), schema, record)
+
+
+def encode_confluent(schema_id: int, schema: WriterSchema, record: Mapping[str, Any]) -> bytes:
+    """Confluent wire format of a record. Raises `ValueError` if the record does not fit the schema."""
+    return _encode(confluent_header(schema_id), schema, record)
+
+
+def encode_bare(schema: WriterSchema, record: Mapping[str, Any]) -> bytes:
+    """The datum alone. Raises `ValueError` if the record does not fit the schema."""
+    return _encode(b"", schema, record)
+
+
+def read_container(stream: IO[bytes]) -> tuple[dict[str, Any], Iterator[bytes]]:
+    """The writer's schema of an Avro container file and its datums, byte for byte as they lie in the file.
+
+    Reads block by block, so memory holds one block. Raises `ContainerError` at once if the header is unreadable;
+    the iterator raises it at the first corrupt place, after it gave every datum before.
+    """
+    try:
+        blocks = fastavro.block_reader(stream)
+        definition = orjson.loads(blocks.metadata["avro.schema"])
+    except (*_CORRUPTIONS, SchemaParseException) as error:
+        raise ContainerError(f"no readable Avro container file: {type(error).__name__} in its header") from None
+    return definition, _datums(stream, blocks, stream.tell())
+
+
+_CORRUPTIONS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    zlib.error,
+)
+"""What fastavro was seen to raise on corrupt bytes; a length read from them may ask for any amount of memory."""
+
+
+def _datums(stream: IO[bytes], blocks: fastavro.block_reader, position: int) -> Iterator[bytes]:
+    while True:
+        try:
+            block = next(blocks)
+        except StopIteration:
+            break
+        except _CORRUPTIONS as error:
+            raise ContainerError(f"corrupt block at byte {position}: {type(error).__name__}") from None
+        datums = BytesIO(block.bytes_.read())  # type: ignore[attr-defined]  # the block's bytes, decompressed
+        start = 0
+        for number in range(block.num_records):
+            try:
+                fastavro.schemaless_reader(datums, blocks.writer_schema, None)
+            except _CORRUPTIONS as error:
+                place = f"record {number + 1} of the block at byte {position}"
+                raise ContainerError(f"corrupt {place}: {type(error).__name__}") from None
+            end = datums.tell()
+            yield datums.getvalue()[start:end]
+            start = end
+        position += block.size
+    if stream.tell() != position:
+        raise ContainerError(f"the file is cut off in the block at byte {position}")
+
+
+def _encode(header: bytes, schema: WriterSchema, record: Mapping[str, Any]) -> bytes:
+    stream = BytesIO()
+    stream.write(header)
+    try:
+        fastavro.schemaless_writer(stream, schema.parsed, record)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"the record does not fit the schema of {schema.event_type}: {type(error).__name__}") from None
+    return stream.getvalue()

@@ -1,0 +1,134 @@
+"""Writers' schemas: made from Avro definitions, found by fingerprint or event type, shipped with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import fastavro
+import orjson
+from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canonical_form
+
+from streams.events.schema import NAMESPACE, Field, Kind, WriterSchema
+
+_KINDS = {
+    "string": Kind.STRING,
+    "int": Kind.LONG,
+    "long": Kind.LONG,
+    "boolean": Kind.BOOLEAN,
+    "float": Kind.FLOAT,
+    "double": Kind.DOUBLE,
+}
+
+
+def writer_schema(definition: dict[str, Any]) -> WriterSchema:
+    """The schema of an Avro record definition (parsed JSON). Raises `ValueError` if it is none.
+
+    Logical types are put aside: values are what lies in the bytes, and a fingerprint knows none either.
+    """
+    if not isinstance(definition, dict) or definition.get("type") != "record":
+        raise ValueError('no Avro record schema: expected a JSON object with "type": "record"')
+    try:
+        parsed = cast(dict[str, Any], fastavro.parse_schema(_without_logical_types(definition)))
+        canonical = to_parsing_canonical_form(parsed)
+        fields = tuple(_field(field) for field in parsed["fields"])
+    except (SchemaParseException, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"no valid Avro schema: {type(error).__name__}: {error}") from None
+    except RecursionError:
+        raise ValueError("no valid Avro schema: nested too deeply") from None
+    return WriterSchema(
+        event_type=parsed["name"].removeprefix(NAMESPACE),
+        fingerprint=bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO")),
+        fields=fields,
+        definition=definition,
+        parsed=parsed,
+    )
+
+
+class SchemaBook:
+    """Schemas known so far. The first of an event type that was added is the one that bare values are read with."""
+
+    def __init__(self, schemas: Iterable[WriterSchema] = ()) -> None:
+        self._by_fingerprint: dict[bytes, WriterSchema] = {}
+        self._by_event_type: dict[str, WriterSchema] = {}
+        for schema in schemas:
+            self.add(schema)
+
+    def add(self, schema: WriterSchema) -> None:
+        """Remember a schema; one with the same fingerprint or event type that came earlier stays."""
+        self._by_fingerprint.setdefault(schema.fingerprint, schema)
+        self._by_event_type.setdefault(schema.event_type, schema)
+
+    def by_fingerprint(self, fingerprint: bytes) -> WriterSchema | None:
+        """The schema with this CRC-64-AVRO fingerprint: 8 bytes, little-endian."""
+        return self._by_fingerprint.get(fingerprint)
+
+    def by_event_type(self, event_type: str) -> WriterSchema | None:
+        """The schema of an event type in its canonical spelling."""
+        return self._by_event_type.get(event_type)
+
+    def __iter__(self) -> Iterator[WriterSchema]:
+        return iter(self._by_fingerprint.values())
+
+    def __len__(self) -> int:
+        return len(self._by_fingerprint)
+
+
+def shipped() -> SchemaBook:
+    """A new book of the schemas that come with the package, Currents v10 and the retired types; read once."""
+    return SchemaBook(_shipped())
+
+
+def load_folder(folder: Path) -> tuple[WriterSchema, ...]:
+    """The schemas of every `*.avsc` in a folder and below. Raises `ValueError` that names the file, or the folder."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    return tuple(_load(path) for path in sorted(folder.rglob("*.avsc")))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[WriterSchema, ...]:
+    package = Path(__file__).parents[1]
+    installed = package / "avro"  # a wheel holds the repository's avro/ there
+    return load_folder(installed if installed.is_dir() else package.parent / "avro")
+
+
+def _load(path: Path) -> WriterSchema:
+    try:
+        return writer_schema(orjson.loads(path.read_bytes()))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _without_logical_types(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_logical_types(value) for key, value in node.items() if key != "logicalType"}
+    if isinstance(node, list):
+        return [_without_logical_types(item) for item in node]
+    return node
+
+
+def _field(field: dict[str, Any]) -> Field:
+    match field["type"]:
+        case ["null", other]:
+            return Field(field["name"], _kind(other), nullable=True)
+        case other:
+            return Field(field["name"], _kind(other), nullable=False)
+
+
+def _kind(avro_type: Any) -> Kind:
+    match avro_type:
+        case str():
+            return _KINDS.get(avro_type, Kind.OTHER)
+        case {"type": "array", "items": "string"}:
+            return Kind.STRINGS
+        case {"type": "array", "items": ["null", "string"]}:
+            return Kind.NULLABLE_STRINGS
+        case {"type": str() as primitive}:
+            return _KINDS.get(primitive, Kind.OTHER)
+        case _:
+            return Kind.OTHER
