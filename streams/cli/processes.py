@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 STOP_SECONDS_MAX = 25.0
 """A process settles and leaves within this after SIGTERM; what is left then is killed."""
@@ -22,7 +23,13 @@ WATCH_SECONDS = 0.2
 class Workers:
     """The router and sinks of one configuration, each in a process of its own."""
 
-    def __init__(self, config: Path, commands: Sequence[Sequence[str]], environment: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        config: Path,
+        commands: Sequence[Sequence[str]],
+        environment: Mapping[str, str] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
         common = ["--config", str(config), "--with-parent", str(os.getpid())]
         self.commands = [" ".join(command) for command in commands]
         self._children = [
@@ -30,6 +37,7 @@ class Workers:
                 [sys.executable, "-m", "streams", "run", *command, *common],
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
+                stderr=stderr,
             )
             for command in commands
         ]

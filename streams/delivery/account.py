@@ -107,12 +107,16 @@ class SinkCounts:
 
 @dataclass(slots=True)
 class RouterCounts:
-    """What became of the records of one partition of a Currents topic, since its first commit."""
+    """What became of the records of one partition of a Currents topic, since its first commit.
+
+    Each record that was `read` was routed to at least one connector, skipped for a reason, or undecodable.
+    """
 
     routed: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     undecodable: int = 0
     lost: int = 0
+    read: int = 0
 
     def route(self, connector: str, count: int = 1) -> None:
         self.routed[connector] = self.routed.get(connector, 0) + count
@@ -121,9 +125,10 @@ class RouterCounts:
         self.skipped[reason] = self.skipped.get(reason, 0) + count
 
     def copy(self) -> RouterCounts:
-        return RouterCounts(dict(self.routed), dict(self.skipped), self.undecodable, self.lost)
+        return RouterCounts(dict(self.routed), dict(self.skipped), self.undecodable, self.lost, self.read)
 
     def add(self, other: RouterCounts) -> None:
+        self.read += other.read
         self.undecodable += other.undecodable
         self.lost += other.lost
         for connector, count in other.routed.items():
@@ -136,6 +141,7 @@ class RouterCounts:
         return _dump(
             {
                 "v": 1,
+                "read": self.read,
                 "routed": self.routed,
                 "skipped": self.skipped,
                 "undecodable": self.undecodable,
@@ -155,6 +161,7 @@ class RouterCounts:
                 skipped=_counts(content, "skipped"),
                 undecodable=_count(content, "undecodable"),
                 lost=_count(content, "lost"),
+                read=_count(content, "read"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise MetadataError(f"commit metadata is not the router's account: {error}") from error

@@ -189,6 +189,7 @@ class Router:
                     continue
                 route, start, added = found
             state.pending_offset = offset + 1
+            state.pending.read += 1
             if route.skip is not None:
                 state.pending.skip(route.skip)
                 continue
@@ -235,6 +236,8 @@ class Router:
             self._park(message, state, "unknown-schema", resolution.detail)
         else:
             self._park(message, state, "undecodable", resolution.detail)
+        state.pending.read += 1
+        state.pending_offset = message.offset() + 1
         return None
 
     def _route_of(self, schema: WriterSchema) -> Route:
@@ -249,7 +252,6 @@ class Router:
         headers = letter_headers(message.headers() or [], origin, reason)
         self._write(self._source_letters_topic, message.key(), message.value(), headers)
         state.pending.undecodable += 1
-        state.pending_offset = message.offset() + 1
 
     def _write(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         while True:
