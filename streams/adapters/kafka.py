@@ -67,6 +67,7 @@ class GroupConsumer:
         self._listener: ports.Listener | None = None
         self._assigned: set[Partition] = set()
         self._failure: BaseException | None = None
+        self._events: list[Any] = []
         grouping: dict[str, Any] = {"group.protocol": protocol}
         if protocol == "classic":
             grouping |= {
@@ -101,15 +102,17 @@ class GroupConsumer:
 
     def poll(self, records_max: int, timeout_seconds: float) -> Sequence[ports.Message]:
         """Records in offset order per partition; rebalances happen inside."""
+        for event in self._events:
+            self._report(event)
+        self._events = []
         messages: list[Any] = self._consumer.consume(records_max, timeout_seconds)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
         records: list[ports.Message] = [message for message in messages if message.error() is None]
         if len(records) != len(messages):
-            for message in messages:
-                if message.error() is not None:
-                    self._report(message)
+            # Told after the records that came before them: at the next poll.
+            self._events = [message for message in messages if message.error() is not None]
         return records
 
     def commit(self, positions: Sequence[Position]) -> None:
@@ -131,8 +134,17 @@ class GroupConsumer:
 
     def rewind(self, partition: Partition, offset: int) -> None:
         """Read this partition again from `offset`. A partition that is not ours any more stays away."""
-        if partition in self._assigned:
-            self._consumer.seek(TopicPartition(*partition, offset))
+        if partition not in self._assigned:
+            return
+        place = TopicPartition(*partition, offset)
+        try:
+            self._consumer.seek(place)
+        except KafkaException as exception:
+            if exception.args[0].code() != KafkaError._STATE:
+                raise
+            # A partition that is not being fetched (its position was out of range) cannot be sought: assign it anew.
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
 
     def topics(self) -> frozenset[str]:
         """Every topic that there is; none while no broker answers."""

@@ -5,16 +5,10 @@ from __future__ import annotations
 import structlog
 
 from streams.delivery.contract import Destination, Encoder, Encoding, Rejected
+from streams.events.encoding import CONFLUENT_HEADER_BYTES, SINGLE_OBJECT_HEADER_BYTES
 from streams.events.schema import WriterSchema
 from streams.workers.ports import Message, SchemasUnavailable
-from streams.workers.resolving import (
-    CONFLUENT_HEADER_BYTES,
-    SINGLE_OBJECT_HEADER_BYTES,
-    Known,
-    SchemaResolver,
-    Unknown,
-    event_type_header,
-)
+from streams.workers.resolving import Known, SchemaResolver, Unknown, event_type_header
 
 log = structlog.get_logger(__name__)
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streams.events.catalogue import canonical_name
+from streams.events.encoding import (
+    CONFLUENT_HEADER_BYTES,
+    CONFLUENT_MARK,
+    SINGLE_OBJECT_HEADER_BYTES,
+    SINGLE_OBJECT_MARK,
+)
 from streams.events.schema import WriterSchema
 from streams.events.schemas import SchemaBook
 from streams.workers.ports import Clock, Message, SchemaSource
 
-SINGLE_OBJECT_MARK = b"\xc3\x01"
-SINGLE_OBJECT_HEADER_BYTES = 10
-CONFLUENT_MARK = b"\x00"
-CONFLUENT_HEADER_BYTES = 5
 MISSED_HEADERS_MAX = 10_000
 """Corrupt values may carry ever new fingerprints: beyond this many, what was missed is forgotten."""
 ASK_SECONDS = 1.0

@@ -22,6 +22,7 @@ import structlog
 
 from streams.delivery.account import RouterCounts, SourceCause
 from streams.delivery.letter import EVENT_TYPE_HEADER, ORIGIN_HEADER, Origin, Reason, letter_headers
+from streams.events.encoding import SINGLE_OBJECT_HEADER_BYTES
 from streams.events.schema import WriterSchema
 from streams.events.walker import MISSING, PRESENT, user_presence
 from streams.workers.ports import (
@@ -37,7 +38,7 @@ from streams.workers.ports import (
     TransactionAborted,
     Transactions,
 )
-from streams.workers.resolving import SINGLE_OBJECT_HEADER_BYTES, Known, SchemaResolver, Unknown, event_type_header
+from streams.workers.resolving import Known, SchemaResolver, Unknown, event_type_header
 from streams.workers.routing import Route, Routing, source_topics
 from streams.workers.waiting import WaitingPartitions
 

@@ -25,8 +25,8 @@ class WaitingPartitions:
     def hold(self, partition: Partition, offset: int, now: float) -> None:
         """Read nothing of it for a second, then again from `offset`."""
         self._until[partition] = now + RETRY_SECONDS
-        self._consumer.pause([partition])
         self._consumer.rewind(partition, offset)
+        self._consumer.pause([partition])
 
     def resume_due(self, now: float) -> None:
         """Let those go on whose second is over."""
