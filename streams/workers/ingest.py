@@ -234,7 +234,7 @@ class Ingest:
     def _produce(self, topic: str, key: bytes | None, value: bytes) -> None:
         while True:
             try:
-                self._transactions.produce(topic, value=value, key=key)
+                self._transactions.produce(topic, value=value, key=key, headers=[])
             except BufferError:
                 self._transactions.flush_queue()
             else:
