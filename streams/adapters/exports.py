@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
 import re
-import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fastavro
-from fastavro.schema import SchemaParseException
 from isal import igzip
 
-from streams.workers.ingest import Datum, UnreadableFile
+from streams.events.encoding import ContainerError, read_container
+from streams.workers.ingest import UnreadableFile
 
 SUFFIXES = (".avro", ".gz", ".zip")
 """What is taken from a folder; a file that is named is taken whatever it is called."""
@@ -30,25 +27,15 @@ ARCHIVE_DEPTH_MAX = 3
 
 _AVRO, _GZIP, _ZIP = b"Obj\x01", b"\x1f\x8b", b"PK\x03\x04"
 _DAMAGE = (
-    ValueError,  # wrong magic bytes or sync marker, unknown codec, text that is no UTF-8
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    AssertionError,
+    ContainerError,
     OSError,
-    struct.error,
+    EOFError,
+    ValueError,
     zlib.error,
     zipfile.BadZipFile,
-    igzip.BadGzipFile,
-    SchemaParseException,
-    StopIteration,
-    MemoryError,  # a length that is none
-    RuntimeError,  # an encrypted zip, values nested without end
+    RuntimeError,  # an encrypted or strangely compressed zip
 )
-"""What fastavro and the decompressors raise on bytes that are not what they should be."""
-_ABOUT_THE_FILE = r"header|magic|avro file|codec|sync|CRC|zip|compress|end of file|schema is no|encrypted"
+"""What reading and unpacking raise on bytes that are not what they should be."""
 
 
 class NoSuchFile(Exception):
@@ -83,27 +70,20 @@ class Export:
         return digest.hexdigest()
 
     def schema(self) -> dict[str, Any]:
-        """The writer's schema, as the file holds it. Raises `UnreadableFile`."""
+        """The writer's schema, as the file holds it."""
         with _readable(), self.open() as file:
-            definition = json.loads(fastavro.block_reader(file).metadata["avro.schema"])
-            if not isinstance(definition, dict) or definition.get("type") != "record":
-                raise ValueError("its schema is no record")
+            definition, _ = read_container(file)
             return definition
 
-    def datums(self) -> Iterator[Datum]:
-        """Records in the file's order, each with its bytes as they stand. Raises `UnreadableFile` at damage."""
+    def datums(self) -> Iterator[bytes]:
+        """Records in the file's order, as their bytes stand."""
         number = 1
         try:
             with self.open() as file:
-                blocks: Any = fastavro.block_reader(file)
-                for block in blocks:
-                    content = block.bytes_.getvalue()
-                    start = block.bytes_.tell()
-                    for record in block:
-                        end = block.bytes_.tell()
-                        yield Datum(record, content[start:end])
-                        start = end
-                        number += 1
+                _, datums = read_container(file)
+                for datum in datums:
+                    yield datum
+                    number += 1
         except _DAMAGE as error:
             raise UnreadableFile(number, _reason(error)) from None
 
@@ -184,10 +164,7 @@ def _is_wanted(file: Path, folder: Path) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Damage in words; messages of decoders may hold a value of the event, so only those about the file go on."""
-    text = str(error)
+    """Damage in words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if re.search(_ABOUT_THE_FILE, text, re.IGNORECASE):
-        return re.sub(r"b?'[^']*'|b?\"[^\"]*\"", "…", text)[:200]
-    return f"the bytes are no record of its schema ({type(error).__name__})"
+    return str(error) or type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,30 +49,25 @@ def ingest(
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
 ) -> None:
     """Put Currents events from files onto their topics. Stopped anywhere and started again, each goes once."""
-    from streams.adapters.exports import NoSuchFile, find
-
-    settings = settings_from(config)
-    try:
-        files = find(paths)
-    except NoSuchFile as error:
-        raise CommandError(str(error), ExitCode.NOTHING_MATCHED) from None
-    if not files:
-        raise CommandError(f"no Avro, gzip or zip files in {', '.join(paths)}", ExitCode.NOTHING_MATCHED)
-    outcome = _ingested(settings, files, restamp, again, partitions, progress)
+    outcome = ingested(
+        settings_from(config), paths, restamp, again=again, partitions=partitions, shows_progress=progress
+    )
     _print(outcome, output)
     if outcome.failures:
         is_any_done = outcome.files + outcome.files_before + outcome.records > 0
         raise typer.Exit(ExitCode.PARTLY_DONE if is_any_done else ExitCode.FAILED)
 
 
-def _ingested(
+def ingested(
     settings: Settings,
-    files: list[Path],
+    paths: Sequence[str | Path],
     restamp: bool,
-    again: str,
-    partitions: int | None,
-    shows_progress: bool,
+    *,
+    again: str = "",
+    partitions: int | None = None,
+    shows_progress: bool = False,
 ) -> Outcome:
+    """Ingest the files of these paths. Raises `CommandError`, `KafkaUnreachable` and `KafkaRefusal`."""
     from streams.adapters.admin import Administration
     from streams.adapters.compacted import read_to_end
     from streams.adapters.exports import Broken, exports
@@ -80,6 +75,7 @@ def _ingested(
     from streams.workers.ingest import Failure, Ingest
     from streams.workers.ports import Fenced, TransactionAborted
 
+    files = _found(paths)
     name = f"{settings.kafka.topic_prefix}ingest"
     client_config = settings.kafka.client_config(name)
     administration = Administration(client_config)
@@ -121,6 +117,19 @@ def _ingested(
             raise CommandError(mend, ExitCode.FAILED) from None
     outcome.failures += [Failure(file.name, None, file.reason) for file in broken]
     return outcome
+
+
+def _found(paths: Sequence[str | Path]) -> list[Path]:
+    from streams.adapters.exports import NoSuchFile, find
+
+    try:
+        files = find(str(path) for path in paths)
+    except NoSuchFile as error:
+        raise CommandError(str(error), ExitCode.NOTHING_MATCHED) from None
+    if not files:
+        names = ", ".join(str(path) for path in paths)
+        raise CommandError(f"no Avro, gzip or zip files in {names}", ExitCode.NOTHING_MATCHED)
+    return files
 
 
 def _target(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, connectors, emulate, events, ingest, topics
+from streams.cli import config, connectors, demo, emulate, events, ingest, topics
 from streams.cli import run as run_commands
 from streams.cli.errors import ExitCode
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich costs more than all the rest of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo")(demo.demo)
 app.add_typer(run_commands.app, name="run")
 app.add_typer(config.app, name="config")
 app.add_typer(events.app, name="events")

@@ -11,11 +11,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, Protocol
 
+import fastavro
 import orjson
 
-from streams.events.encoding import encode_single_object
+from streams.events.encoding import encode_single_object, single_object_header
 from streams.events.schema import WriterSchema
 from streams.workers.ports import Transactions
 
@@ -31,14 +33,6 @@ RESTAMP_SECONDS = 3_600
 """Restamped events spread over this time before the start."""
 RESTAMP_STEP_SECONDS = 1_009
 """Neighbours land far apart; prime to RESTAMP_SECONDS, so that all seconds are used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Datum:
-    """One record of a file: decoded, and the bytes as they stand."""
-
-    record: dict[str, Any]
-    encoded: bytes = field(repr=False)
 
 
 class UnreadableFile(Exception):
@@ -61,7 +55,7 @@ class File(Protocol):
     def path_event_type(self) -> str | None: ...
     def identity(self) -> str: ...
     def schema(self) -> dict[str, Any]: ...
-    def datums(self) -> Iterator[Datum]: ...
+    def datums(self) -> Iterator[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +173,10 @@ class Ingest:
         if before.is_done:
             self._outcome.files_before += 1
             return
-        schema = self._target.schema_for(file.schema())
+        try:
+            schema = self._target.schema_for(file.schema())
+        except ValueError as error:
+            raise UnreadableFile(None, str(error)) from None
         topic = self._target.topic_for(file, schema)
         number = 0
         for datum in file.datums():
@@ -205,7 +202,7 @@ class Ingest:
         number: int,
         topic: str,
         schema: WriterSchema,
-        datum: Datum,
+        datum: bytes,
         started_ms: int,
     ) -> None:
         self._begin()
@@ -214,11 +211,11 @@ class Ingest:
             if not self._target.is_known(schema.fingerprint):
                 name = schema.fingerprint.hex().encode()
                 self._produce(self._target.schemas_topic, name, orjson.dumps(schema.definition))
-        record = datum.record
+        record: Any = fastavro.schemaless_reader(BytesIO(datum), schema.parsed, None)
         if self._restamp:
             value = encode_single_object(schema, restamped(record, f"{key}/{number}", number, started_ms))
         else:
-            value = b"\xc3\x01" + schema.fingerprint + datum.encoded
+            value = single_object_header(schema) + datum
         if len(value) > VALUE_BYTES_MAX:
             self._fail(file, number, f"is larger than {VALUE_BYTES_MAX} bytes: no topic takes it")
             return

@@ -257,7 +257,7 @@ def test_restamping_touches_only_what_the_event_has() -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     for name in ("b/x.avro", "b/y.avro.gz", "a.zip", "notes.txt", ".hidden/z.avro", "_SUCCESS"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
