@@ -1,0 +1,129 @@
+"""`streams ingest` on a broker: killed at random and started again, each record is on its topic once."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from streams.testing.brokers import Kafka
+from tests.cli.files import OPEN_SCHEMA, opens, write_avro
+
+pytestmark = pytest.mark.kafka
+
+RECORDS = 30_000
+KILLS = 5
+RUN_SECONDS_MAX = 60.0
+
+
+class Cluster:
+    """A broker with names of this test's own."""
+
+    def __init__(self, bootstrap_servers: str, folder: Path) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.config = folder / "streams.yaml"
+        self.config.write_text(
+            f"""
+kafka: {{bootstrap_servers: "{bootstrap_servers}", topic_prefix: {self.prefix}, topics: {{partitions: 3}}}}
+source: {{topics: ["^{self.prefix[:-1]}-source"], topic_prefix: {self.prefix[:-1]}-source.}}
+connectors:
+  one: {{destination: mixpanel, project_token: "{"0" * 32}"}}
+"""
+        )
+
+    @property
+    def topic(self) -> str:
+        return f"{self.prefix[:-1]}-source.users.messages.email.Open"
+
+    def start(self, *paths: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "streams", "ingest", *map(str, paths), "--config", str(self.config)]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def records(self) -> list[dict[str, Any]]:
+        """What a read_committed reader sees, per partition in order."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "group.id": self.prefix,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        try:
+            partitions = set(consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions)
+            consumer.assign([TopicPartition(self.topic, number, 0) for number in partitions])
+            records = []
+            while partitions:
+                for message in consumer.consume(5_000, 1.0):
+                    error = message.error()
+                    if error is None:
+                        records.append(_decoded(message.value()))
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        partitions.discard(message.partition() or 0)
+            return records
+        finally:
+            consumer.close()
+
+
+def _decoded(value: Any) -> dict[str, Any]:
+    import io
+
+    record: Any = fastavro.schemaless_reader(io.BytesIO(value[10:]), OPEN_SCHEMA, None)
+    return dict(record)
+
+
+@pytest.fixture
+def cluster(kafka: Kafka, tmp_path: Path) -> Cluster:
+    return Cluster(kafka.bootstrap_servers, tmp_path)
+
+
+def test_killed_at_random_and_started_again_each_record_arrives_once(cluster: Cluster, tmp_path: Path) -> None:
+    seed = random.randrange(1_000_000)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    first = write_avro(tmp_path / "a.avro", opens(RECORDS, "a"))
+    second = write_avro(tmp_path / "b.avro", opens(100, "b"))
+    for _ in range(KILLS):
+        process = cluster.start(first, second)
+        try:
+            process.communicate(timeout=chance.uniform(0.8, 2.5))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+    process = cluster.start(first, second)
+    _, complaint = process.communicate(timeout=RUN_SECONDS_MAX)
+    assert process.returncode == 0, complaint
+    records = cluster.records()
+    assert sorted(record["id"] for record in records) == sorted(
+        record["id"] for record in opens(RECORDS, "a") + opens(100, "b")
+    )
+    for person in {record["external_user_id"] for record in records}:
+        numbers = [int(record["id"][2:]) for record in records if _is_of(record, person)]
+        assert numbers == sorted(numbers)
+
+
+def _is_of(record: dict[str, Any], person: str) -> bool:
+    return record["id"].startswith("a-") and record["external_user_id"] == person
+
+
+def test_two_at_once_take_turns_and_each_record_arrives_once(cluster: Cluster, tmp_path: Path) -> None:
+    path = write_avro(tmp_path / "a.avro", opens(RECORDS))
+    processes = [cluster.start(path), cluster.start(path)]
+    for process in processes:
+        process.communicate(timeout=RUN_SECONDS_MAX)
+    assert {process.returncode for process in processes} <= {0, 1}
+    last = cluster.start(path)
+    _, complaint = last.communicate(timeout=RUN_SECONDS_MAX)
+    assert last.returncode == 0, complaint
+    ids = [record["id"] for record in cluster.records()]
+    assert len(ids) == len(set(ids)) == RECORDS
