@@ -336,10 +336,10 @@ class TransactionalProducer:
         """Abort what is open and let the client go."""
         try:
             self.abort()
-        except (TransactionAborted, Fenced, KafkaUnreachable) as error:
+            self._producer.flush(CALL_SECONDS_MAX)
+        except (TransactionAborted, Fenced, KafkaUnreachable, KafkaException) as error:
             log.warning("transaction left to its time-out", error=str(error))
         self._producer.purge()
-        self._producer.flush(CALL_SECONDS_MAX)
 
     def _until_done(self, call: Callable[[], Any], seconds_max: float) -> None:
         """Repeat a transactional call while Kafka says that it may be repeated."""

@@ -1,0 +1,234 @@
+"""The Kafka adapter on a real broker: where a group starts, gaps, rewinding, and who may commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.adapters.kafka import GroupConsumer, GroupProtocol, TransactionalProducer
+from streams.testing.brokers import Broker
+from streams.workers.ports import CommitRefused, Fenced, Gap, Message, Partition, Position, Start, TransactionAborted
+
+PROTOCOLS = ["classic", pytest.param("consumer", marks=pytest.mark.apache)]
+PATIENCE_SECONDS = 30.0
+
+
+@dataclass
+class Events:
+    """A listener that notes what it is told."""
+
+    starts: list[Start] = field(default_factory=list)
+    gone: list[Partition] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+
+    def assigned(self, starts: Sequence[Start]) -> None:
+        self.starts += starts
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        self.gone += partitions
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self.gone += partitions
+
+    def gap(self, gap: Gap) -> None:
+        self.gaps.append(gap)
+
+
+class Scene:
+    """A topic with 150 records in each of two partitions, and a group of its own."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.options = {"bootstrap.servers": broker.bootstrap_servers}
+        self.admin = AdminClient(self.options)
+        self.topic = f"adapter-{uuid4().hex}"
+        self.other = f"{self.topic}-other"
+        self.group = f"group-{uuid4().hex}"
+        for future in self.admin.create_topics([NewTopic(self.topic, 2, 1), NewTopic(self.other, 1, 1)]).values():
+            future.result(PATIENCE_SECONDS)
+        producer = Producer(self.options)
+        for number in range(300):
+            producer.produce(self.topic, str(number // 2).encode(), partition=number % 2)
+        producer.flush()
+        self._consumers: list[GroupConsumer] = []
+
+    def member(self, protocol: GroupProtocol = "classic") -> tuple[GroupConsumer, Events]:
+        consumer, events = GroupConsumer(self.options, self.group, protocol, "test"), Events()
+        consumer.subscribe([self.topic], events)
+        self._consumers.append(consumer)
+        return consumer, events
+
+    def transactions(self, transactional_id: str) -> TransactionalProducer:
+        transactions = TransactionalProducer(self.options, transactional_id, "test")
+        transactions.start()
+        return transactions
+
+    def delete_before(self, partition: int, offset: int) -> None:
+        deletion = self.admin.delete_records([TopicPartition(self.topic, partition, offset)])
+        for future in deletion.values():
+            future.result(PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        for consumer in self._consumers:
+            consumer.close()
+
+
+@pytest.fixture
+def scene(kafka: Broker) -> Iterator[Scene]:
+    scene = Scene(kafka)
+    yield scene
+    scene.close()
+
+
+def read(consumer: GroupConsumer, until: Callable[[list[Message]], bool]) -> list[Message]:
+    """Poll until the condition on all that was read holds."""
+    messages: list[Message] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not until(messages):
+        assert time.monotonic() < deadline, f"read {len(messages)} records, then waited in vain"
+        messages += consumer.poll(500, 0.2)
+    return messages
+
+
+def places(messages: list[Message], partition: int) -> list[int]:
+    return [message.offset() for message in messages if message.partition() == partition]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_group_that_never_committed_starts_at_the_earliest_record_and_says_so(
+    scene: Scene, protocol: GroupProtocol
+) -> None:
+    scene.delete_before(1, 40)
+    consumer, events = scene.member(protocol)
+    messages = read(consumer, lambda messages: len(messages) == 260)
+    assert sorted((start.partition, start.offset, start.metadata) for start in events.starts) == [
+        (0, 0, None),
+        (1, 40, None),
+    ]
+    assert places(messages, 1) == list(range(40, 150))
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_group_goes_on_where_it_committed_with_the_account_that_it_left(
+    scene: Scene, protocol: GroupProtocol
+) -> None:
+    first, _ = scene.member(protocol)
+    read(first, lambda messages: len(messages) == 300)
+    first.commit([Position(scene.topic, 0, 100, '{"v":1,"delivered":7}')])
+    first.close()
+    second, events = scene.member(protocol)
+    messages = read(second, lambda messages: len(messages) == 200)
+    assert places(messages, 0) == list(range(100, 150))
+    assert {start.partition: (start.offset, start.metadata) for start in events.starts} == {
+        0: (100, '{"v":1,"delivered":7}'),
+        1: (0, None),
+    }
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_gap_left_by_retention_is_told_with_its_offsets_and_reading_goes_on_after_it(
+    scene: Scene, protocol: GroupProtocol
+) -> None:
+    first, _ = scene.member(protocol)
+    read(first, lambda messages: len(messages) == 300)
+    first.commit([Position(scene.topic, number, 20, "") for number in (0, 1)])
+    first.close()
+    scene.delete_before(0, 70)
+    second, events = scene.member(protocol)
+    messages = read(second, lambda messages: len(messages) == 210)
+    assert events.gaps == [Gap(scene.topic, 0, 20, 70)]
+    assert places(messages, 0) == list(range(70, 150))
+    assert places(messages, 1) == list(range(20, 150))
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_paused_partition_gives_nothing_and_a_rewound_one_gives_its_records_again(
+    scene: Scene, protocol: GroupProtocol
+) -> None:
+    consumer, _ = scene.member(protocol)
+    read(consumer, lambda messages: len(messages) == 300)
+    consumer.rewind((scene.topic, 0), 120)
+    consumer.pause([(scene.topic, 0)])
+    consumer.rewind((scene.topic, 1), 140)
+    messages = read(consumer, lambda messages: len(places(messages, 1)) == 10)
+    assert places(messages, 0) == []
+    consumer.resume([(scene.topic, 0)])
+    messages = read(consumer, lambda messages: len(messages) == 30)
+    assert places(messages, 0) == list(range(120, 150))
+
+
+@pytest.mark.kafka
+def test_a_partition_that_is_not_assigned_cannot_be_committed(scene: Scene) -> None:
+    consumer, _ = scene.member()
+    read(consumer, lambda messages: len(messages) == 300)
+    with pytest.raises(CommitRefused, match="not assigned"):
+        consumer.commit([Position(scene.other, 0, 1, "")])
+    stranger = GroupConsumer(scene.options, scene.group, "classic", "stranger")
+    transactions = scene.transactions(scene.group)
+    transactions.begin()
+    transactions.produce(scene.other, b"never seen")
+    with pytest.raises(TransactionAborted, match="not assigned"):
+        transactions.commit([Position(scene.topic, 0, 1, "")], stranger)
+    transactions.close()
+    stranger.close()
+
+
+@pytest.mark.apache
+def test_a_member_whose_partition_went_to_another_cannot_commit_it(scene: Scene) -> None:
+    first, events = scene.member()
+    read(first, lambda messages: len(messages) == 300)
+    second, _ = scene.member()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not events.gone:
+        assert time.monotonic() < deadline, "no rebalance came"
+        first.poll(1, 0.1)
+        second.poll(1, 0.1)
+    with pytest.raises(CommitRefused):
+        first.commit([Position(*partition, 150, "") for partition in events.gone])
+
+
+@pytest.mark.apache
+def test_a_process_that_was_replaced_is_fenced_and_its_open_transaction_leaves_nothing(scene: Scene) -> None:
+    zombie = scene.transactions("same-id-" + scene.group)
+    zombie.begin()
+    zombie.produce(scene.topic, b"of the zombie", partition=0)
+    successor = scene.transactions("same-id-" + scene.group)
+    with pytest.raises(Fenced):
+        zombie.commit([], None)
+    successor.begin()
+    successor.produce(scene.topic, b"of the successor", partition=0)
+    successor.commit([], None)
+    consumer, _ = scene.member()
+    messages = read(consumer, lambda messages: any(message.value() == b"of the successor" for message in messages))
+    assert not any(message.value() == b"of the zombie" for message in messages)
+    zombie.close()
+    successor.close()
+
+
+@pytest.mark.kafka
+def test_records_and_offsets_of_an_aborted_transaction_are_never_seen(scene: Scene) -> None:
+    consumer, _ = scene.member()
+    read(consumer, lambda messages: len(messages) == 300)
+    transactions = scene.transactions(scene.group + "-aborting")
+    transactions.begin()
+    transactions.produce(scene.topic, b"aborted", partition=1)
+    transactions.abort()
+    transactions.begin()
+    transactions.produce(scene.topic, b"committed", partition=1)
+    transactions.commit([Position(scene.topic, 0, 33, "kept")], consumer)
+    messages = read(consumer, lambda messages: len(messages) == 1)
+    assert [message.value() for message in messages] == [b"committed"]
+    consumer.close()
+    transactions.close()
+    second, events = scene.member()
+    read(second, lambda _: len(events.starts) == 2)
+    assert {start.partition: start.metadata for start in events.starts}[0] == "kept"

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios to bare loops, alternating in one run. Only ratios mean something on a shared machine."""

@@ -1,0 +1,56 @@
+"""Our router and sinks as contenders: the real workers from the real composition, stopped when all is settled."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+from streams.adapters.admin import Administration
+from streams.cli.composition import router, sink
+from streams.config import Settings, load
+from streams.delivery.account import RouterCounts, SinkCounts
+from tests.bench.measuring import report
+
+LOOK_SECONDS = 0.02
+
+
+def settled(administration: Administration, settings: Settings, role: str) -> int:
+    """Records that the role's group has committed past, by its own account."""
+    if role == "router":
+        commits = administration.commits(settings.groups.router).values()
+        return sum(RouterCounts.from_metadata(commit.metadata).read for commit in commits)
+    counts = [
+        SinkCounts.from_metadata(commit.metadata)
+        for commit in administration.commits(settings.groups.sink(role)).values()
+    ]
+    return sum(count.delivered + sum(count.parked.values()) + sum(count.skipped.values()) for count in counts)
+
+
+def run(config: Path, role: str, records: int) -> None:
+    """Run the router, or a connector's sink, until `records` are settled, and report what it cost.
+
+    The clock starts with the first poll, as the bare loop's does with its first records.
+    """
+    settings = load(config)
+    stop = threading.Event()
+    started: list[tuple[float, float]] = []
+
+    def step_until_done() -> None:
+        with router(settings) if role == "router" else sink(settings, settings.connectors[role]) as worker:
+            started.append((time.process_time(), time.monotonic()))
+            worker.run(stop)
+
+    thread = threading.Thread(target=step_until_done)
+    thread.start()
+    administration = Administration(settings.kafka.client_config("bench"))
+    while settled(administration, settings, role) < records and thread.is_alive():
+        time.sleep(LOOK_SECONDS * 10)
+    stop.set()
+    thread.join()
+    report(settled(administration, settings, role), started[0])
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
