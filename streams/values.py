@@ -78,7 +78,7 @@ class Secret:
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1, "description": "${ENV}, file:/path or the secret itself"}
+        return {"type": "string", "minLength": 1, "writeOnly": True}
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
