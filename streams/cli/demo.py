@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
-from streams.values import parse_duration
 
 
 def _duration(text: str) -> float:
+    from streams.values import parse_duration  # pydantic comes with it, which --help can do without
+
     try:
         return parse_duration(text)
     except ValueError as error:

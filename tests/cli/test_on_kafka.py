@@ -1,0 +1,190 @@
+"""`streams topics` and `streams connectors` against a broker."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from streams.testing.brokers import Kafka
+
+pytestmark = pytest.mark.kafka
+
+
+class Installation:
+    """A configuration with topic names of this test's own."""
+
+    def __init__(self, bootstrap_servers: str, folder: Path) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self.config = folder / "streams.yaml"
+        self.config.write_text(
+            f"""
+kafka: {{bootstrap_servers: "{bootstrap_servers}", topic_prefix: {self.prefix}, topics: {{partitions: 2}}}}
+connectors:
+  growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}
+"""
+        )
+
+    def streams(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "streams", *arguments, "--config", str(self.config)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    def json(self, *arguments: str) -> dict[str, Any]:
+        result = self.streams(*arguments, "--output", "json")
+        assert result.returncode == 0, result.stderr
+        content = json.loads(result.stdout)
+        assert content["v"] == 1
+        return dict(content)
+
+    def settings_of(self, topic: str) -> dict[str, str]:
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        (future,) = self.admin.describe_configs([resource]).values()
+        return {name: entry.value for name, entry in future.result(10).items()}
+
+    def set(self, topic: str, name: str, value: str) -> None:
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for future in self.admin.incremental_alter_configs([resource]).values():
+            future.result(10)
+
+    def create(self, topic: str) -> None:
+        for future in self.admin.create_topics([NewTopic(topic, 1, 1)]).values():
+            future.result(10)
+
+    def write(self, topic: str, count: int) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap_servers})
+        for number in range(count):
+            producer.produce(topic, str(number), partition=0)
+        producer.flush(10)
+
+    def commit(self, group: str, topic: str, offset: int, account: dict[str, Any]) -> None:
+        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group})
+        try:
+            position = TopicPartition(topic, 0, offset, json.dumps({"v": 1, **account}))
+            consumer.commit(offsets=[position], asynchronous=False)
+        finally:
+            consumer.close()
+
+
+@pytest.fixture
+def installation(kafka: Kafka, tmp_path: Path) -> Installation:
+    return Installation(kafka.bootstrap_servers, tmp_path)
+
+
+def test_a_plan_changes_nothing_and_apply_does_what_it_says_once(installation: Installation) -> None:
+    planned = installation.json("topics", "plan")
+    assert planned == installation.json("topics", "plan")
+    applied = installation.json("topics", "apply")
+    assert applied == planned
+    assert {change["action"] for change in applied["changes"]} == {"create"}
+    assert f"{installation.prefix}connector.growth" in {change["topic"] for change in applied["changes"]}
+    again = installation.streams("topics", "apply")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "nothing to do" in again.stderr
+
+
+def test_created_topics_are_set_as_the_contract_says(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    connector = installation.settings_of(f"{installation.prefix}connector.growth")
+    assert connector["retention.ms"] == str(14 * 86_400_000)
+    assert connector["max.message.bytes"] == "2000000"
+    letters = installation.settings_of(f"{installation.prefix}dead-letter.growth.rejected")
+    assert (letters["cleanup.policy"], letters["retention.ms"]) == ("delete", "-1")
+    assert installation.settings_of(f"{installation.prefix}state")["cleanup.policy"] == "compact"
+
+
+def test_a_setting_that_would_lose_records_is_put_right(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    topic = f"{installation.prefix}dead-letter.growth.rejected"
+    installation.set(topic, "retention.ms", "1000")
+    (change,) = installation.json("topics", "apply")["changes"]
+    assert change == {
+        "topic": topic,
+        "action": "configure",
+        "settings": {"retention.ms": {"from": "1000", "to": "-1"}},
+    }
+    assert installation.settings_of(topic)["retention.ms"] == "-1"
+
+
+def test_a_topic_of_a_connector_that_left_is_told_and_left_alone(installation: Installation) -> None:
+    installation.create(f"{installation.prefix}connector.old")
+    assert installation.json("topics", "apply")["orphaned"] == [f"{installation.prefix}connector.old"]
+    assert installation.json("topics", "plan")["orphaned"] == [f"{installation.prefix}connector.old"]
+
+
+def test_a_connector_that_never_ran_has_an_empty_account(installation: Installation) -> None:
+    shown = installation.json("connectors", "show", "growth")
+    assert (shown["connector"], shown["state"], shown["members"]) == ("growth", "RUNNING", 0)
+    assert shown["scopes"]["default"]["state"] == "VALID"
+    assert shown["account"]["routed"] == shown["account"]["waiting"] == 0
+
+
+def test_an_account_is_the_sum_of_what_router_and_sink_committed(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    topic = f"{installation.prefix}connector.growth"
+    installation.write(topic, 10)
+    installation.commit(
+        f"{installation.prefix}sink.growth",
+        topic,
+        7,
+        {"delivered": 4, "skipped": {"no_credentials_for_feed": 1}, "parked": {"rejected": 2}, "lost": 0},
+    )
+    source = f"{installation.prefix}source"
+    installation.create(source)
+    installation.commit(
+        f"{installation.prefix}router",
+        source,
+        20,
+        {"routed": {"growth": 10, "other": 5}, "skipped": {"no_mapping": 5}, "undecodable": 0, "lost": 0},
+    )
+    shown = installation.json("connectors", "show", "growth")
+    assert shown["account"] == {
+        "routed": 10,
+        "imported": 0,
+        "again": 0,
+        "delivered": 4,
+        "skipped": {"no_credentials_for_feed": 1},
+        "parked": {"credentials": 0, "rejected": 2, "gave-up": 0},
+        "purged": 0,
+        "expired": 0,
+        "lost": 0,
+        "waiting": 3,
+    }
+    assert shown["lag"]["offsets"] == 3
+    assert 0 <= shown["lag"]["seconds"] < 60
+    (listed,) = installation.json("connectors", "list")["connectors"]
+    assert listed["account"] == shown["account"]
+    assert "growth" in installation.streams("connectors", "list").stdout
+
+
+def test_a_held_scope_is_suspect_and_a_held_configuration_suspends(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    group, topic = f"{installation.prefix}sink.growth", f"{installation.prefix}connector.growth"
+    held = {"scope": "default", "status": 401, "since": 1_767_225_600_000, "detail": "unauthorized"}
+    installation.commit(group, topic, 0, {"delivered": 0, "skipped": {}, "parked": {}, "lost": 0, "held": [held]})
+    shown = installation.json("connectors", "show", "growth")
+    assert shown["state"] == "RUNNING"
+    assert shown["scopes"]["default"]["state"] == "SUSPECT"
+    assert shown["scopes"]["default"]["since"] == "2026-01-01T00:00:00Z"
+    held |= {"status": 0, "detail": "404 from the destination"}
+    installation.commit(group, topic, 0, {"delivered": 0, "skipped": {}, "parked": {}, "lost": 0, "held": [held]})
+    shown = installation.json("connectors", "show", "growth")
+    assert (shown["state"], shown["reasons"]) == ("SUSPENDED", ["404 from the destination"])
+    assert shown["scopes"]["default"]["state"] == "VALID"
+
+
+def test_a_commit_that_this_program_did_not_write_is_told(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    topic = f"{installation.prefix}connector.growth"
+    installation.commit(f"{installation.prefix}sink.growth", topic, 0, {"v": 9})
+    result = installation.streams("connectors", "show", "growth")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"{installation.prefix}sink.growth" in result.stderr
