@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-
 NAMESPACE = "dataexport.S3.inner."
 """What stands before the event type in the full name of every record that Braze writes."""
 
