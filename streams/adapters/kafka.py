@@ -68,19 +68,21 @@ class GroupConsumer:
         self._assigned: set[Partition] = set()
         self._failure: BaseException | None = None
         self._events: list[Any] = []
+        membership: dict[str, Any] = {}
         grouping: dict[str, Any] = {"group.protocol": protocol}
         if protocol == "classic":
-            grouping |= {
-                "partition.assignment.strategy": "cooperative-sticky",
+            membership = {
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": HEARTBEAT_INTERVAL_MS,
             }
+            grouping["partition.assignment.strategy"] = "cooperative-sticky"
         self._consumer = Consumer(
             {
                 "queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX,
                 "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
                 "fetch.wait.max.ms": 100,
                 "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
+                **membership,
                 **options,
                 **grouping,
                 "group.id": group,

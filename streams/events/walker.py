@@ -1,0 +1,320 @@
+"""Reads Avro bytes by a table, straight into what a destination needs: the hot path.
+
+`plan` is made once per writer's schema; `walk` runs once per event. Plain typed Python that mypyc compiles as it is:
+no exec, no dynamic attributes. Measured against fastavro, it skips what nobody wants and builds no record first.
+
+A datum is a sequence of fields in schema order. Varints are zigzag; a string is its length in bytes and its bytes; a
+nullable field begins with its branch, 0 for null and 2 (zigzag of 1) for the value.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any, Final
+
+import fastavro
+
+from streams.events.schema import Kind, WriterSchema
+
+STRING: Final = 0
+LONG: Final = 1
+BOOLEAN: Final = 2
+FLOAT: Final = 3
+DOUBLE: Final = 4
+STRINGS: Final = 5
+NULLABLE_STRINGS: Final = 6
+
+DROP: Final = -1
+ID: Final = 0
+TIME: Final = 1
+USER: Final = 2
+"""The slots that every destination captures; its own begin at `FIRST_FREE_SLOT`."""
+FIRST_FREE_SLOT: Final = 3
+
+VARINT_BYTES_MAX: Final = 10
+"""Ten groups of seven bits hold 64 bits; a longer one is corrupt, and would cost quadratic time."""
+
+PRESENT: Final = 1
+MISSING: Final = 0
+UNDECODABLE: Final = 2
+
+USER_FIELD: Final = "external_user_id"
+
+Op = tuple[int, bool, str, int]
+"""One field: kind, whether it is nullable, the property's key ("" for none), and the slot to capture it in or DROP."""
+
+CORRUPT = (IndexError, UnicodeDecodeError, struct.error, OverflowError)
+"""What walking corrupt bytes raises beside `Undecodable`."""
+
+
+class Undecodable(ValueError):
+    """The bytes are no datum of the schema. Never says which bytes: they may be personal data."""
+
+
+def plan(
+    schema: WriterSchema, properties: Mapping[str, str], slots: Mapping[str, int]
+) -> list[Op]:
+    """The table for a walkable schema.
+
+    `properties` maps Avro fields to the keys they are sent under, `slots` Avro fields to captured slots; a field may
+    be in both. Every other field is skipped.
+    """
+    return [
+        (int(field.kind), field.nullable, properties.get(field.name, ""), slots.get(field.name, DROP))
+        for field in schema.fields
+    ]
+
+
+def walk(
+    value: bytes, start: int, ops: list[Op], properties: dict[str, Any], captured: list[Any], string_bytes_max: int
+) -> int:
+    """Fill `properties` and `captured` from the datum at `start`; gives how many strings were cut.
+
+    Nulls, empty strings, NaN and infinities are left out, null items of arrays too; only the user is captured even
+    if it is empty. Strings of properties over `string_bytes_max` bytes (0: no limit) are cut on a character boundary.
+    Raises `Undecodable` or one of `CORRUPT`.
+    """
+    at = start
+    cuts = 0
+    for kind, nullable, key, slot in ops:
+        if nullable:
+            branch = value[at]
+            at += 1
+            if branch == 0:
+                continue
+            if branch != 2:
+                raise Undecodable("a union's branch is neither 0 nor 1")
+        if kind == STRING:
+            size = value[at]
+            at += 1
+            if size > 127:
+                second = value[at]
+                if second < 128:
+                    size = (size & 127) | (second << 7)
+                    at += 1
+                else:
+                    size, at = _varint(value, at - 1)
+            if size & 1:
+                raise Undecodable("a length is negative")
+            end = at + (size >> 1)
+            if end > len(value):
+                raise Undecodable("a string is longer than the datum")
+            if size and (key or slot >= 0):
+                text = value[at:end].decode()
+                if slot >= 0:
+                    captured[slot] = text
+                if key:
+                    if string_bytes_max and size > 2 * string_bytes_max:
+                        text = value[at : at + string_bytes_max].decode(errors="ignore")
+                        cuts += 1
+                    properties[key] = text
+            at = end
+        elif kind == LONG:
+            number = value[at]
+            at += 1
+            if number > 127:
+                number, at = _varint(value, at - 1)
+            if key or slot >= 0:
+                number = (number >> 1) ^ -(number & 1)
+                if slot >= 0:
+                    captured[slot] = number
+                if key:
+                    properties[key] = number
+        elif kind == BOOLEAN:
+            flag = value[at]
+            at += 1
+            if flag > 1:
+                raise Undecodable("a boolean is neither 0 nor 1")
+            if slot >= 0:
+                captured[slot] = flag == 1
+            if key:
+                properties[key] = flag == 1
+        elif kind == FLOAT or kind == DOUBLE:
+            width = 4 if kind == FLOAT else 8
+            if at + width > len(value):
+                raise Undecodable("a number is cut off")
+            if key or slot >= 0:
+                real = shortest_float(value[at : at + 4]) if kind == FLOAT else _double(value, at)
+                if math.isfinite(real):
+                    if slot >= 0:
+                        captured[slot] = real
+                    if key:
+                        properties[key] = real
+            at += width
+        else:
+            items, at = _strings(value, at, kind == NULLABLE_STRINGS)
+            if key and items:
+                properties[key] = items
+    if at != len(value):
+        raise Undecodable("the datum's length does not fit its schema")
+    return cuts
+
+
+def pick(
+    record: Mapping[str, Any],
+    schema: WriterSchema,
+    ops: list[Op],
+    properties: dict[str, Any],
+    captured: list[Any],
+    string_bytes_max: int,
+) -> int:
+    """The same as `walk` from a record that fastavro decoded: for schemas with fields that the walker does not read."""
+    cuts = 0
+    for field, (_, _, key, slot) in zip(schema.fields, ops, strict=True):
+        item = record.get(field.name)
+        if isinstance(item, list):
+            item = [element for element in item if element is not None and element != ""]
+        if item is None or item == "" or item == [] or not isinstance(item, str | int | float | bool | list):
+            continue
+        if isinstance(item, float):
+            if not math.isfinite(item):
+                continue
+            if field.kind == Kind.FLOAT:
+                item = shortest_float(struct.pack("<f", item))
+        if slot >= 0:
+            captured[slot] = item
+        if key:
+            if string_bytes_max and isinstance(item, str) and len(item.encode()) > string_bytes_max:
+                item = item.encode()[:string_bytes_max].decode(errors="ignore")
+                cuts += 1
+            properties[key] = item
+    return cuts
+
+
+def decode(value: bytes, start: int, schema: WriterSchema) -> dict[str, Any]:
+    """The record by fastavro. Raises `Undecodable`."""
+    stream = BytesIO(value)
+    stream.seek(start)
+    try:
+        record = fastavro.schemaless_reader(stream, schema.parsed, None)
+    except (ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError, RecursionError) as error:
+        raise Undecodable(f"not a datum of its schema ({type(error).__name__})") from None
+    if stream.tell() != len(value) or not isinstance(record, dict):
+        raise Undecodable("the datum's length does not fit its schema")
+    return record
+
+
+def user_presence(schema: WriterSchema, value: bytes, start: int) -> int:
+    """Whether the event has a user that is not blank: PRESENT, MISSING or UNDECODABLE. Reads no further than that."""
+    if not any(field.name == USER_FIELD for field in schema.fields):
+        return MISSING
+    try:
+        if not schema.is_walkable:
+            user = decode(value, start, schema).get(USER_FIELD)
+            return PRESENT if isinstance(user, str) and user.strip() else MISSING
+        return _user_presence(presence_ops(schema), value, start)
+    except (Undecodable, *CORRUPT):
+        return UNDECODABLE
+
+
+def presence_ops(schema: WriterSchema) -> list[Op]:
+    """The table of the fields up to and with the user."""
+    names = [field.name for field in schema.fields]
+    return plan(schema, {}, {USER_FIELD: 0})[: names.index(USER_FIELD) + 1]
+
+
+def _user_presence(ops: Sequence[Op], value: bytes, start: int) -> int:
+    at = start
+    for kind, nullable, _, slot in ops:
+        if nullable:
+            branch = value[at]
+            at += 1
+            if branch == 0:
+                continue
+            if branch != 2:
+                return UNDECODABLE
+        if kind == STRING:
+            size, at = _varint(value, at)
+            if size & 1:
+                return UNDECODABLE
+            end = at + (size >> 1)
+            if end > len(value):
+                return UNDECODABLE
+            if slot == 0:
+                return PRESENT if value[at:end].decode().strip() else MISSING
+            at = end
+        elif kind == LONG:
+            _, at = _varint(value, at)
+        elif kind == BOOLEAN:
+            at += 1
+        elif kind == FLOAT:
+            at += 4
+        elif kind == DOUBLE:
+            at += 8
+        else:
+            _, at = _strings(value, at, kind == NULLABLE_STRINGS)
+    if at > len(value):
+        return UNDECODABLE
+    return MISSING
+
+
+def shortest_float(packed: bytes) -> float:
+    """The decimal number with fewest digits that is this float32: 3.14, not 3.140000104904175."""
+    real: float = struct.unpack("<f", packed)[0]
+    if not math.isfinite(real):
+        return real
+    for digits in (6, 7, 8):
+        short = float(f"{real:.{digits}g}")
+        if struct.pack("<f", short) == packed:
+            return short
+    return float(f"{real:.9g}")
+
+
+def _double(value: bytes, at: int) -> float:
+    real: float = struct.unpack_from("<d", value, at)[0]
+    return real
+
+
+def _varint(value: bytes, at: int) -> tuple[int, int]:
+    """An unsigned varint at `at`, and where it ends."""
+    number = value[at]
+    at += 1
+    if number < 128:
+        return number, at
+    number &= 127
+    shift = 7
+    while shift < 7 * VARINT_BYTES_MAX:
+        byte = value[at]
+        at += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            if number >> 64:
+                raise Undecodable("a varint holds more than 64 bits")
+            return number, at
+        shift += 7
+    raise Undecodable("a varint is longer than 10 bytes")
+
+
+def _strings(value: bytes, at: int, nullable: bool) -> tuple[list[str], int]:
+    """An array of strings, without its nulls and empty ones, and where it ends."""
+    items: list[str] = []
+    while True:
+        count, at = _varint(value, at)
+        count = (count >> 1) ^ -(count & 1)
+        if count == 0:
+            return items, at
+        if count < 0:  # a negative count is followed by the block's size in bytes
+            count = -count
+            _, at = _varint(value, at)
+        if count > len(value) - at:
+            raise Undecodable("an array is longer than the datum")
+        for _ in range(count):
+            if nullable:
+                branch = value[at]
+                at += 1
+                if branch == 0:
+                    continue
+                if branch != 2:
+                    raise Undecodable("a union's branch is neither 0 nor 1")
+            size, at = _varint(value, at)
+            if size & 1:
+                raise Undecodable("a length is negative")
+            end = at + (size >> 1)
+            if end > len(value):
+                raise Undecodable("a string is longer than the datum")
+            if size:
+                items.append(value[at:end].decode())
+            at = end

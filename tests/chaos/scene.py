@@ -1,0 +1,189 @@
+"""A stage for chaos: topics and a configuration of their own, processes to kill, and topics read to their end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import yaml
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from streams.adapters.admin import Administration
+from streams.config import Settings, load, topology
+from streams.delivery.account import Account, RouterCounts, account
+
+PATIENCE_SECONDS = 120.0
+SESSION_TIMEOUT_MS = 2_000
+"""A killed member's partitions come back after this. The default of 10 s would only make the run longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One record as a read_committed reader sees it."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+    def header(self, name: str) -> bytes | None:
+        return dict(self.headers).get(name)
+
+
+class WorkerProcess:
+    """`streams run …` in a process of its own, which a test may kill and start again."""
+
+    def __init__(self, command: list[str], config: Path, instance: str, log: Path) -> None:
+        self._command = [sys.executable, "-m", "streams", "run", *command, "--config", str(config)]
+        self._environment = {**os.environ, "STREAMS_INSTANCE": instance, "STREAMS_LOG_LEVEL": "info"}
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye, no last commit."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(40)
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> None:
+        if self.is_running():
+            self.kill()
+
+
+class Scene:
+    """One configuration on one broker, with topics that no other test shares."""
+
+    def __init__(self, bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any]) -> None:
+        tag = uuid4().hex[:8]
+        self.folder = folder
+        self.source_prefix = f"currents-{tag}."
+        self.config = folder / f"{tag}.yaml"
+        self.bootstrap_servers = bootstrap_servers
+        content = {
+            "kafka": {
+                "bootstrap_servers": bootstrap_servers,
+                "topic_prefix": f"streams-{tag}.",
+                "topics": {"partitions": 4},
+                "options": {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": 500},
+            },
+            "source": {"topics": [f"^{self.source_prefix}.+"], "topic_prefix": self.source_prefix},
+            "connectors": dict(connectors),
+        }
+        self.config.write_text(yaml.safe_dump(content))
+        self.settings: Settings = load(self.config)
+        self.administration = Administration(self.settings.kafka.client_config("chaos"))
+        for topic in topology.wanted_topics(self.settings, 1):
+            self.administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
+        self._processes: list[WorkerProcess] = []
+
+    def process(self, *command: str, instance: str) -> WorkerProcess:
+        log = self.folder / f"{instance}.log"
+        process = WorkerProcess(list(command), self.config, instance, log)
+        self._processes.append(process)
+        process.start()
+        return process
+
+    def router_counts(self) -> RouterCounts:
+        counts = RouterCounts()
+        for commit in self.administration.commits(self.settings.groups.router).values():
+            counts.add(RouterCounts.from_metadata(commit.metadata))
+        return counts
+
+    def account(self, connector: str) -> Account:
+        """Read as every listing reads it: the sink's counts first."""
+        sinks = [
+            commit.metadata for commit in self.administration.commits(self.settings.groups.sink(connector)).values()
+        ]
+        routers = [commit.metadata for commit in self.administration.commits(self.settings.groups.router).values()]
+        return account(connector, sinks, routers)
+
+    def read(self, topic: str) -> list[Read]:
+        """Every record that a read_committed reader sees, per partition in offset order."""
+        return read_to_end(self.bootstrap_servers, topic)
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            if time.monotonic() >= deadline:
+                raise AssertionError(f"waited {PATIENCE_SECONDS:.0f} s for {what}\n{self.logs()}")
+            time.sleep(0.1)
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"--- {process.log.name}\n" + "\n".join(process.log.read_text(errors="replace").splitlines()[-15:])
+            for process in self._processes
+        )
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.end()
+
+
+@contextmanager
+def staged(bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any]) -> Iterator[Scene]:
+    """A scene that leaves no process behind."""
+    scene = Scene(bootstrap_servers, folder, connectors)
+    try:
+        yield scene
+    finally:
+        scene.end()
+
+
+def read_to_end(bootstrap_servers: str, topic: str) -> list[Read]:
+    """Read all partitions of a topic to their ends, by partition-EOF events: offsets never count records."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": f"reader-{uuid4().hex}",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+        open_partitions, records = set(partitions), list[Read]()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while open_partitions:
+            assert time.monotonic() < deadline, f"{topic} was not read to its end"
+            for message in consumer.consume(1000, 0.5):
+                error = message.error()
+                if error is None:
+                    headers = tuple(message.headers() or ())
+                    records.append(
+                        Read(message.partition(), message.offset(), message.key(), message.value(), headers)  # type: ignore[arg-type]
+                    )
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(message.partition() or 0)
+                else:
+                    raise AssertionError(str(error))
+        return records
+    finally:
+        consumer.close()
