@@ -113,7 +113,7 @@ def test_killed_at_random_and_started_again_each_record_arrives_once(cluster: Cl
 
 
 def _is_of(record: dict[str, Any], person: str) -> bool:
-    return record["id"].startswith("a-") and record["external_user_id"] == person
+    return str(record["id"]).startswith("a-") and record["external_user_id"] == person
 
 
 def test_two_at_once_take_turns_and_each_record_arrives_once(cluster: Cluster, tmp_path: Path) -> None:
