@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import core_schema
 
 SECRET_FILE_BYTES_MAX = 64_000
@@ -116,3 +116,13 @@ Bytes = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["256kB", "10MB"]}),
 ]
 """A size in bytes, written with its unit."""
+
+
+def _is_http(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#@]*)?", text):
+        raise ValueError("must be http://host:port or https://host:port, without user or password")
+    return text
+
+
+HttpUrl = Annotated[str, AfterValidator(_is_http)]
+"""An address that holds no secret: no user, no password, no query."""

@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from streams.adapters.admin import Administration
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.processes import Workers, stop_on_signal
-from streams.config import Settings, load, topology
+from streams.config import load, topology
 from streams.delivery.account import Account, RouterCounts, account
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_events
@@ -189,7 +189,7 @@ class Demonstration:
         for topic in topology.wanted_topics(self._settings, 1):
             self._administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
         if not self._source.paths:
-            for schema in shipped().schemas():
+            for schema in shipped():
                 self._administration.create_topic(f"currents.{schema.event_type}", 1, 1, {})
 
     def _require_workers(self) -> None:
@@ -295,7 +295,6 @@ class Demonstration:
             return
         self._printed_at = now
         parts = [
-            f"{name}: {totals.delivered:,} delivered, {sum(totals.parked.values()):,} parked, {totals.waiting:,} waiting"
-            for name, totals in accounts.items()
+            f"{name}: {totals.delivered:,} delivered, {totals.waiting:,} waiting" for name, totals in accounts.items()
         ]
         print(f"{now - self._began:4.0f} s  {self._sent:,} sent  {'  '.join(parts)}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictStr, model_validator
 
 from streams.config.kafka import Section
-from streams.values import Seconds, Secret
+from streams.values import HttpUrl, Seconds, Secret
 
 
 def _is_pattern(text: str) -> str:
@@ -27,15 +27,6 @@ def _is_folder(path: Path) -> Path:
     if not path.is_dir():
         raise ValueError("must be a folder that exists")
     return path
-
-
-def _is_http(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#@]*)?", text):
-        raise ValueError("must be http://host:port or https://host:port, without user or password")
-    return text
-
-
-HttpUrl = Annotated[StrictStr, AfterValidator(_is_http)]
 
 
 class SchemaRegistry(Section):

@@ -54,9 +54,7 @@ class Undecodable(ValueError):
     """The bytes are no datum of the schema. Never says which bytes: they may be personal data."""
 
 
-def plan(
-    schema: WriterSchema, properties: Mapping[str, str], slots: Mapping[str, int]
-) -> list[Op]:
+def plan(schema: WriterSchema, properties: Mapping[str, str], slots: Mapping[str, int]) -> list[Op]:
     """The table for a walkable schema.
 
     `properties` maps Avro fields to the keys they are sent under, `slots` Avro fields to captured slots; a field may
@@ -132,7 +130,7 @@ def walk(
                 captured[slot] = flag == 1
             if key:
                 properties[key] = flag == 1
-        elif kind == FLOAT or kind == DOUBLE:
+        elif kind in (FLOAT, DOUBLE):
             width = 4 if kind == FLOAT else 8
             if at + width > len(value):
                 raise Undecodable("a number is cut off")

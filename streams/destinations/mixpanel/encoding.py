@@ -1,0 +1,143 @@
+"""A Currents event as Mixpanel takes it: a table-driven walk over the Avro bytes, then one `orjson.dumps`.
+
+Rules are Mixpanel's (its pages on importing events and on property limits) where they say so, else the contract's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from streams.delivery.contract import Encoder, Encoding, Rejected
+from streams.destinations.mixpanel.mapping import CUSTOM_EVENT, CUSTOM_EVENT_PREFIX, EVENTS, JSON_PREFIXES
+from streams.destinations.wire import safe_id
+from streams.events.schema import WriterSchema
+from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, Undecodable, decode, pick, plan, walk
+
+SCOPE = "default"
+RECORD_BYTES_MAX = 1_000_000
+"""An event must stay under 1 MB of JSON."""
+PROPERTIES_MAX = 254
+KEYS_MAX = 254
+ITEMS_MAX = 254
+DEPTH_MAX = 3
+"""Fewer than 255 properties, keys of an object and elements of an array; three levels of nesting."""
+MILLISECONDS_MAX = 2**63 - 1
+
+NAME, JSON = FIRST_FREE_SLOT, FIRST_FREE_SLOT + 1
+SLOTS = FIRST_FREE_SLOT + 2
+
+
+def encoder(
+    schema: WriterSchema, *, project_token: str, event_names: Mapping[str, str], device_properties: bool
+) -> Encoder | None:
+    """The encoder for this writer's schema; None where Mixpanel has no mapping for its event type."""
+    mapped = EVENTS.get(schema.event_type)
+    if mapped is None:
+        return None
+    keys = {field: keys[0] for field, keys in mapped.fields.items()}
+    copies = {keys[0]: keys[1:] for keys in mapped.fields.values() if len(keys) > 1}
+    if device_properties:
+        copies |= {
+            field: (key,) for field, key in {"device_model": "$device", "os_version": "$os"}.items() if field in keys
+        }
+    slots = {"id": ID, "time": TIME, "external_user_id": USER}
+    if schema.event_type == CUSTOM_EVENT:
+        slots["name"] = NAME
+    if schema.event_type in JSON_PREFIXES:
+        slots["properties"] = JSON
+    ops = plan(schema, keys, slots)
+    constants = {"token": project_token, "$partner_id": "braze", "ip": 0}
+    name = event_names.get(schema.event_type, mapped.name)
+    takes_name = schema.event_type == CUSTOM_EVENT and schema.event_type not in event_names
+    prefix = JSON_PREFIXES.get(schema.event_type)
+    is_walkable = schema.is_walkable
+    dumps = orjson.dumps
+
+    def encode(value: bytes, start: int, /) -> Encoding:
+        properties: dict[str, Any] = dict(constants)
+        captured: list[Any] = [None] * SLOTS
+        try:
+            if is_walkable:
+                walk(value, start, ops, properties, captured, 0)
+            else:
+                pick(decode(value, start, schema), schema, ops, properties, captured, 0)
+        except (Undecodable, *CORRUPT):
+            return Rejected("undecodable: the datum does not fit its schema")
+        user, time, event_id = captured[USER], captured[TIME], captured[ID]
+        if not user or user.isspace():
+            return Rejected("no external_user_id")
+        if time is None or not -MILLISECONDS_MAX <= time * 1000 <= MILLISECONDS_MAX:
+            return Rejected("time is missing or out of range")
+        if event_id is None:
+            return Rejected("id is missing")
+        properties["distinct_id"] = user
+        properties["$user_id"] = user
+        properties["time"] = time * 1000
+        properties["$insert_id"] = safe_id(event_id)
+        for key, more in copies.items():
+            if key in properties:
+                for copy in more:
+                    properties[copy] = properties[key]
+        event = name
+        if takes_name:
+            if captured[NAME] is None:
+                return Rejected("name of the custom event is missing")
+            event = CUSTOM_EVENT_PREFIX + captured[NAME]
+        if prefix is not None:
+            problem = _add_customers(properties, captured[JSON], prefix)
+            if problem:
+                return Rejected(problem)
+        body = dumps({"event": event, "properties": properties})
+        if len(body) >= RECORD_BYTES_MAX:
+            return Rejected(f"the event is {len(body)} bytes of JSON, and Mixpanel takes less than {RECORD_BYTES_MAX}")
+        return SCOPE, "", body, 0
+
+    return encode
+
+
+def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) -> str | None:
+    """Add the customer's JSON under a prefix; a sentence where it breaks a rule of Mixpanel."""
+    if text is None or text.isspace():
+        return None
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return "properties is no JSON"
+    if not isinstance(content, dict):
+        return "properties is no JSON object"
+    for key, item in content.items():
+        if item is None or item == "":
+            continue
+        problem = _problem(item, 1)
+        if problem:
+            return f"a property {problem}"
+        properties[prefix + key] = item
+    if len(properties) > PROPERTIES_MAX:
+        return f"the event has {len(properties)} properties, and Mixpanel takes {PROPERTIES_MAX}"
+    return None
+
+
+def _problem(item: Any, depth: int) -> str | None:
+    """The limit that a nested value breaks. A value directly under a property is at depth 1."""
+    if isinstance(item, dict):
+        if depth > DEPTH_MAX:
+            return f"is nested deeper than {DEPTH_MAX} levels"
+        if len(item) > KEYS_MAX:
+            return f"has an object of {len(item)} keys, and Mixpanel takes {KEYS_MAX}"
+        children = item.values()
+    elif isinstance(item, list):
+        if depth > DEPTH_MAX:
+            return f"is nested deeper than {DEPTH_MAX} levels"
+        if len(item) > ITEMS_MAX:
+            return f"has an array of {len(item)} elements, and Mixpanel takes {ITEMS_MAX}"
+        children = item  # type: ignore[assignment]
+    else:
+        return None
+    for child in children:
+        problem = _problem(child, depth + 1)
+        if problem:
+            return problem
+    return None
