@@ -16,6 +16,7 @@ import orjson
 from fastavro.schema import SchemaParseException
 
 from streams.events.schema import WriterSchema
+from streams.events.schemas import writer_schema
 
 SINGLE_OBJECT_MARK = b"\xc3\x01"
 SINGLE_OBJECT_HEADER_BYTES = 10
@@ -38,18 +39,6 @@ def single_object_header(schema: WriterSchema) -> bytes:
 def confluent_header(schema_id: int) -> bytes:
     """The 5 bytes before every datum of the schema with this id in a registry."""
     return CONFLUENT_MARK + schema_id.to_bytes(4, "big")
-
-
-def header(value: bytes) -> bytes:
-    """The header that a value begins with, 10 or 5 bytes; empty for bare Avro and for what is too short.
-
-    A bare datum may happen to begin like a header: where values are bare, the configuration says so.
-    """
-    if value[:2] == SINGLE_OBJECT_MARK and len(value) >= SINGLE_OBJECT_HEADER_BYTES:
-        return value[:SINGLE_OBJECT_HEADER_BYTES]
-    if value[:1] == CONFLUENT_MARK and len(value) >= CONFLUENT_HEADER_BYTES:
-        return value[:CONFLUENT_HEADER_BYTES]
-    return b""
 
 
 def encode_single_object(schema: WriterSchema, record: Mapping[str, Any]) -> bytes:
@@ -76,9 +65,10 @@ def read_container(stream: IO[bytes]) -> tuple[dict[str, Any], Iterator[bytes]]:
     try:
         blocks = fastavro.block_reader(stream)
         definition = orjson.loads(blocks.metadata["avro.schema"])
+        schema = writer_schema(definition)
     except (*_CORRUPTIONS, SchemaParseException) as error:
         raise ContainerError(f"no readable Avro container file: {type(error).__name__} in its header") from None
-    return definition, _datums(stream, blocks, stream.tell())
+    return definition, _datums(stream, blocks, schema.parsed, stream.tell())
 
 
 _CORRUPTIONS = (
@@ -95,28 +85,38 @@ _CORRUPTIONS = (
 """What fastavro was seen to raise on corrupt bytes; a length read from them may ask for any amount of memory."""
 
 
-def _datums(stream: IO[bytes], blocks: fastavro.block_reader, position: int) -> Iterator[bytes]:
-    while True:
-        try:
-            block = next(blocks)
-        except StopIteration:
-            break
-        except _CORRUPTIONS as error:
-            raise ContainerError(f"corrupt block at byte {position}: {type(error).__name__}") from None
-        datums = BytesIO(block.bytes_.read())  # type: ignore[attr-defined]  # the block's bytes, decompressed
-        start = 0
-        for number in range(block.num_records):
-            try:
-                fastavro.schemaless_reader(datums, blocks.writer_schema, None)
-            except _CORRUPTIONS as error:
-                place = f"record {number + 1} of the block at byte {position}"
-                raise ContainerError(f"corrupt {place}: {type(error).__name__}") from None
-            end = datums.tell()
-            yield datums.getvalue()[start:end]
-            start = end
+def _datums(stream: IO[bytes], blocks: fastavro.block_reader, schema: dict[str, Any], position: int) -> Iterator[bytes]:
+    while (block := _next_block(blocks, position)) is not None:
+        content: bytes = block.bytes_.getvalue()  # decompressed
+        yield from _datums_of_block(content, block.num_records, schema, position)
         position += block.size
     if stream.tell() != position:
         raise ContainerError(f"the file is cut off in the block at byte {position}")
+
+
+def _next_block(blocks: fastavro.block_reader, position: int) -> Any:
+    """fastavro's next block, None after the last."""
+    try:
+        return next(blocks, None)
+    except _CORRUPTIONS as error:
+        raise ContainerError(f"corrupt or cut-off block at byte {position}: {type(error).__name__}") from None
+
+
+def _datums_of_block(content: bytes, records: int, schema: dict[str, Any], position: int) -> Iterator[bytes]:
+    """Cuts a block where its records end; nothing is encoded anew."""
+    stream = BytesIO(content)
+    start = 0
+    for number in range(1, records + 1):
+        try:
+            fastavro.schemaless_reader(stream, schema, None)
+        except _CORRUPTIONS as error:
+            place = f"record {number} of the block at byte {position}"
+            raise ContainerError(f"corrupt {place}: {type(error).__name__}") from None
+        end = stream.tell()
+        yield content[start:end]
+        start = end
+    if start != len(content):
+        raise ContainerError(f"corrupt block at byte {position}: bytes are left over after its last record")
 
 
 def _encode(header: bytes, schema: WriterSchema, record: Mapping[str, Any]) -> bytes:

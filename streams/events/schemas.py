@@ -28,8 +28,9 @@ def writer_schema(definition: dict[str, Any]) -> WriterSchema:
 
     Logical types are put aside: values are what lies in the bytes, and a fingerprint knows none either.
     """
-    if not isinstance(definition, dict) or definition.get("type") != "record":
-        raise ValueError('no Avro record schema: expected a JSON object with "type": "record"')
+    is_record = isinstance(definition, dict) and definition.get("type") == "record"
+    if not is_record or not isinstance(definition.get("fields"), list):
+        raise ValueError('no Avro record schema: expected a JSON object with "type": "record" and a list of "fields"')
     try:
         parsed = cast(dict[str, Any], fastavro.parse_schema(_without_logical_types(definition)))
         canonical = to_parsing_canonical_form(parsed)
