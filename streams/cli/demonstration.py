@@ -35,6 +35,8 @@ VIEW_SECONDS = 0.5
 LINE_SECONDS = 5.0
 ANONYMOUS_SHARE = 0.03
 """Events of users without an external id: Braze sends those to no partner, and neither do we."""
+EVENTS_MAX = 10_000_000
+"""Bounds a demo that nobody stops."""
 AHEAD_EVERY = 400
 """Every so many events one lies two days ahead: Mixpanel refuses it by name, and it becomes a dead letter."""
 AHEAD_SECONDS = 2 * 86_400
@@ -211,7 +213,9 @@ class Demonstration:
         """Made-up events, at each step as many as time asks for."""
         producer = Producer({"bootstrap.servers": self._settings.kafka.bootstrap_servers, "linger.ms": 20})
         began = time.monotonic()
-        events = sample_events(None, seed=self._source.seed, now_s=int(time.time()), anonymous_share=ANONYMOUS_SHARE)
+        events = sample_events(
+            EVENTS_MAX, seed=self._source.seed, now_s=int(time.time()), anonymous_share=ANONYMOUS_SHARE
+        )
         while True:
             wanted = int((time.monotonic() - began + VIEW_SECONDS) * self._source.events_per_second)
             for event in (next(events) for _ in range(wanted - self._sent)):

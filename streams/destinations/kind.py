@@ -12,7 +12,7 @@ from streams.delivery.contract import Destination
 from streams.destinations.table import MappedEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DestinationKind:
     """A kind of outside system: its keys of the configuration, and how a connector is built from them."""
 

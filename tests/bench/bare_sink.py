@@ -40,7 +40,7 @@ async def run(shape: str, bootstrap: str, topic: str, group: str, records: int, 
         }
     )
     consumer.subscribe([topic])
-    schemas = {schema.fingerprint: schema.parsed for schema in shipped().schemas()}
+    schemas = {schema.fingerprint: schema.parsed for schema in shipped()}
     headers = {"Authorization": authorization, "Content-Type": "application/json"}
     if shape == "mixpanel":
         headers["Content-Encoding"] = "gzip"

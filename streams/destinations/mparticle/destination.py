@@ -68,7 +68,7 @@ class MParticleDestination:
         return encoding.encoder(schema, self._settings, self._scope_of_feed)
 
     def request(self, scope: str, bodies: Sequence[bytes], *, alone: bool) -> Request:
-        """An array to `/v2/bulkevents`; alone, the one batch to `/v2/events`. Not compressed: nothing documents that."""
+        """An array to `/v2/bulkevents`; alone, the one batch to `/v2/events`. Not compressed: no page allows it."""
         if alone:
             return Request("POST", f"{self._settings.base}/v2/events", self._headers[scope], bodies[0])
         body = b"[" + b",".join(bodies) + b"]"
