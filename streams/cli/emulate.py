@@ -2,6 +2,94 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
 import typer
 
-app = typer.Typer(help="Run an emulated destination.", no_args_is_help=True)
+from streams.cli.errors import CommandError, ExitCode, translated
+from streams.cli.output import note
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+    from streams.emulators.faults import Fault
+    from streams.emulators.hosting import Options
+
+    Model = TypeVar("Model", bound=BaseModel)
+
+app = typer.Typer(help="Run an emulated destination until it is stopped.", no_args_is_help=True)
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
+Script = Annotated[
+    str, typer.Option("--faults", metavar="JSON|FILE", help='Faults to begin with: [{"status": 503, "count": 2}].')
+]
+Settings = Annotated[
+    str, typer.Option("--options", metavar="JSON|FILE", help="Credentials, limits and strictness, as JSON.")
+]
+
+
+@app.command()
+@translated
+def mixpanel(host: Host = "127.0.0.1", port: Port = 8401, faults: Script = "[]", options: Settings = "{}") -> None:
+    """Be Mixpanel: the import API, strict about what Mixpanel is strict about."""
+    from streams.emulators.mixpanel.options import MixpanelOptions
+
+    _serve(_parsed(MixpanelOptions, options, "--options"), host, port, faults)
+
+
+@app.command()
+@translated
+def mparticle(host: Host = "127.0.0.1", port: Port = 8402, faults: Script = "[]", options: Settings = "{}") -> None:
+    """Be mParticle: the events API, strict about what mParticle is strict about."""
+    from streams.emulators.mparticle.options import MParticleOptions
+
+    _serve(_parsed(MParticleOptions, options, "--options"), host, port, faults)
+
+
+def _serve(options: Options, host: str, port: int, script: str) -> None:
+    from streams.emulators.hosting import run
+
+    faults = _faults(script)
+    try:
+        run(options, host, port, faults, lambda address: note(f"listening on {address}; control under /_emulator"))
+    except OSError as error:
+        raise CommandError(f"cannot listen on {host}:{port}: {error.strerror}", ExitCode.FAILED) from None
+
+
+def _faults(script: str) -> tuple[Fault, ...]:
+    from pydantic import TypeAdapter, ValidationError
+
+    from streams.emulators.faults import Fault
+
+    try:
+        return TypeAdapter(tuple[Fault, ...]).validate_json(_text(script, "--faults"))
+    except ValidationError as error:
+        raise CommandError(f"--faults: {_sentences(error)}", ExitCode.USAGE) from None
+
+
+def _parsed(model: type[Model], text: str, option: str) -> Model:
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate_json(_text(text, option))
+    except ValidationError as error:
+        raise CommandError(f"{option}: {_sentences(error)}", ExitCode.USAGE) from None
+
+
+def _text(text: str, option: str) -> str:
+    """JSON as it is given, or the content of the file that is named."""
+    if text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return Path(text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{option}: cannot read {text}: {type(error).__name__}", ExitCode.USAGE) from None
+
+
+def _sentences(error: ValidationError) -> str:
+    return "; ".join(
+        ".".join(str(place) for place in detail["loc"]) + f" {detail['msg']}"
+        for detail in error.errors(include_url=False, include_input=False)
+    )

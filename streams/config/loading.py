@@ -77,11 +77,14 @@ def loads(text: str, environment: Mapping[str, str] | None = None, *, registry: 
     return Settings(kafka, source, connectors)
 
 
-@cache
 def connector_model(kind: DestinationKind) -> type[BaseModel]:
     """All keys of a connector to this destination: its own defaults win over the common ones."""
-    name = f"{kind.name.capitalize()}Connector"
-    return create_model(name, __base__=(kind.settings, _Strict, ConnectorKeys), __doc__=kind.settings.__doc__)
+    return _model(f"{kind.name.capitalize()}Connector", kind.settings)
+
+
+@cache
+def _model(name: str, own: type[BaseModel]) -> type[BaseModel]:
+    return create_model(name, __base__=(own, _Strict, ConnectorKeys), __doc__=own.__doc__)
 
 
 class _Strict(BaseModel):

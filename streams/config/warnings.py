@@ -15,6 +15,10 @@ def warnings(settings: Settings) -> tuple[Problem, ...]:
         remarks.append(Problem("kafka.topics.min_insync_replicas", mend, str(shape.min_insync_replicas)))
     for connector in settings.connectors.values():
         path = f"connectors.{connector.name}"
+        own = getattr(connector.settings, "warnings", tuple)  # a destination may have remarks of its own
+        for sentence in own():
+            place, _, mend = sentence.partition(": ")
+            remarks.append(Problem(f"{path}.{place}", mend))
         if connector.notify.webhook is not None or connector.notify.email:
             mend = "is checked but not used yet: this version sends no alerts"
             remarks.append(Problem(f"{path}.notify", mend))
