@@ -1,0 +1,81 @@
+"""The fault script: which of the next requests go wrong, and how. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+FAULTS_MAX = 1_000
+"""Faults in one script: more is a loop that forgot to clear."""
+DELAY_SECONDS_MAX = 600.0
+"""Longer than any client waits; a server that sleeps longer than this cannot be told from a dead one."""
+
+
+class Fault(BaseModel):
+    """What goes wrong with the next `count` matching requests.
+
+    `before`: the vendor never sees the request. `after`: the vendor takes it, and the answer is lost or replaced, so
+    that a client that sends again shows what its keys are worth. A fault with nothing but `delay` answers late.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: Annotated[int | None, Field(ge=100, le=599)] = None
+    """Answer this instead. None: the vendor's own answer (late, cut off or never)."""
+    headers: dict[str, str] = {}
+    """Headers of the answer, such as `Retry-After`; they also go on the vendor's own answer."""
+    body: str | dict[str, Any] | list[Any] | None = None
+    """Body of the answer: text as it is, anything else as JSON."""
+    delay: Annotated[float, Field(ge=0, le=DELAY_SECONDS_MAX)] = 0.0
+    """Seconds to wait before answering."""
+    reset: bool = False
+    """Reset the connection instead of answering; with `before`, without reading the request's body."""
+    truncate: Annotated[int | None, Field(ge=0)] = None
+    """Send so many bytes of the answer's body, then close the connection."""
+    when: Literal["before", "after"] = "before"
+    count: Annotated[int | None, Field(ge=1)] = 1
+    """How many requests; None: all until the script is cleared."""
+    key: str | None = None
+    """Only requests with this user in their Basic authentication."""
+    path: str | None = None
+    """Only requests to this path."""
+
+    def content(self) -> bytes | None:
+        """The body's bytes; None where the fault gives none."""
+        if self.body is None:
+            return None
+        return self.body.encode() if isinstance(self.body, str) else orjson.dumps(self.body)
+
+
+class FaultScript:
+    """Faults in the order in which they were added; each request meets the first one that matches, or none."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._left: list[tuple[Fault, int | None]] = []
+        self.add(faults)
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Append. Raises `ValueError` when the script would be longer than `FAULTS_MAX`."""
+        added = [(fault, fault.count) for fault in faults]
+        if len(self._left) + len(added) > FAULTS_MAX:
+            raise ValueError(f"a script holds at most {FAULTS_MAX} faults: clear it first, or use count")
+        self._left += added
+
+    def take(self, path: str, user: str) -> Fault | None:
+        """The fault that this request meets, used up by one."""
+        for place, (fault, left) in enumerate(self._left):
+            if (fault.path is None or fault.path == path) and (fault.key is None or fault.key == user):
+                if left is not None:
+                    self._left[place : place + 1] = [(fault, left - 1)] if left > 1 else []
+                return fault
+        return None
+
+    def clear(self) -> None:
+        self._left.clear()
+
+    def left(self) -> list[dict[str, Any]]:
+        """What is left, with `count` as what is left of it."""
+        return [fault.model_dump(exclude_defaults=True) | {"count": left} for fault, left in self._left]

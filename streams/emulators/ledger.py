@@ -1,0 +1,68 @@
+"""The ledger of requests: who sent what, when, and what it was told. Never a secret."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+REQUESTS_MAX = 10_000
+"""Requests that the ledger remembers, newest first to stay: about 100 MB with full Mixpanel batches of ids."""
+HEADERS_SHOWN = ("content-type", "content-encoding", "content-length", "user-agent")
+"""Headers that a test may ask for. `Authorization` is not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and what became of it."""
+
+    number: int
+    received_at_ms: int
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    credential: str
+    """Which configured credential was used, by name; empty where none was recognised."""
+    bytes: int
+    bytes_decompressed: int
+    sha256: str
+    """Of the body as it was on the wire: the same bytes sent again have the same."""
+    record_ids: tuple[str, ...]
+    status: int | None
+    """What was answered; None where the connection was reset."""
+    fault: str | None
+    """`before` or `after` where a scripted fault was met."""
+
+
+class Ledger:
+    """The newest exchanges, and totals of all."""
+
+    def __init__(self) -> None:
+        self._exchanges: deque[Exchange] = deque(maxlen=REQUESTS_MAX)
+        self.requests = 0
+        self.bytes = 0
+        self.statuses: dict[str, int] = {}
+
+    def count(self, size: int, status: int | None) -> int:
+        """Count a request; its number, from 1."""
+        self.requests += 1
+        self.bytes += size
+        name = "reset" if status is None else str(status)
+        self.statuses[name] = self.statuses.get(name, 0) + 1
+        return self.requests
+
+    def add(self, exchange: Exchange) -> None:
+        self._exchanges.append(exchange)
+
+    def reset(self) -> None:
+        self._exchanges.clear()
+        self.requests = self.bytes = 0
+        self.statuses.clear()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "totals": {"requests": self.requests, "bytes": self.bytes, "statuses": dict(self.statuses)},
+            "requests": [asdict(exchange) for exchange in self._exchanges],
+        }

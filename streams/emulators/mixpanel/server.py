@@ -1,0 +1,249 @@
+"""What Mixpanel's `/import` answers: authentication, limits, then each event by its rules."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from streams.emulators.call import Answer, Call, json_answer
+from streams.emulators.mixpanel.options import MixpanelOptions, Project
+from streams.emulators.mixpanel.rules import IDENTITY_EVENTS, Failure, Rules, insert_id
+from streams.emulators.mixpanel.store import Store
+from streams.emulators.mixpanel.unpacking import TooLarge, Unreadable, events, unpacked
+from streams.emulators.rates import RollingWindow
+
+PATHS = frozenset({"/import", "/import/"})
+INVALID = "some data points in the request failed validation"
+NO_IDENTITY_EVENTS = "identity events are not allowed when project is using simplified identity management"
+INSERT_ID_KEY = b'"$insert_id":'
+
+
+@dataclass(slots=True)
+class _Credential:
+    """A user and a secret that open a project. A token or secret is the user, with an empty password."""
+
+    name: str
+    project: _Project
+    user: str
+    password: str
+    needs_project_id: bool
+    is_revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Project:
+    project_id: str
+    rules: Rules
+    window: RollingWindow
+
+
+class MixpanelServer:
+    """The emulated Mixpanel: a `Vendor`."""
+
+    def __init__(self, options: MixpanelOptions) -> None:
+        self._options = options
+        self._limits = options.limits
+        self._store = Store(options.rows_max)
+        self._credentials: dict[str, _Credential] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        self._store.reset()
+        self._credentials = {}
+        for project in self._options.projects:
+            for credential in self._credentials_of(project):
+                self._credentials[credential.name] = credential
+
+    def _credentials_of(self, project: Project) -> list[_Credential]:
+        """Named `project_token`, `api_secret` and by the accounts' users; with the project's id before them where
+        there are several projects."""
+        options = self._options
+        rules = Rules(self._limits, project.id_mode, project.retention_days, options.lax_insert_id)
+        opened = _Project(project.project_id, rules, RollingWindow(self._limits.rate_seconds))
+        prefix = f"{project.project_id}/" if len(options.projects) > 1 else ""
+        return [
+            _Credential(f"{prefix}project_token", opened, project.token, "", False, False),
+            _Credential(f"{prefix}api_secret", opened, project.api_secret, "", False, False),
+            *(
+                _Credential(f"{prefix}{account.user}", opened, account.user, account.secret, True, account.expired)
+                for account in project.accounts
+            ),
+        ]
+
+    def receive(self, call: Call, now_ms: int) -> Answer:
+        if call.path not in PATHS:
+            return json_answer(404, {"code": 404, "error": "not found", "status": "Not Found"})
+        if call.method != "POST":
+            refusal = {"code": 405, "error": "method not allowed", "status": "Method Not Allowed"}
+            return json_answer(405, refusal, {"Allow": "POST"})
+        credential = self._credential(call)
+        if credential is None:
+            return json_answer(401, {"code": 401, "error": "Invalid credentials", "status": "Unauthorized"})
+        answer = self._import(call, credential.project, now_ms)
+        return dataclasses.replace(answer, credential=credential.name)
+
+    def _credential(self, call: Call) -> _Credential | None:
+        given_id = call.query.get("project_id")
+        for credential in self._credentials.values():
+            if (credential.user, credential.password) == (call.user, call.password) and not credential.is_revoked:
+                if given_id is None and credential.needs_project_id:
+                    continue
+                if given_id is None or given_id == credential.project.project_id:
+                    return credential
+        return None
+
+    def _import(self, call: Call, project: _Project, now_ms: int) -> Answer:
+        limits = self._limits
+        try:
+            body = unpacked(call.body, call.headers.get("content-encoding", "").strip().lower(), limits.bytes_max)
+        except TooLarge:
+            return _too_large(f"{limits.bytes_max} bytes")
+        except Unreadable as error:
+            return _unreadable(str(error), 0)
+        if self._options.keep == "discard":
+            return self._discard(body)
+        size = len(body)
+        if project.window.sums(now_ms)[0] + size > limits.rate_bytes:
+            return _too_fast(size)
+        try:
+            found = events(body, call.headers.get("content-type", ""))
+        except Unreadable as error:
+            project.window.add(now_ms, size, 0)
+            return _unreadable(str(error), size)
+        if project.window.sums(now_ms)[1] + len(found) > limits.rate_events:
+            return _too_fast(size)
+        project.window.add(now_ms, size, len(found))
+        if len(found) > limits.events_max:
+            return self._too_many(size)
+        return self._take(call, project, found, size, now_ms)
+
+    def _take(self, call: Call, project: _Project, found: list[Any], size: int, now_ms: int) -> Answer:
+        """Check and store each event; the answer that accounts for all."""
+        ids = [_shown(insert_id(event)) for event in found] if self._options.keep == "full" else []
+        self._store.seen(project.project_id, ids)
+        is_simplified = project.rules.id_mode == "simplified"
+        if is_simplified and any(isinstance(each, dict) and _name(each) in IDENTITY_EVENTS for each in found):
+            self._store.refused += len(found)
+            return _refused([NO_IDENTITY_EVENTS], 0, size, ids, ids)
+        failures: list[tuple[int, Failure]] = []
+        is_large = size >= self._limits.event_bytes_max
+        for index, event in enumerate(found):
+            failure = project.rules.failure(event, now_ms)
+            if failure is None and is_large:
+                failure = project.rules.size_failure(event)
+            if failure is not None:
+                failures.append((index, failure))
+            elif self._options.keep == "full":
+                self._store.add(project.project_id, event, now_ms)
+            else:
+                self._store.imported += 1
+        self._store.refused += len(failures)
+        imported = len(found) - len(failures)
+        if call.query.get("strict", "1") != "1":
+            return _lax(call, imported, bool(failures), size, ids)
+        if not failures:
+            return json_answer(200, _imported(call, imported), record_ids=ids, bytes_decompressed=size)
+        records = [
+            {"index": index, "insert_id": _shown(insert_id(found[index])), "field": field, "message": message}
+            for index, (field, message) in failures
+        ]
+        return _refused(records, imported, size, ids, [_shown(insert_id(found[index])) for index, _ in failures])
+
+    def _discard(self, body: bytes) -> Answer:
+        """Believe what was sent: an event is where there is an id."""
+        imported = body.count(INSERT_ID_KEY)
+        self._store.imported += imported
+        return json_answer(200, {"code": 200, "num_records_imported": imported, "status": "OK"})
+
+    def _too_many(self, size: int) -> Answer:
+        if self._limits.too_many_status == 413:
+            return _too_large(f"{self._limits.events_max} events")
+        return _unreadable(f"request exceeds max limit of {self._limits.events_max} events", size)
+
+    def told(self, answer: Answer) -> None:
+        if answer.refused_ids:
+            project = self._credentials[answer.credential].project
+            self._store.told_refused(project.project_id, answer.refused_ids)
+
+    def view(self, name: str) -> dict[str, Any] | None:
+        store = self._store
+        match name:
+            case "raw":
+                return {"rows": store.raw()}
+            case "query":
+                return {"rows": store.query()}
+            case "compacted":
+                return {"rows": store.compacted()}
+            case "retried_400":
+                return {"records": store.sent_again()}
+            case "totals":
+                return store.totals()
+            case _:
+                return None
+
+    def credentials(self) -> list[dict[str, Any]]:
+        return [{"name": each.name, "revoked": each.is_revoked} for each in self._credentials.values()]
+
+    def change_credential(self, name: str, revoked: bool | None, secret: str | None) -> bool:
+        credential = self._credentials.get(name)
+        if credential is None:
+            return False
+        if revoked is not None:
+            credential.is_revoked = revoked
+        if secret is not None and credential.needs_project_id:
+            credential.password = secret
+        elif secret is not None:
+            credential.user = secret
+        return True
+
+
+def _name(event: dict[str, Any]) -> str:
+    name = event.get("event")
+    return name if isinstance(name, str) else ""
+
+
+def _shown(text: str) -> str:
+    """Text that can be written as UTF-8."""
+    return text.encode(errors="replace").decode()
+
+
+def _imported(call: Call, imported: int) -> dict[str, Any]:
+    if call.query.get("verbose") == "1":
+        return {"code": 200, "error": None, "num_records_imported": imported, "status": 1}
+    return {"code": 200, "num_records_imported": imported, "status": "OK"}
+
+
+def _lax(call: Call, imported: int, has_failures: bool, size: int, ids: list[str]) -> Answer:
+    """`strict=0`: always 200, whatever was lost."""
+    content = _imported(call, imported)
+    if has_failures and "error" in content:
+        content |= {"error": INVALID, "status": 0}
+    return json_answer(200, content, record_ids=ids, bytes_decompressed=size)
+
+
+def _refused(records: list[Any], imported: int, size: int, ids: list[str], refused: list[str]) -> Answer:
+    content = {
+        "code": 400,
+        "error": INVALID,
+        "status": "Bad Request",
+        "num_records_imported": imported,
+        "failed_records": records,
+    }
+    return json_answer(400, content, record_ids=ids, refused_ids=refused, bytes_decompressed=size)
+
+
+def _unreadable(error: str, size: int) -> Answer:
+    content = {"code": 400, "error": error, "status": "Bad Request", "num_records_imported": 0}
+    return json_answer(400, content, bytes_decompressed=size)
+
+
+def _too_large(limit: str) -> Answer:
+    error = f"request exceeds max limit of {limit}"
+    return json_answer(413, {"code": 413, "error": error, "status": "Request Entity Too Large"})
+
+
+def _too_fast(size: int) -> Answer:
+    error = "Project exceeded rate limits. Please retry the request with exponential backoff."
+    content = {"code": 429, "error": error, "status": "Too Many Requests"}
+    return json_answer(429, content, bytes_decompressed=size)

@@ -1,0 +1,116 @@
+"""What Mixpanel holds after an import: raw rows, and the two views that its deduplication makes of them. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from streams.emulators.mixpanel.options import DAY_MS
+from streams.emulators.mixpanel.rules import milliseconds, written
+
+TEXT_CHARACTERS_MAX = 255
+"""Longer strings and names are cut, not refused."""
+REFUSED_IDS_MAX = 100_000
+"""Refused ids that are remembered, to see whether a client sends them again."""
+
+Row = dict[str, Any]
+
+
+class Store:
+    """Rows of all projects, the newest `rows_max` of them."""
+
+    def __init__(self, rows_max: int) -> None:
+        self._rows: deque[Row] = deque(maxlen=rows_max)
+        self._refused: dict[tuple[str, str], None] = {}
+        self._sent_again: list[dict[str, str]] = []
+        self.imported = 0
+        self.refused = 0
+
+    def add(self, project_id: str, event: dict[str, Any], now_ms: int) -> None:
+        """Take an event that broke no rule. One with `$ignore` counts as imported and is dropped."""
+        self.imported += 1
+        if "$ignore" not in event["properties"]:
+            self._rows.append(stored(project_id, event, now_ms))
+
+    def seen(self, project_id: str, insert_ids: Iterable[str]) -> None:
+        """Note which of these ids were refused before: nothing makes them acceptable, so nobody should send them."""
+        if not self._refused:
+            return
+        for insert_id in insert_ids:
+            if (project_id, insert_id) in self._refused:
+                self._sent_again.append({"project_id": project_id, "insert_id": insert_id})
+
+    def told_refused(self, project_id: str, insert_ids: Iterable[str]) -> None:
+        """The client knows from now on that these were refused."""
+        for insert_id in insert_ids:
+            if insert_id:
+                self._refused[project_id, insert_id] = None
+        while len(self._refused) > REFUSED_IDS_MAX:
+            del self._refused[next(iter(self._refused))]
+
+    def reset(self) -> None:
+        self._rows.clear()
+        self._refused.clear()
+        self._sent_again.clear()
+        self.imported = self.refused = 0
+
+    def totals(self) -> dict[str, int]:
+        return {"imported": self.imported, "refused": self.refused, "rows": len(self._rows)}
+
+    def raw(self) -> list[Row]:
+        """Every stored row, duplicates too, as raw export shows them."""
+        return list(self._rows)
+
+    def query(self) -> list[Row]:
+        """As reports show them at once: of equal event, distinct_id, time and $insert_id the last one counts."""
+        return _last_of(self._rows, 1)
+
+    def compacted(self) -> list[Row]:
+        """As after compaction: of equal event, distinct_id and $insert_id on one UTC day the last one counts."""
+        return _last_of(self._rows, DAY_MS)
+
+    def sent_again(self) -> list[dict[str, str]]:
+        """What was sent again after it had been refused by name."""
+        return list(self._sent_again)
+
+
+def _last_of(rows: Iterable[Row], span_ms: int) -> list[Row]:
+    """The last row of each identity, in the order in which identities came; times in one `span_ms` are the same."""
+    kept: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        properties = row["properties"]
+        day = properties["time"] // span_ms
+        kept[row["project_id"], row["event"], properties["distinct_id"], day, properties["$insert_id"]] = row
+    return list(kept.values())
+
+
+def stored(project_id: str, event: dict[str, Any], now_ms: int) -> Row:
+    """The row that an event becomes."""
+    given = event["properties"]
+    properties = {
+        (name if len(name) <= TEXT_CHARACTERS_MAX else name[:TEXT_CHARACTERS_MAX]): (
+            value[:TEXT_CHARACTERS_MAX] if type(value) is str and len(value) > TEXT_CHARACTERS_MAX else value
+        )
+        for name, value in given.items()
+    }
+    properties["time"] = min(milliseconds(given["time"]), now_ms)
+    properties["distinct_id"] = resolved(given)
+    properties["$insert_id"] = written(given["$insert_id"])
+    properties["$import"] = True
+    properties["$mp_api_endpoint"] = "api.mixpanel.com"
+    properties["$mp_api_timestamp_ms"] = now_ms
+    row: Row = {"project_id": project_id, "event": event["event"][:TEXT_CHARACTERS_MAX], "properties": properties}
+    if properties.pop("ip", None) is None:
+        row["geo_from_request"] = True
+    return row
+
+
+def resolved(properties: dict[str, Any]) -> str:
+    """Whose event it is: a user before a device, both before what `distinct_id` says."""
+    user, device = properties.get("$user_id"), properties.get("$device_id")
+    if user:
+        return written(user)
+    if device:
+        return "$device:" + written(device).removeprefix("$device:")
+    return written(properties["distinct_id"])

@@ -1,0 +1,89 @@
+"""From a request's body to events: gzip, size, JSON array or one object a line. Pure."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import orjson
+from isal import isal_zlib
+
+GZIP_WINDOW_BITS = 31
+"""15 bits of window, 16 for gzip's header and trailer."""
+
+INTEGER_DIGITS_MAX = 20
+"""Longer ones need more than 64 bits."""
+
+
+class Unreadable(Exception):
+    """A body that is no events at all; the text is for the answer."""
+
+
+class TooLarge(Exception):
+    """A body that is larger, unpacked, than a request may be."""
+
+
+def unpacked(body: bytes, encoding: str, bytes_max: int) -> bytes:
+    """The body without its `Content-Encoding`. Never unpacks more than `bytes_max`.
+
+    Raises `TooLarge`, and `Unreadable` for broken gzip or another encoding.
+    """
+    if encoding in ("", "identity"):
+        if len(body) > bytes_max:
+            raise TooLarge
+        return body
+    if encoding != "gzip":
+        raise Unreadable("unsupported Content-Encoding: only gzip is supported")
+    # Several gzip members in a row are one file.
+    parts: list[bytes] = []
+    room = bytes_max + 1
+    while body:
+        unpacking = isal_zlib.decompressobj(GZIP_WINDOW_BITS)
+        try:
+            part = unpacking.decompress(body, room)
+        except zlib.error:
+            raise Unreadable("body is not valid gzip") from None
+        parts.append(part)
+        room -= len(part)
+        if room <= 0:
+            raise TooLarge
+        if not unpacking.eof:
+            raise Unreadable("body is not valid gzip: it ends early")
+        body = unpacking.unused_data
+    return b"".join(parts)
+
+
+def events(body: bytes, content_type: str) -> list[Any]:
+    """The events of an unpacked body, each whatever JSON value it is. Raises `Unreadable`."""
+    if content_type.partition(";")[0].strip().lower() == "application/x-ndjson":
+        found = [_parsed(line) for line in body.split(b"\n") if line.strip()]
+    else:
+        found = _parsed(body)
+        if not isinstance(found, list):
+            raise Unreadable("body must be a JSON array of events")
+    if not found:
+        raise Unreadable("body holds no events")
+    return found
+
+
+def _parsed(text: bytes) -> Any:
+    """JSON, whose strings may hold bytes that are no UTF-8: those are refused event by event, so they stay visible."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            characters = text.decode("utf-8", "surrogateescape")
+            return json.loads(characters, parse_constant=_no_constant, parse_int=_number)
+        except (ValueError, RecursionError):
+            raise Unreadable("body is not valid JSON") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _number(digits: str) -> int | float:
+    """As orjson reads it: what 64 bits do not hold is a float."""
+    number = int(digits) if len(digits) <= INTEGER_DIGITS_MAX else float(digits)
+    return number if -(2**63) <= number < 2**64 else float(number)

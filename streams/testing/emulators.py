@@ -1,0 +1,219 @@
+"""Typed clients of the emulators, which start them too, and pytest fixtures `mixpanel` and `mparticle`.
+
+    with MixpanelEmulator() as mixpanel:
+        mixpanel.fail(status=503, headers={"Retry-After": "2"}, count=3)
+        ...  # run a sink against mixpanel.base_url
+        assert len(mixpanel.unique()) == 10_000
+
+The emulator runs on a thread of this process, on a free port of the loopback; with `is_process=True` as a process of
+its own, which a benchmark wants. `MixpanelClient(url)` and `MParticleClient(url)` speak to one that runs elsewhere.
+"""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import orjson
+import pytest
+
+from streams.emulators.faults import Fault
+from streams.emulators.hosting import HostedService, Options
+from streams.emulators.mixpanel.options import MixpanelOptions, Project
+
+ANSWER_SECONDS_MAX = 60.0
+"""A control call answers at once; a ledger of two million rows takes some seconds."""
+STOP_SECONDS_MAX = 10.0
+
+
+class ControlError(Exception):
+    """The emulator refused a control call; the text is its own."""
+
+
+class EmulatorClient:
+    """Control calls that every emulator answers."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+
+    @property
+    def base_url(self) -> str:
+        """Where the vendor is, for a connector's `base_url`."""
+        return self._base_url
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Everything that was stored, duplicates too."""
+        return self._list("raw", "rows")
+
+    def unique(self) -> list[dict[str, Any]]:
+        """What is left of it after the vendor's deduplication: what its users see."""
+        return self._list("query", "rows")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The newest requests, as the ledger keeps them: time, path, sizes, sha256, record ids, status."""
+        return self._list("requests", "requests")
+
+    def totals(self) -> dict[str, Any]:
+        """Counts of everything since the last reset, whatever is kept."""
+        return self.call("GET", "totals")
+
+    def retried_400(self) -> list[dict[str, Any]]:
+        """What was sent again after it had been refused by name."""
+        return self._list("retried_400", "records")
+
+    def fail(self, **fault: Any) -> None:
+        """Add a fault: the fields of `streams.emulators.faults.Fault`. Raises pydantic's `ValidationError`."""
+        self.call("POST", "faults", [Fault(**fault).model_dump(exclude_defaults=True)])
+
+    def faults(self) -> list[dict[str, Any]]:
+        """What is left of the script."""
+        return self._list("faults", "faults")
+
+    def clear_faults(self) -> None:
+        self.call("DELETE", "faults")
+
+    def credentials(self) -> list[dict[str, Any]]:
+        """Names of the credentials, and whether each is revoked."""
+        return self._list("credentials", "credentials")
+
+    def revoke(self, name: str) -> None:
+        """From now on this credential is refused. Raises `ControlError` where there is none of that name."""
+        self.call("PUT", "credentials", {"name": name, "revoked": True})
+
+    def restore(self, name: str) -> None:
+        self.call("PUT", "credentials", {"name": name, "revoked": False})
+
+    def change_secret(self, name: str, secret: str) -> None:
+        """Only this secret is good from now on."""
+        self.call("PUT", "credentials", {"name": name, "secret": secret})
+
+    def now_ms(self) -> int:
+        """The emulator's time."""
+        return int(self.call("GET", "time")["now_ms"])
+
+    def freeze_time(self, now_ms: int) -> None:
+        """The emulator's clock stands still at this time until it is set again."""
+        self.call("PUT", "time", {"now_ms": now_ms})
+
+    def shift_time(self, offset_ms: int) -> None:
+        """The emulator's clock runs, so far ahead of the machine's; 0 is the machine's time."""
+        self.call("PUT", "time", {"offset_ms": offset_ms})
+
+    def reset(self) -> None:
+        """Rows, ledger, faults, clock and credentials as at the start."""
+        self.call("POST", "reset")
+
+    def call(self, method: str, name: str, content: Any = None) -> dict[str, Any]:
+        """One control call. Raises `ControlError`, and `OSError` where nobody listens."""
+        address = urlsplit(self.base_url)
+        assert address.hostname is not None
+        with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=ANSWER_SECONDS_MAX)) as line:
+            body = None if content is None else orjson.dumps(content)
+            line.request(method, f"/_emulator/{name}", body=body, headers={"Connection": "close"})
+            answer = line.getresponse()
+            found: dict[str, Any] = orjson.loads(answer.read())
+        if answer.status != 200:
+            raise ControlError(found["error"])
+        return found
+
+    def _list(self, name: str, key: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.call("GET", name)[key]
+        return found
+
+
+class MixpanelClient(EmulatorClient):
+    """An emulated Mixpanel that runs somewhere."""
+
+    def compacted(self) -> list[dict[str, Any]]:
+        """Rows as after compaction: one per event, distinct_id, `$insert_id` and UTC day."""
+        return self._list("compacted", "rows")
+
+
+class _Started:
+    """Starts and ends what a client speaks to: a thread, or a process."""
+
+    def __init__(self, kind: str, options: Options, is_process: bool) -> None:
+        self._kind = kind
+        self._options = options
+        self._is_process = is_process
+        self._hosted: HostedService | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        if not self._is_process:
+            self._hosted = HostedService(self._options)
+            return self._hosted.start()
+        # The options hold credentials: they go by standard input, not by arguments that every process may read.
+        command = [sys.executable, "-m", "streams.emulators", self._kind, "--port", "0", "--options", "-"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 our own
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(self._options.model_dump_json().encode())
+        self._process.stdin.close()
+        line = self._process.stdout.readline()
+        if not line:
+            self.stop()
+            raise RuntimeError("the emulator's process ended before it listened: its stderr says why")
+        return str(orjson.loads(line)["base_url"])
+
+    def stop(self) -> None:
+        if self._hosted is not None:
+            self._hosted.stop()
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(STOP_SECONDS_MAX)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+
+class MixpanelEmulator(MixpanelClient):
+    """An emulated Mixpanel of one's own: a context manager, or `start` and `stop`."""
+
+    def __init__(self, options: MixpanelOptions | None = None, *, is_process: bool = False) -> None:
+        super().__init__("")
+        self.options = options or MixpanelOptions()
+        self._started = _Started("mixpanel", self.options, is_process)
+
+    @property
+    def project(self) -> Project:
+        """The first configured project."""
+        return self.options.projects[0]
+
+    @property
+    def project_token(self) -> str:
+        """The first project's token: enough to configure a connector."""
+        return self.project.token
+
+    def start(self) -> None:
+        self._base_url = self._started.start()
+
+    def stop(self) -> None:
+        self._started.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+@pytest.fixture(scope="session")
+def _mixpanel_emulator() -> Iterator[MixpanelEmulator]:
+    with MixpanelEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def mixpanel(_mixpanel_emulator: MixpanelEmulator) -> MixpanelEmulator:
+    """An emulated Mixpanel, empty at the start of each test."""
+    _mixpanel_emulator.reset()
+    return _mixpanel_emulator
