@@ -68,7 +68,7 @@ def read_container(stream: IO[bytes]) -> tuple[dict[str, Any], Iterator[bytes]]:
         schema = writer_schema(definition)
     except (*_CORRUPTIONS, SchemaParseException) as error:
         raise ContainerError(f"no readable Avro container file: {type(error).__name__} in its header") from None
-    return definition, _datums(stream, blocks, schema.parsed, stream.tell())
+    return definition, _datums(blocks, schema.parsed, stream.tell())
 
 
 _CORRUPTIONS = (
@@ -85,13 +85,11 @@ _CORRUPTIONS = (
 """What fastavro was seen to raise on corrupt bytes; a length read from them may ask for any amount of memory."""
 
 
-def _datums(stream: IO[bytes], blocks: fastavro.block_reader, schema: dict[str, Any], position: int) -> Iterator[bytes]:
+def _datums(blocks: fastavro.block_reader, schema: dict[str, Any], position: int) -> Iterator[bytes]:
     while (block := _next_block(blocks, position)) is not None:
         content: bytes = block.bytes_.getvalue()  # decompressed
         yield from _datums_of_block(content, block.num_records, schema, position)
         position += block.size
-    if stream.tell() != position:
-        raise ContainerError(f"the file is cut off in the block at byte {position}")
 
 
 def _next_block(blocks: fastavro.block_reader, position: int) -> Any:

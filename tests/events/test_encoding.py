@@ -126,6 +126,19 @@ def test_datums_are_given_as_the_file_holds_them_even_where_we_would_write_them_
     assert read_until_damage(rewritten) == ([unusual], None)
 
 
+def test_a_moment_that_no_calendar_holds_is_given_as_it_was_written() -> None:
+    definition = {
+        "type": "record",
+        "name": "Seen",
+        "fields": [{"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}],
+    }
+    stream = BytesIO()
+    fastavro.writer(stream, definition, [{"at": 2**62}])
+    datums, problem = read_until_damage(stream.getvalue())
+    assert problem is None
+    assert datums == [bytes.fromhex("80 80 80 80 80 80 80 80 80 01")]
+
+
 @pytest.mark.skipif(not REAL_FILES.is_dir(), reason="needs the real Currents files, which are not ours to ship")
 def test_datums_of_real_files_are_what_fastavro_would_write() -> None:
     for path in sorted(REAL_FILES.glob("*.avro")):
@@ -150,9 +163,13 @@ def test_a_container_of_something_else_than_records_is_said_so() -> None:
         read_container(BytesIO(stream.getvalue()))
 
 
-@pytest.mark.parametrize("codec", ["null", "deflate"])
-def test_a_file_cut_anywhere_gives_what_came_before_and_says_where_it_ends(codec: str) -> None:
-    content = container(RECORDS, codec)
+@pytest.mark.parametrize(
+    ("codec", "sync_interval"),
+    [("null", 200), ("deflate", 200), ("null", 100_000)],
+    ids=["blocks", "compressed blocks", "one block, whose count of records takes two bytes"],
+)
+def test_a_file_cut_anywhere_gives_what_came_before_and_says_where_it_ends(codec: str, sync_interval: int) -> None:
+    content = container(RECORDS, codec, sync_interval)
     marker = content[-16:]
     header_bytes = content.index(marker) + 16
     ends = [position + 16 for position in range(header_bytes, len(content)) if content.startswith(marker, position)]
