@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streams.delivery.contract import Destination
 from streams.destinations import DestinationKind
+from streams.destinations.table import MappedEvent
 from streams.values import Seconds, Secret
 
 OPEN = "users.messages.email.Open"
@@ -44,20 +45,28 @@ def _build(settings: BaseModel) -> Destination:
     raise NotImplementedError
 
 
+def _example() -> BaseModel:
+    raise NotImplementedError
+
+
+def _events(*names: str, default: set[str]) -> dict[str, MappedEvent]:
+    return {name: MappedEvent(name, name, name in default, False, "platform", {}) for name in names}
+
+
 REGISTRY = {
     "acme": DestinationKind(
         name="acme",
         settings=AcmeSettings,
         build=_build,
-        event_types=frozenset({OPEN, CLICK, SENT}),
-        default_selection=frozenset({OPEN}),
+        events=_events(OPEN, CLICK, SENT, default={OPEN}),
+        example=_example,
     ),
     "bolter": DestinationKind(
         name="bolter",
         settings=BolterSettings,
         build=_build,
-        event_types=frozenset({OPEN, CLICK}),
-        default_selection=frozenset({OPEN, CLICK}),
+        events=_events(OPEN, CLICK, default={OPEN, CLICK}),
+        example=_example,
     ),
 }
 
