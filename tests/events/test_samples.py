@@ -118,7 +118,8 @@ def test_about_half_of_the_optional_fields_are_null_and_each_is_there_at_times()
         for field in schema.fields:
             if field.nullable:
                 empty = sum(event.record[field.name] is None for event in events)
-                assert empty < 100, (event_type, field.name)
+                never_there = event_type == "users.campaigns.Abort" and field.name.startswith("canvas_")
+                assert (empty == 100) is never_there, (event_type, field.name)
                 nulls, total = nulls + empty, total + 100
     assert 0.4 < nulls / total < 0.6
 
@@ -128,6 +129,11 @@ def test_a_message_belongs_to_a_campaign_or_to_a_canvas_never_to_both() -> None:
         of_campaign = {event.record[name] for name in ("campaign_id", "campaign_name", "message_variation_id")} - {None}
         of_canvas = {event.record[name] for name in ("canvas_id", "canvas_name", "canvas_step_id")} - {None}
         assert not (of_campaign and of_canvas)
+
+
+def test_an_event_of_a_campaign_never_belongs_to_a_canvas() -> None:
+    assert {event.record["canvas_id"] for event in many("users.campaigns.Abort")} == {None}
+    assert len({event.record["campaign_id"] for event in many("users.campaigns.Abort")}) > 2
 
 
 def test_what_only_iphones_do_is_done_by_ios() -> None:

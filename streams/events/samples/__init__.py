@@ -76,7 +76,7 @@ def sample_record(event_type: str, random: Random, now_s: int, *, anonymous_shar
     plan = _plan(event_type)
     draw = random.random
     company = world()
-    belongs_to_campaign = draw() < CAMPAIGN_SHARE
+    belongs_to_campaign = draw() < plan.campaign_share
     moment = Moment(
         random=random,
         world=company,
@@ -128,6 +128,7 @@ class _Plan:
 
     schema: WriterSchema
     fields: tuple[tuple[str, Maker, float, bool | None], ...]
+    campaign_share: float
     is_ios_only: bool
 
 
@@ -145,7 +146,18 @@ def _plan(event_type: str) -> _Plan:
         )
         for field in schema.fields
     )
-    return _Plan(schema, fields, "IosForeground" in event_type or "liveactivity" in event_type)
+    return _Plan(
+        schema,
+        fields,
+        campaign_share=_campaign_share(event_type),
+        is_ios_only="IosForeground" in event_type or "liveactivity" in event_type,
+    )
+
+
+def _campaign_share(event_type: str) -> float:
+    if event_type.startswith("users.campaigns."):
+        return 1.0
+    return 0.0 if event_type.startswith("users.canvas") else CAMPAIGN_SHARE
 
 
 def _belonging(field_name: str) -> bool | None:
