@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,12 +11,9 @@ from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.output import note
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+    from pydantic import ValidationError
 
     from streams.emulators.faults import Fault
-    from streams.emulators.hosting import Options
-
-    Model = TypeVar("Model", bound=BaseModel)
 
 app = typer.Typer(help="Run an emulated destination until it is stopped.", no_args_is_help=True)
 
@@ -34,23 +31,25 @@ Settings = Annotated[
 @translated
 def mixpanel(host: Host = "127.0.0.1", port: Port = 8401, faults: Script = "[]", options: Settings = "{}") -> None:
     """Be Mixpanel: the import API, strict about what Mixpanel is strict about."""
-    from streams.emulators.mixpanel.options import MixpanelOptions
-
-    _serve(_parsed(MixpanelOptions, options, "--options"), host, port, faults)
+    _serve("mixpanel", options, host, port, faults)
 
 
 @app.command()
 @translated
 def mparticle(host: Host = "127.0.0.1", port: Port = 8402, faults: Script = "[]", options: Settings = "{}") -> None:
     """Be mParticle: the events API, strict about what mParticle is strict about."""
-    from streams.emulators.mparticle.options import MParticleOptions
-
-    _serve(_parsed(MParticleOptions, options, "--options"), host, port, faults)
+    _serve("mparticle", options, host, port, faults)
 
 
-def _serve(options: Options, host: str, port: int, script: str) -> None:
-    from streams.emulators.hosting import run
+def _serve(kind: str, text: str, host: str, port: int, script: str) -> None:
+    from pydantic import ValidationError
 
+    from streams.emulators.hosting import OPTIONS, run
+
+    try:
+        options = OPTIONS[kind].model_validate_json(_text(text, "--options"))
+    except ValidationError as error:
+        raise CommandError(f"--options: {_sentences(error)}", ExitCode.USAGE) from None
     faults = _faults(script)
     try:
         run(options, host, port, faults, lambda address: note(f"listening on {address}; control under /_emulator"))
@@ -67,15 +66,6 @@ def _faults(script: str) -> tuple[Fault, ...]:
         return TypeAdapter(tuple[Fault, ...]).validate_json(_text(script, "--faults"))
     except ValidationError as error:
         raise CommandError(f"--faults: {_sentences(error)}", ExitCode.USAGE) from None
-
-
-def _parsed(model: type[Model], text: str, option: str) -> Model:
-    from pydantic import ValidationError
-
-    try:
-        return model.model_validate_json(_text(text, option))
-    except ValidationError as error:
-        raise CommandError(f"{option}: {_sentences(error)}", ExitCode.USAGE) from None
 
 
 def _text(text: str, option: str) -> str:

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +201,34 @@ def test_an_unknown_event_type_ends_with_2_and_a_suggestion() -> None:
     result = streams("events", "show", "users.messages.email.Opens")
     assert (result.returncode, result.stdout) == (2, "")
     assert "users.messages.email.Open" in result.stderr
+
+
+def test_an_emulator_serves_until_it_is_stopped() -> None:
+    command = [sys.executable, "-m", "streams", "emulate", "mixpanel", "--port", "0"]
+    command += ["--faults", '[{"status": 503, "count": 1}]']
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[2].rstrip(";")
+        request = urllib.request.Request(f"{address}/import?strict=1", data=b"[]", method="POST")
+        statuses = []
+        for _ in range(2):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request, timeout=10)
+            statuses.append(caught.value.code)
+            caught.value.close()
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+    assert statuses == [503, 401]
+
+
+@pytest.mark.parametrize(
+    "options", [("--faults", '[{}, {"stats": 1}]'), ("--faults", "/no/such/file"), ("--options", '{"nope": 1}')]
+)
+def test_an_emulator_refuses_what_it_does_not_know(options: tuple[str, str]) -> None:
+    result = streams("emulate", "mixpanel", "--port", "0", *options)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert options[0] in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_every_command_and_exit_code_is_documented() -> None:

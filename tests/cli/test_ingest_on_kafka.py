@@ -12,7 +12,7 @@ from typing import Any
 import fastavro
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from streams.testing.brokers import Kafka
+from streams.testing.brokers import Broker
 
 from tests.cli.files import OPEN_SCHEMA, opens, write_avro
 
@@ -83,7 +83,7 @@ def _decoded(value: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cluster(kafka: Kafka, tmp_path: Path) -> Cluster:
+def cluster(kafka: Broker, tmp_path: Path) -> Cluster:
     return Cluster(kafka.bootstrap_servers, tmp_path)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
-from streams.testing.brokers import Kafka
+from streams.testing.brokers import Broker
 
 pytestmark = pytest.mark.kafka
 
@@ -75,7 +75,7 @@ connectors:
 
 
 @pytest.fixture
-def installation(kafka: Kafka, tmp_path: Path) -> Installation:
+def installation(kafka: Broker, tmp_path: Path) -> Installation:
     return Installation(kafka.bootstrap_servers, tmp_path)
 
 
