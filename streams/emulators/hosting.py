@@ -12,6 +12,8 @@ from aiohttp import web
 from streams.emulators.faults import Fault
 from streams.emulators.mixpanel.options import MixpanelOptions
 from streams.emulators.mixpanel.server import MixpanelServer
+from streams.emulators.mparticle.options import MParticleOptions
+from streams.emulators.mparticle.server import MParticleServer
 from streams.emulators.service import Service
 
 START_SECONDS_MAX = 10.0
@@ -19,14 +21,21 @@ START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 0.1
 """What running calls get when the server stops: a scripted delay must not hold up a test's end."""
 
-Options = MixpanelOptions
-OPTIONS: dict[str, type[Options]] = {"mixpanel": MixpanelOptions}
+Options = MixpanelOptions | MParticleOptions
+OPTIONS: dict[str, type[MixpanelOptions] | type[MParticleOptions]] = {
+    "mixpanel": MixpanelOptions,
+    "mparticle": MParticleOptions,
+}
 """Kinds of emulators, and the options of each."""
 
 
 def service(options: Options, faults: Iterable[Fault] = ()) -> Service:
     """The emulator that these options describe."""
-    return Service(MixpanelServer(options), faults, options.keep)
+    match options:
+        case MixpanelOptions():
+            return Service(MixpanelServer(options), faults, options.keep)
+        case MParticleOptions():
+            return Service(MParticleServer(options), faults, options.keep)
 
 
 def run(

@@ -26,6 +26,7 @@ import pytest
 from streams.emulators.faults import Fault
 from streams.emulators.hosting import HostedService, Options
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
+from streams.emulators.mparticle.options import Input, MParticleOptions
 
 ANSWER_SECONDS_MAX = 60.0
 """A control call answers at once; a ledger of two million rows takes some seconds."""
@@ -135,6 +136,18 @@ class MixpanelClient(EmulatorClient):
         return self._list("compacted", "rows")
 
 
+class MParticleClient(EmulatorClient):
+    """An emulated mParticle that runs somewhere. Rows are batches, with `feed`, `duplicate` and `losses`."""
+
+    def dropped(self) -> list[dict[str, Any]]:
+        """Batches that vanished behind a 202, and why."""
+        return self._list("dropped", "records")
+
+    def repeated_messages(self) -> list[dict[str, Any]]:
+        """Each `source_message_id` that was stored more than once, and how often."""
+        return self._list("repeated_messages", "records")
+
+
 class _Started:
     """Starts and ends what a client speaks to: a thread, or a process."""
 
@@ -172,25 +185,16 @@ class _Started:
             self._process.stdout.close()
 
 
-class MixpanelEmulator(MixpanelClient):
-    """An emulated Mixpanel of one's own: a context manager, or `start` and `stop`."""
+class _Owned:
+    """A context manager that starts and ends an emulator."""
 
-    def __init__(self, options: MixpanelOptions | None = None, *, is_process: bool = False) -> None:
-        super().__init__("")
-        self.options = options or MixpanelOptions()
-        self._started = _Started("mixpanel", self.options, is_process)
+    _base_url: str
 
-    @property
-    def project(self) -> Project:
-        """The first configured project."""
-        return self.options.projects[0]
-
-    @property
-    def project_token(self) -> str:
-        """The first project's token: enough to configure a connector."""
-        return self.project.token
+    def __init__(self, started: _Started) -> None:
+        self._started = started
 
     def start(self) -> None:
+        """Listen on a free port; from then on `base_url` is known."""
         self._base_url = self._started.start()
 
     def stop(self) -> None:
@@ -206,6 +210,39 @@ class MixpanelEmulator(MixpanelClient):
         self.stop()
 
 
+class MixpanelEmulator(_Owned, MixpanelClient):
+    """An emulated Mixpanel of one's own: a context manager, or `start` and `stop`."""
+
+    def __init__(self, options: MixpanelOptions | None = None, *, is_process: bool = False) -> None:
+        self.options = options or MixpanelOptions()
+        MixpanelClient.__init__(self, "")
+        _Owned.__init__(self, _Started("mixpanel", self.options, is_process))
+
+    @property
+    def project(self) -> Project:
+        """The first configured project."""
+        return self.options.projects[0]
+
+    @property
+    def project_token(self) -> str:
+        """The first project's token: enough to configure a connector."""
+        return self.project.token
+
+
+class MParticleEmulator(_Owned, MParticleClient):
+    """An emulated mParticle of one's own: a context manager, or `start` and `stop`."""
+
+    def __init__(self, options: MParticleOptions | None = None, *, is_process: bool = False) -> None:
+        self.options = options or MParticleOptions()
+        MParticleClient.__init__(self, "")
+        _Owned.__init__(self, _Started("mparticle", self.options, is_process))
+
+    @property
+    def feeds(self) -> dict[str, Input]:
+        """The inputs by feed, each with `key` and `secret`: enough to configure a connector."""
+        return {each.feed: each for each in self.options.inputs}
+
+
 @pytest.fixture(scope="session")
 def _mixpanel_emulator() -> Iterator[MixpanelEmulator]:
     with MixpanelEmulator() as emulator:
@@ -217,3 +254,16 @@ def mixpanel(_mixpanel_emulator: MixpanelEmulator) -> MixpanelEmulator:
     """An emulated Mixpanel, empty at the start of each test."""
     _mixpanel_emulator.reset()
     return _mixpanel_emulator
+
+
+@pytest.fixture(scope="session")
+def _mparticle_emulator() -> Iterator[MParticleEmulator]:
+    with MParticleEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def mparticle(_mparticle_emulator: MParticleEmulator) -> MParticleEmulator:
+    """An emulated mParticle, empty at the start of each test."""
+    _mparticle_emulator.reset()
+    return _mparticle_emulator
