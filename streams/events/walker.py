@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -195,58 +196,69 @@ def decode(value: bytes, start: int, schema: WriterSchema) -> dict[str, Any]:
     return record
 
 
-def user_presence(schema: WriterSchema, value: bytes, start: int) -> int:
-    """Whether the event has a user that is not blank: PRESENT, MISSING or UNDECODABLE. Reads no further than that."""
-    if not any(field.name == USER_FIELD for field in schema.fields):
-        return MISSING
+def presence_reader(schema: WriterSchema) -> Callable[[bytes, int], int]:
+    """A function of a value and its datum's start that tells whether the event has a user that is not blank.
+
+    It gives PRESENT, MISSING or UNDECODABLE, never raises, and reads no further than the user.
+    """
+    names = [field.name for field in schema.fields]
+    if USER_FIELD not in names:
+        return lambda _value, _start: MISSING
+    ops = plan(schema, {}, {USER_FIELD: 0})[: names.index(USER_FIELD) + 1]
+    if any(kind > NULLABLE_STRINGS for kind, _, _, _ in ops):
+        return lambda value, start: _decoded_presence(schema, value, start)
+
+    return partial(_presence, ops)
+
+
+def _decoded_presence(schema: WriterSchema, value: bytes, start: int) -> int:
     try:
-        if not schema.is_walkable:
-            user = decode(value, start, schema).get(USER_FIELD)
-            return PRESENT if isinstance(user, str) and user.strip() else MISSING
-        return _user_presence(presence_ops(schema), value, start)
+        user = decode(value, start, schema).get(USER_FIELD)
+    except Undecodable:
+        return UNDECODABLE
+    return PRESENT if isinstance(user, str) and user.strip() else MISSING
+
+
+def _presence(ops: list[Op], value: bytes, start: int) -> int:
+    at = start
+    try:
+        for kind, nullable, _, slot in ops:
+            if nullable:
+                branch = value[at]
+                at += 1
+                if branch == 0:
+                    continue
+                if branch != 2:
+                    return UNDECODABLE
+            if kind == STRING:
+                size = value[at]
+                at += 1
+                if size > 127:
+                    size, at = _varint(value, at - 1)
+                end = at + (size >> 1)
+                if size & 1 or end > len(value):
+                    return UNDECODABLE
+                if slot == 0:
+                    return PRESENT if value[at:end].decode().strip() else MISSING
+                at = end
+            else:
+                at = _skip(kind, value, at)
     except (Undecodable, *CORRUPT):
         return UNDECODABLE
+    return UNDECODABLE if at > len(value) else MISSING
 
 
-def presence_ops(schema: WriterSchema) -> list[Op]:
-    """The table of the fields up to and with the user."""
-    names = [field.name for field in schema.fields]
-    return plan(schema, {}, {USER_FIELD: 0})[: names.index(USER_FIELD) + 1]
-
-
-def _user_presence(ops: Sequence[Op], value: bytes, start: int) -> int:
-    at = start
-    for kind, nullable, _, slot in ops:
-        if nullable:
-            branch = value[at]
-            at += 1
-            if branch == 0:
-                continue
-            if branch != 2:
-                return UNDECODABLE
-        if kind == STRING:
-            size, at = _varint(value, at)
-            if size & 1:
-                return UNDECODABLE
-            end = at + (size >> 1)
-            if end > len(value):
-                return UNDECODABLE
-            if slot == 0:
-                return PRESENT if value[at:end].decode().strip() else MISSING
-            at = end
-        elif kind == LONG:
-            _, at = _varint(value, at)
-        elif kind == BOOLEAN:
-            at += 1
-        elif kind == FLOAT:
-            at += 4
-        elif kind == DOUBLE:
-            at += 8
-        else:
-            _, at = _strings(value, at, kind == NULLABLE_STRINGS)
-    if at > len(value):
-        return UNDECODABLE
-    return MISSING
+def _skip(kind: int, value: bytes, at: int) -> int:
+    """Where a field that is no string ends."""
+    if kind == LONG:
+        return _varint(value, at)[1]
+    if kind == BOOLEAN:
+        return at + 1
+    if kind == FLOAT:
+        return at + 4
+    if kind == DOUBLE:
+        return at + 8
+    return _strings(value, at, kind == NULLABLE_STRINGS)[1]
 
 
 def shortest_float(packed: bytes) -> float:

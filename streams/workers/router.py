@@ -24,7 +24,7 @@ from streams.delivery.account import RouterCounts, SourceCause
 from streams.delivery.letter import EVENT_TYPE_HEADER, ORIGIN_HEADER, Origin, Reason, letter_headers
 from streams.events.encoding import SINGLE_OBJECT_HEADER_BYTES
 from streams.events.schema import WriterSchema
-from streams.events.walker import MISSING, PRESENT, user_presence
+from streams.events.walker import MISSING, PRESENT
 from streams.workers.ports import (
     Clock,
     Consumer,
@@ -55,6 +55,8 @@ TOPICS_SECONDS = 10.0
 class PartitionState:
     """One source partition: the next offset to commit, and the counts of all before it."""
 
+    place: bytes
+    """`topic/partition/`: what `streams-origin` begins with."""
     next_offset: int
     counts: RouterCounts
     start_to_audit: Start | None
@@ -131,7 +133,8 @@ class Router:
         for start in starts:
             first = start if start.metadata is None else None
             counts = RouterCounts.from_metadata(start.metadata)
-            self._states[start.topic, start.partition] = PartitionState(start.offset, counts, first)
+            place = f"{start.topic}/{start.partition}/".encode()
+            self._states[start.topic, start.partition] = PartitionState(place, start.offset, counts, first)
             self._must_commit = self._must_commit or first is not None
         log.info("partitions assigned", partitions=[f"{start.topic}/{start.partition}" for start in starts])
 
@@ -175,11 +178,11 @@ class Router:
 
     def _route_all(self, messages: Sequence[Message], now: float) -> None:
         """The hot path: no log line and no metric per record."""
-        states, routes, produce = self._states, self._routes, self._transactions.produce
+        states, routes, produce, waiting = self._states, self._routes, self._transactions.produce, self._waiting
         for message in messages:
             topic, number, offset = message.topic(), message.partition(), message.offset()
             state = states.get((topic, number))
-            if state is None or (self._waiting and self._waiting.holds((topic, number))):
+            if state is None or (waiting.partitions and waiting.holds((topic, number))):
                 continue
             value = message.value() or b""
             route, start = routes.get(value[:SINGLE_OBJECT_HEADER_BYTES]), SINGLE_OBJECT_HEADER_BYTES
@@ -194,19 +197,19 @@ class Router:
             if route.skip is not None:
                 state.pending.skip(route.skip)
                 continue
-            presence = user_presence(route.schema, value, start)
+            presence = route.presence(value, start)
             if presence == PRESENT:
-                headers = [
-                    *(message.headers() or ()),
-                    (ORIGIN_HEADER, b"%b/%d/%d" % (topic.encode(), number, offset)),
-                    *added,
-                ]
-                for connector, connector_topic in zip(route.connectors, route.topics, strict=True):
+                headers: Headers = message.headers() or []
+                headers.append((ORIGIN_HEADER, state.place + b"%d" % offset))
+                headers += added
+                key = message.key()
+                routed = state.pending.routed
+                for connector, connector_topic in route.targets:
                     try:
-                        produce(connector_topic, value, message.key(), headers=headers)
+                        produce(connector_topic, value, key, headers=headers)
                     except BufferError:
-                        self._write(connector_topic, message.key(), value, headers)
-                    state.pending.route(connector)
+                        self._write(connector_topic, key, value, headers)
+                    routed[connector] = routed.get(connector, 0) + 1
             elif presence == MISSING:
                 state.pending.skip("no_external_user_id")
             else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from streams.delivery.account import RouterSkip
 from streams.events.schema import WriterSchema
+from streams.events.walker import presence_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class ConnectorRoute:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where events of one writer's schema go. `skip` is the reason why nowhere, if so."""
+    """Where events of one writer's schema go: (connector, topic) pairs. `skip` is the reason why nowhere, if so.
 
-    schema: WriterSchema
-    connectors: tuple[str, ...]
-    topics: tuple[str, ...]
+    `presence` tells of a value and its datum's start whether the event has a user (see `walker.presence_reader`).
+    """
+
+    targets: tuple[tuple[str, str], ...]
     skip: RouterSkip | None
+    presence: Callable[[bytes, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class Routing:
             skip = "no_mapping"
         elif not wanting:
             skip = "not_selected"
-        names = tuple(route.connector for route in wanting)
-        return Route(schema, names, tuple(route.topic for route in wanting), skip)
+        targets = tuple((route.connector, route.topic) for route in wanting)
+        return Route(targets, skip, presence_reader(schema))
 
 
 def source_topics(topics: Collection[str], patterns: Sequence[str], own_prefix: str) -> frozenset[str]:

@@ -184,11 +184,11 @@ class Sink:
         """Encode records and fill batches: the hot path, without a log line, a header or a metric per record."""
         now = self._clock.monotonic()
         encoders, ledgers, lanes, builders = self._encoders.by_header, self._ledgers, self._lanes, self._builders
-        vets_kinds = self._destination.vets_kinds
+        vets_kinds, waiting = self._destination.vets_kinds, self._waiting
         for message in messages:
             number = message.partition()
             ledger = ledgers.get(number)
-            if ledger is None or (self._waiting and self._waiting.holds((self._topic, number))):
+            if ledger is None or (waiting.partitions and waiting.holds((self._topic, number))):
                 continue
             value = message.value() or b""
             encoder, start = encoders.get(value[:10]), 10

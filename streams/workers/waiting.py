@@ -14,29 +14,27 @@ class WaitingPartitions:
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
-        self._until: dict[Partition, float] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._until)
+        self.partitions: dict[Partition, float] = {}
+        """Those that wait, and until when (seconds of the monotonic clock)."""
 
     def holds(self, partition: Partition) -> bool:
-        return partition in self._until
+        return partition in self.partitions
 
     def hold(self, partition: Partition, offset: int, now: float) -> None:
         """Read nothing of it for a second, then again from `offset`."""
-        self._until[partition] = now + RETRY_SECONDS
+        self.partitions[partition] = now + RETRY_SECONDS
         self._consumer.rewind(partition, offset)
         self._consumer.pause([partition])
 
     def resume_due(self, now: float) -> None:
         """Let those go on whose second is over."""
-        due = [partition for partition, until in self._until.items() if until <= now]
+        due = [partition for partition, until in self.partitions.items() if until <= now]
         if due:
             for partition in due:
-                del self._until[partition]
+                del self.partitions[partition]
             self._consumer.resume(due)
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """They are not ours any more."""
         for partition in partitions:
-            self._until.pop(partition, None)
+            self.partitions.pop(partition, None)

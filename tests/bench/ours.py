@@ -13,7 +13,7 @@ from streams.config import Settings, load
 from streams.delivery.account import RouterCounts, SinkCounts
 from tests.bench.measuring import report
 
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.5
 
 
 def settled(administration: Administration, settings: Settings, role: str) -> int:
@@ -46,7 +46,7 @@ def run(config: Path, role: str, records: int) -> None:
     thread.start()
     administration = Administration(settings.kafka.client_config("bench"))
     while settled(administration, settings, role) < records and thread.is_alive():
-        time.sleep(LOOK_SECONDS * 10)
+        time.sleep(LOOK_SECONDS)
     stop.set()
     thread.join()
     report(settled(administration, settings, role), started[0])

@@ -1,0 +1,211 @@
+"""`make bench`: our workers against bare loops, alternating in one run, on Apache Kafka; one JSON object and a table.
+
+Each contender runs in a process of its own and reports its CPU seconds, with all its threads. A row's figure is the
+median over the rounds of (records per CPU-second of ours) / (of the bare loop run next to it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import yaml
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.adapters.admin import Administration
+from streams.config import load, topology
+from streams.destinations.wire import basic
+from streams.emulators.mixpanel.options import Limits as MixpanelLimits
+from streams.emulators.mixpanel.options import MixpanelOptions
+from streams.emulators.mparticle.options import Limits as MParticleLimits
+from streams.emulators.mparticle.options import MParticleOptions
+from streams.events.samples import MIX, sample_events
+from streams.testing.brokers import Broker, choose
+from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
+from tests.bench.measuring import Measurement
+
+PARTITIONS = 4
+MAPPED_BY_BOTH = [event_type for event_type in MIX if event_type.startswith(("users.messages.", "users.canvas."))]
+UNLIMITED = 10**12
+
+
+class Bench:
+    """Topics full of events, and contenders that read them."""
+
+    def __init__(self, broker: Broker, folder: Path, records: int) -> None:
+        self.bootstrap = broker.bootstrap_servers
+        self.folder = folder
+        self.records = records
+        self.count = str(records)
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        self.tag = uuid4().hex[:8]
+
+    def topic(self, name: str, partitions: int = PARTITIONS) -> str:
+        for future in self.admin.create_topics([NewTopic(name, partitions, 1)]).values():
+            future.result(30)
+        return name
+
+    def fill(self, topic: str, event_types: Sequence[str] | None, *, is_routed: bool) -> None:
+        """Write the events of the mix (or of these types in turn), as the router or as Braze would."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "compression.type": "lz4", "linger.ms": 20})
+        events = sample_events(self.records, seed=1, now_s=int(time.time()), event_types=event_types)
+        for number, event in enumerate(events):
+            headers = [("source", b"bench")]
+            if is_routed:
+                headers.append(("streams-origin", b"currents.%b/0/%d" % (event.event_type.encode(), number)))
+            producer.produce(topic, event.value, event.key, headers=headers)
+            if number % 1000 == 0:
+                producer.poll(0)
+        producer.flush(120)
+
+    def configuration(self, prefix: str, connectors: dict[str, Any], source_prefix: str = "nothing.") -> Path:
+        content = {
+            "kafka": {
+                "bootstrap_servers": self.bootstrap,
+                "topic_prefix": prefix,
+                "topics": {"partitions": PARTITIONS},
+            },
+            "source": {"topics": [f"^{source_prefix}.+"], "topic_prefix": source_prefix},
+            "connectors": connectors,
+        }
+        path = self.folder / f"{prefix}yaml"
+        path.write_text(yaml.safe_dump(content))
+        settings = load(path)
+        for topic in topology.wanted_topics(settings, 1):
+            Administration(settings.kafka.client_config("bench")).create_topic(
+                topic.name, topic.partitions, topic.replication, topic.configuration
+            )
+        return path
+
+    def run(self, module: str, *arguments: str, environment: dict[str, str] | None = None) -> Measurement:
+        command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
+        finished = subprocess.run(
+            command,
+            env={**os.environ, "STREAMS_LOG_LEVEL": "error", "STREAMS_INSTANCE": uuid4().hex, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        if finished.returncode != 0:
+            raise SystemExit(f"{' '.join(command)}\n{finished.stdout}\n{finished.stderr[-4000:]}")
+        return Measurement(**json.loads(finished.stdout.splitlines()[-1]))
+
+
+def sink_row(bench: Bench, shape: str, rounds: int) -> tuple[list[float], list[Measurement], list[Measurement]]:
+    """Our sink and the bare loop, in turn, from one connector's topic to one emulator that answers at once."""
+    name = f"bench-{shape}"
+    ratios, ours, bare = [], [], []
+    with _emulator(shape) as emulator:
+        for number in range(rounds):
+            prefix = f"bench-{bench.tag}-{shape}-{number}."
+            config = bench.configuration(prefix, {name: _connector(shape, emulator)})
+            topic = f"{prefix}connector.{name}"
+            bench.fill(topic, None if shape == "mixpanel" else MAPPED_BY_BOTH, is_routed=True)
+            target = (emulator.base_url, _authorization(emulator))
+            bare.append(bench.run("bare_sink", shape, bench.bootstrap, topic, f"{prefix}bare", bench.count, *target))
+            ours.append(bench.run("ours", str(config), name, bench.count))
+            ratios.append(ours[-1].records_per_cpu_second / bare[-1].records_per_cpu_second)
+    return ratios, ours, bare
+
+
+def router_row(bench: Bench, rounds: int) -> tuple[list[float], list[Measurement], list[Measurement]]:
+    """Our router to one connector and a bare transactional copy, in turn, from one Currents topic."""
+    source_prefix = f"bench-{bench.tag}-currents."
+    event_type = "users.messages.email.Open"
+    topic = bench.topic(source_prefix + event_type)
+    bench.fill(topic, [event_type], is_routed=False)
+    ratios, ours, bare = [], [], []
+    connector = {
+        "destination": "mixpanel",
+        "base_url": "http://127.0.0.1:1",
+        "project_token": "0123456789abcdef0123456789abcdef",
+        "events": [event_type],
+    }
+    for number in range(rounds):
+        prefix = f"streams-{bench.tag}-{number}."
+        output = bench.topic(f"copy-{bench.tag}-{number}")
+        config = bench.configuration(prefix, {"copy": connector}, source_prefix)
+        bare.append(bench.run("bare_copy", bench.bootstrap, topic, f"{prefix}bare", bench.count, output))
+        ours.append(bench.run("ours", str(config), "router", bench.count))
+        ratios.append(ours[-1].records_per_cpu_second / bare[-1].records_per_cpu_second)
+    return ratios, ours, bare
+
+
+def _emulator(shape: str) -> MixpanelEmulator | MParticleEmulator:
+    if shape == "mixpanel":
+        limits = MixpanelLimits(rate_bytes=UNLIMITED, rate_events=UNLIMITED)
+        return MixpanelEmulator(MixpanelOptions(keep="discard", limits=limits), is_process=True)
+    return MParticleEmulator(
+        MParticleOptions(keep="discard", limits=MParticleLimits(batches_per_second=UNLIMITED)), is_process=True
+    )
+
+
+def _connector(shape: str, emulator: MixpanelEmulator | MParticleEmulator) -> dict[str, Any]:
+    common = {"destination": shape, "base_url": emulator.base_url, "events": ["all"], "rate": 1_000_000.0}
+    if isinstance(emulator, MixpanelEmulator):
+        return {**common, "project_token": emulator.project_token}
+    unbound = emulator.feeds["unbound"]
+    return {**common, "feeds": {"unbound": {"key": unbound.key, "secret": unbound.secret}}}
+
+
+def _authorization(emulator: MixpanelEmulator | MParticleEmulator) -> str:
+    if isinstance(emulator, MixpanelEmulator):
+        return basic(emulator.project_token, "")
+    unbound = emulator.feeds["unbound"]
+    return basic(unbound.key, unbound.secret)
+
+
+def main() -> None:
+    """Run the rows that were asked for, and print them."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rows", nargs="*", default=["mixpanel", "mparticle", "router"])
+    parser.add_argument("--records", type=int, default=100_000, help="records per round")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, alternating; the median counts")
+    options = parser.parse_args()
+    results: dict[str, float] = {}
+    table: list[tuple[str, str, str, str, str]] = []
+    with choose() as broker, tempfile.TemporaryDirectory() as folder:
+        bench = Bench(broker, Path(folder), options.records)
+        for row in options.rows:
+            is_router = row == "router"
+            ratios, ours, bare = (
+                router_row(bench, options.rounds) if is_router else sink_row(bench, row, options.rounds)
+            )
+            key = "router_to_bare_copy" if is_router else f"{row}_sink_to_bare"
+            results[key] = round(statistics.median(ratios), 3)
+            results[f"{'router' if is_router else row}_rss_mib"] = round(max(one.rss_mib for one in ours), 1)
+            table.append(
+                (
+                    key,
+                    f"{results[key]:.2f}",
+                    " ".join(f"{ratio:.2f}" for ratio in ratios),
+                    _per_second(ours),
+                    _per_second(bare),
+                )
+            )
+        kind = broker.kind
+    print(json.dumps({"v": 1, "broker": kind, "records": options.records, "rounds": options.rounds, **results}))
+    columns = ("row", "ratio", "each round", "ours, k/CPU-s", "bare, k/CPU-s")
+    widths = [max(len(line[index]) for line in (columns, *table)) for index in range(len(columns))]
+    for line in (columns, *table):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _per_second(measurements: list[Measurement]) -> str:
+    return f"{statistics.median(one.records_per_cpu_second for one in measurements) / 1000:.1f}"
+
+
+if __name__ == "__main__":
+    main()
