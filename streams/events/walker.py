@@ -27,6 +27,9 @@ FLOAT: Final = 3
 DOUBLE: Final = 4
 STRINGS: Final = 5
 NULLABLE_STRINGS: Final = 6
+TEXT_PROPERTY: Final = 10
+TEXT_SKIPPED: Final = 11
+"""A string that is only a property, and one that nobody wants: most fields are, so they have codes of their own."""
 
 DROP: Final = -1
 ID: Final = 0
@@ -45,7 +48,9 @@ UNDECODABLE: Final = 2
 USER_FIELD: Final = "external_user_id"
 
 Op = tuple[int, bool, str, int]
-"""One field: kind, whether it is nullable, the property's key ("" for none), and the slot to capture it in or DROP."""
+"""One field: code, whether it is nullable, the property's key ("" for none), and the slot to capture it in or DROP."""
+
+NO_LIMIT: Final = 2**60
 
 CORRUPT = (IndexError, UnicodeDecodeError, struct.error, OverflowError)
 """What walking corrupt bytes raises beside `Undecodable`."""
@@ -62,9 +67,15 @@ def plan(schema: WriterSchema, properties: Mapping[str, str], slots: Mapping[str
     be in both. Every other field is skipped.
     """
     return [
-        (int(field.kind), field.nullable, properties.get(field.name, ""), slots.get(field.name, DROP))
+        _op(int(field.kind), field.nullable, properties.get(field.name, ""), slots.get(field.name, DROP))
         for field in schema.fields
     ]
+
+
+def _op(kind: int, nullable: bool, key: str, slot: int) -> Op:
+    if kind == STRING and slot == DROP:
+        return (TEXT_PROPERTY if key else TEXT_SKIPPED), nullable, key, slot
+    return kind, nullable, key, slot
 
 
 def walk(
@@ -72,13 +83,14 @@ def walk(
 ) -> int:
     """Fill `properties` and `captured` from the datum at `start`; gives how many strings were cut.
 
-    Nulls, empty strings, NaN and infinities are left out, null items of arrays too; only the user is captured even
-    if it is empty. Strings of properties over `string_bytes_max` bytes (0: no limit) are cut on a character boundary.
-    Raises `Undecodable` or one of `CORRUPT`.
+    Nulls, empty strings, NaN and infinities are left out, null and empty items of arrays too. Strings of properties
+    over `string_bytes_max` bytes (or `NO_LIMIT`) are cut on a character boundary. Raises `Undecodable` or one of
+    `CORRUPT`. A length that reaches past the end is found at the next field, or by the datum's length at last.
     """
     at = start
     cuts = 0
-    for kind, nullable, key, slot in ops:
+    size_max = 2 * string_bytes_max
+    for code, nullable, key, slot in ops:
         if nullable:
             branch = value[at]
             at += 1
@@ -86,43 +98,50 @@ def walk(
                 continue
             if branch != 2:
                 raise Undecodable("a union's branch is neither 0 nor 1")
-        if kind == STRING:
+        if code == TEXT_PROPERTY:
             size = value[at]
             at += 1
             if size > 127:
-                second = value[at]
-                if second < 128:
-                    size = (size & 127) | (second << 7)
-                    at += 1
-                else:
-                    size, at = _varint(value, at - 1)
+                size, at = _varint(value, at - 1)
             if size & 1:
                 raise Undecodable("a length is negative")
             end = at + (size >> 1)
-            if end > len(value):
-                raise Undecodable("a string is longer than the datum")
-            if size and (key or slot >= 0):
+            if size > size_max:
+                properties[key] = _cut(value[at:end], string_bytes_max)
+                cuts += 1
+            elif size:
+                properties[key] = value[at:end].decode()
+            at = end
+        elif code == TEXT_SKIPPED:
+            size = value[at]
+            at += 1
+            if size > 127:
+                size, at = _varint(value, at - 1)
+            if size & 1:
+                raise Undecodable("a length is negative")
+            at += size >> 1
+        elif code == STRING:
+            size, at = _varint(value, at)
+            if size & 1:
+                raise Undecodable("a length is negative")
+            end = at + (size >> 1)
+            if size:
                 text = value[at:end].decode()
-                if slot >= 0:
-                    captured[slot] = text
+                captured[slot] = text
                 if key:
-                    if string_bytes_max and size > 2 * string_bytes_max:
-                        text = value[at : at + string_bytes_max].decode(errors="ignore")
+                    if size > size_max:
+                        text = _cut(value[at:end], string_bytes_max)
                         cuts += 1
                     properties[key] = text
             at = end
-        elif kind == LONG:
-            number = value[at]
-            at += 1
-            if number > 127:
-                number, at = _varint(value, at - 1)
-            if key or slot >= 0:
-                number = (number >> 1) ^ -(number & 1)
-                if slot >= 0:
-                    captured[slot] = number
-                if key:
-                    properties[key] = number
-        elif kind == BOOLEAN:
+        elif code == LONG:
+            number, at = _varint(value, at)
+            number = (number >> 1) ^ -(number & 1)
+            if slot >= 0:
+                captured[slot] = number
+            if key:
+                properties[key] = number
+        elif code == BOOLEAN:
             flag = value[at]
             at += 1
             if flag > 1:
@@ -131,25 +150,30 @@ def walk(
                 captured[slot] = flag == 1
             if key:
                 properties[key] = flag == 1
-        elif kind in (FLOAT, DOUBLE):
-            width = 4 if kind == FLOAT else 8
+        elif code in (FLOAT, DOUBLE):
+            width = 4 if code == FLOAT else 8
             if at + width > len(value):
                 raise Undecodable("a number is cut off")
-            if key or slot >= 0:
-                real = shortest_float(value[at : at + 4]) if kind == FLOAT else _double(value, at)
-                if math.isfinite(real):
-                    if slot >= 0:
-                        captured[slot] = real
-                    if key:
-                        properties[key] = real
+            real = shortest_float(value[at : at + 4]) if code == FLOAT else _double(value, at)
             at += width
+            if math.isfinite(real):
+                if slot >= 0:
+                    captured[slot] = real
+                if key:
+                    properties[key] = real
         else:
-            items, at = _strings(value, at, kind == NULLABLE_STRINGS)
+            items, at = _strings(value, at, code == NULLABLE_STRINGS)
             if key and items:
                 properties[key] = items
     if at != len(value):
         raise Undecodable("the datum's length does not fit its schema")
     return cuts
+
+
+def _cut(text: bytes, bytes_max: int) -> str:
+    """At most so many bytes of a valid text, cut on a character boundary."""
+    text.decode()
+    return text[:bytes_max].decode(errors="ignore")
 
 
 def pick(
@@ -176,8 +200,8 @@ def pick(
         if slot >= 0:
             captured[slot] = item
         if key:
-            if string_bytes_max and isinstance(item, str) and len(item.encode()) > string_bytes_max:
-                item = item.encode()[:string_bytes_max].decode(errors="ignore")
+            if isinstance(item, str) and len(item) * 4 > string_bytes_max and len(item.encode()) > string_bytes_max:
+                item = _cut(item.encode(), string_bytes_max)
                 cuts += 1
             properties[key] = item
     return cuts
@@ -205,7 +229,7 @@ def presence_reader(schema: WriterSchema) -> Callable[[bytes, int], int]:
     if USER_FIELD not in names:
         return lambda _value, _start: MISSING
     ops = plan(schema, {}, {USER_FIELD: 0})[: names.index(USER_FIELD) + 1]
-    if any(kind > NULLABLE_STRINGS for kind, _, _, _ in ops):
+    if any(field.kind is Kind.OTHER for field in schema.fields[: len(ops)]):
         return lambda value, start: _decoded_presence(schema, value, start)
 
     return partial(_presence, ops)
@@ -222,7 +246,7 @@ def _decoded_presence(schema: WriterSchema, value: bytes, start: int) -> int:
 def _presence(ops: list[Op], value: bytes, start: int) -> int:
     at = start
     try:
-        for kind, nullable, _, slot in ops:
+        for code, nullable, _, slot in ops:
             if nullable:
                 branch = value[at]
                 at += 1
@@ -230,35 +254,38 @@ def _presence(ops: list[Op], value: bytes, start: int) -> int:
                     continue
                 if branch != 2:
                     return UNDECODABLE
-            if kind == STRING:
+            if code == TEXT_SKIPPED:
                 size = value[at]
                 at += 1
                 if size > 127:
                     size, at = _varint(value, at - 1)
+                if size & 1:
+                    return UNDECODABLE
+                at += size >> 1
+            elif slot >= 0:
+                size, at = _varint(value, at)
                 end = at + (size >> 1)
                 if size & 1 or end > len(value):
                     return UNDECODABLE
-                if slot == 0:
-                    return PRESENT if value[at:end].decode().strip() else MISSING
-                at = end
+                return PRESENT if value[at:end].decode().strip() else MISSING
             else:
-                at = _skip(kind, value, at)
+                at = _skip(code, value, at)
     except (Undecodable, *CORRUPT):
         return UNDECODABLE
     return UNDECODABLE if at > len(value) else MISSING
 
 
-def _skip(kind: int, value: bytes, at: int) -> int:
+def _skip(code: int, value: bytes, at: int) -> int:
     """Where a field that is no string ends."""
-    if kind == LONG:
+    if code == LONG:
         return _varint(value, at)[1]
-    if kind == BOOLEAN:
+    if code == BOOLEAN:
         return at + 1
-    if kind == FLOAT:
+    if code == FLOAT:
         return at + 4
-    if kind == DOUBLE:
+    if code == DOUBLE:
         return at + 8
-    return _strings(value, at, kind == NULLABLE_STRINGS)[1]
+    return _strings(value, at, code == NULLABLE_STRINGS)[1]
 
 
 def shortest_float(packed: bytes) -> float:

@@ -12,9 +12,21 @@ import orjson
 
 from streams.delivery.contract import Encoder, Encoding, Rejected
 from streams.destinations.mixpanel.mapping import CUSTOM_EVENT, CUSTOM_EVENT_PREFIX, EVENTS, JSON_PREFIXES
-from streams.destinations.wire import safe_id
+from streams.destinations.wire import is_safe, safe_id
 from streams.events.schema import WriterSchema
-from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, Undecodable, decode, pick, plan, walk
+from streams.events.walker import (
+    CORRUPT,
+    FIRST_FREE_SLOT,
+    ID,
+    NO_LIMIT,
+    TIME,
+    USER,
+    Undecodable,
+    decode,
+    pick,
+    plan,
+    walk,
+)
 
 SCOPE = "default"
 RECORD_BYTES_MAX = 1_000_000
@@ -24,7 +36,8 @@ KEYS_MAX = 254
 ITEMS_MAX = 254
 DEPTH_MAX = 3
 """Fewer than 255 properties, keys of an object and elements of an array; three levels of nesting."""
-MILLISECONDS_MAX = 2**63 - 1
+SECONDS_MAX = (2**63 - 1) // 1000
+"""Beyond this a time in milliseconds is no 64-bit number."""
 
 NAME, JSON = FIRST_FREE_SLOT, FIRST_FREE_SLOT + 1
 SLOTS = FIRST_FREE_SLOT + 2
@@ -61,26 +74,23 @@ def encoder(
         captured: list[Any] = [None] * SLOTS
         try:
             if is_walkable:
-                walk(value, start, ops, properties, captured, 0)
+                walk(value, start, ops, properties, captured, NO_LIMIT)
             else:
-                pick(decode(value, start, schema), schema, ops, properties, captured, 0)
+                pick(decode(value, start, schema), schema, ops, properties, captured, NO_LIMIT)
         except (Undecodable, *CORRUPT):
             return Rejected("undecodable: the datum does not fit its schema")
         user, time, event_id = captured[USER], captured[TIME], captured[ID]
         if not user or user.isspace():
             return Rejected("no external_user_id")
-        if time is None or not -MILLISECONDS_MAX <= time * 1000 <= MILLISECONDS_MAX:
+        if time is None or not -SECONDS_MAX <= time <= SECONDS_MAX:
             return Rejected("time is missing or out of range")
         if event_id is None:
             return Rejected("id is missing")
-        properties["distinct_id"] = user
-        properties["$user_id"] = user
+        properties["distinct_id"] = properties["$user_id"] = user
         properties["time"] = time * 1000
-        properties["$insert_id"] = safe_id(event_id)
-        for key, more in copies.items():
-            if key in properties:
-                for copy in more:
-                    properties[copy] = properties[key]
+        properties["$insert_id"] = event_id if is_safe(event_id) else safe_id(event_id)
+        if copies:
+            _copy(properties, copies)
         event = name
         if takes_name:
             if captured[NAME] is None:
@@ -96,6 +106,14 @@ def encoder(
         return SCOPE, "", body, 0
 
     return encode
+
+
+def _copy(properties: dict[str, Any], copies: Mapping[str, tuple[str, ...]]) -> None:
+    """Send a property under other names too."""
+    for key, more in copies.items():
+        if key in properties:
+            for copy in more:
+                properties[copy] = properties[key]
 
 
 def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) -> str | None:

@@ -16,7 +16,7 @@ from streams.delivery.contract import Encoder, Encoding, Rejected, Skipped
 from streams.destinations.mparticle.mapping import CLASSIC, EVENTS, MAPPING_VERSION, UNINSTALL
 from streams.destinations.mparticle.settings import MParticleSettings
 from streams.destinations.table import MappedEvent
-from streams.destinations.wire import safe_id
+from streams.destinations.wire import is_safe, safe_id
 from streams.events.schema import WriterSchema
 from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, Undecodable, decode, pick, plan, walk
 
@@ -25,7 +25,8 @@ RECORD_BYTES_MAX = 128_000
 VALUE_BYTES_MAX = 4_096
 NAME_BYTES_MAX = 256
 """Attribute values and event names beyond these are cut here, where it is counted, not there, where it is not."""
-MILLISECONDS_MAX = 2**63 - 1
+SECONDS_MAX = (2**63 - 1) // 1000
+"""Beyond this a time in milliseconds is no 64-bit number."""
 
 APP, PLATFORM, DEVICE, MODEL, AD_ID, AD_TYPE, AD_TRACKING, EMAIL, PHONE = range(FIRST_FREE_SLOT, FIRST_FREE_SLOT + 9)
 SLOTS = FIRST_FREE_SLOT + 9
@@ -79,7 +80,7 @@ def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[s
         user, time, event_id = captured[USER], captured[TIME], captured[ID]
         if not user or user.isspace():
             return Rejected("no external_user_id")
-        if time is None or not -MILLISECONDS_MAX <= time * 1000 <= MILLISECONDS_MAX:
+        if time is None or not -SECONDS_MAX <= time <= SECONDS_MAX:
             return Rejected("time is missing or out of range")
         if event_id is None:
             return Rejected("id is missing")
@@ -89,7 +90,7 @@ def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[s
             if skips_without_feed:
                 return Skipped("no_credentials_for_feed")
             scope = scopes["unbound"]
-        safe = safe_id(event_id)
+        safe = event_id if is_safe(event_id) else safe_id(event_id)
         attributes["source_request_id"] = safe
         identities: dict[str, str] = {identity: user}
         if captured[EMAIL] is not None:
