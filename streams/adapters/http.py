@@ -78,7 +78,7 @@ class HttpTransport:
     async def _send(self, request: Request) -> Response | NoResponse:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=True)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         try:
             async with self._session.request(
                 request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False

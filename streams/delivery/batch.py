@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 from streams.delivery.contract import Limits, Request
 from streams.delivery.ledger import Ledger
@@ -15,21 +16,27 @@ ENVELOPE_BYTES = 2
 """`[` + events joined by `,` + `]`."""
 
 
-Entry: TypeAlias = tuple[Ledger[Source], int, Source]
-"""One event of a batch: the ledger and place where it settles, and the record that it was read from."""
+@dataclass(slots=True)
+class Span(Generic[Source]):
+    """Places `first` to `end` (exclusive) of one ledger: records are read in runs, and settled in runs."""
+
+    ledger: Ledger[Source]
+    first: int
+    end: int
 
 
 @dataclass(slots=True, eq=False)
 class Batch(Generic[Source]):
-    """Events of one credential scope, in the order in which they were read.
+    """Events of one credential scope, in the order in which they were read, with the records that they came from.
 
     `request` is built once and kept, so that every attempt sends the same bytes. Times are seconds of the monotonic
     clock.
     """
 
     scope: str
-    bodies: list[bytes]
-    entries: list[Entry[Source]]
+    bodies: list[bytes] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    spans: list[Span[Source]] = field(default_factory=list)
     alone: bool = False
     kind: str = ""
     request: Request | None = None
@@ -44,38 +51,55 @@ class Batch(Generic[Source]):
     def __len__(self) -> int:
         return len(self.bodies)
 
+    def add(self, body: bytes, ledger: Ledger[Source], place: int, source: Source) -> None:
+        """One more event."""
+        self.bodies.append(body)
+        self.sources.append(source)
+        if self.spans:
+            last = self.spans[-1]
+            if last.end == place and last.ledger is ledger:
+                last.end = place + 1
+                return
+        self.spans.append(Span(ledger, place, place + 1))
+
+    def places(self) -> Iterator[tuple[Ledger[Source], int]]:
+        """Where each event settles, in the batch's order."""
+        for span in self.spans:
+            for place in range(span.first, span.end):
+                yield span.ledger, place
+
     def halves(self) -> tuple[Batch[Source], Batch[Source]]:
         """Two batches of half the events each, which have failed for as long as this one."""
         middle = len(self.bodies) // 2
-        return self._part(slice(None, middle)), self._part(slice(middle, None))
-
-    def _part(self, part: slice) -> Batch[Source]:
-        return Batch(
-            self.scope,
-            self.bodies[part],
-            self.entries[part],
-            failed_at=self.failed_at,
-            failing_since=self.failing_since,
-            server_errors_since=self.server_errors_since,
-        )
+        halves = self._part(range(middle)), self._part(range(middle, len(self.bodies)))
+        for half in halves:
+            half.failed_at = self.failed_at
+            half.failing_since = self.failing_since
+            half.server_errors_since = self.server_errors_since
+        return halves
 
     def without_closed(self) -> Batch[Source] | None:
         """This batch without the events of partitions that were taken away; None if nothing is left.
 
         A batch that was sent before is kept whole while anything is left: its bytes may not change.
         """
-        open_entries = [index for index, entry in enumerate(self.entries) if not entry[0].is_closed]
-        if not open_entries:
-            return None
-        if self.attempts or len(open_entries) == len(self.entries):
+        if not any(span.ledger.is_closed for span in self.spans):
             return self
-        return Batch(
-            self.scope,
-            [self.bodies[index] for index in open_entries],
-            [self.entries[index] for index in open_entries],
-            self.alone,
-            self.kind,
-        )
+        kept = [index for index, (ledger, _) in enumerate(self.places()) if not ledger.is_closed]
+        if not kept:
+            return None
+        if self.attempts:
+            return self
+        part = self._part(kept)
+        part.alone, part.kind = self.alone, self.kind
+        return part
+
+    def _part(self, indices: Iterable[int]) -> Batch[Source]:
+        places = list(self.places())
+        part = Batch[Source](self.scope)
+        for index in indices:
+            part.add(self.bodies[index], *places[index], self.sources[index])
+        return part
 
 
 @dataclass(slots=True)
@@ -85,31 +109,30 @@ class BatchBuilder(Generic[Source]):
     scope: str
     limits: Limits
     opened_at: float = 0.0
-    _bodies: list[bytes] = field(default_factory=list)
-    _entries: list[Entry[Source]] = field(default_factory=list)
-    _bytes: int = ENVELOPE_BYTES
+    _batch: Batch[Source] | None = None
+    _bytes: int = 0
 
     def __len__(self) -> int:
-        return len(self._bodies)
+        return 0 if self._batch is None else len(self._batch)
 
     def add(self, body: bytes, ledger: Ledger[Source], place: int, source: Source, now: float) -> Batch[Source] | None:
         """Add an event; gives the batch that was full before it or is full with it, if any."""
         full = None
-        if self._bytes + len(body) + SEPARATOR_BYTES > self.limits.batch_bytes_max and self._bodies:
-            full = self.take()
-        if not self._bodies:
+        batch = self._batch
+        if batch is not None and self._bytes + len(body) + SEPARATOR_BYTES > self.limits.batch_bytes_max:
+            full, batch = batch, None
+        if batch is None:
+            self._batch = batch = Batch[Source](self.scope)
+            self._bytes = ENVELOPE_BYTES
             self.opened_at = now
-        self._bodies.append(body)
-        self._entries.append((ledger, place, source))
+        batch.add(body, ledger, place, source)
         self._bytes += len(body) + SEPARATOR_BYTES
-        if full is None and len(self._bodies) >= self.limits.batch_records_max:
-            return self.take()
+        if full is None and len(batch.bodies) >= self.limits.batch_records_max:
+            self._batch = None
+            return batch
         return full
 
     def take(self) -> Batch[Source] | None:
         """What is there as a batch; None if nothing is."""
-        if not self._bodies:
-            return None
-        batch = Batch(self.scope, self._bodies, self._entries)
-        self._bodies, self._entries, self._bytes = [], [], ENVELOPE_BYTES
+        batch, self._batch = self._batch, None
         return batch

@@ -147,18 +147,19 @@ class Lane(Generic[Source]):
         match verdict:
             case Delivered(rate_used=rate_used):
                 self._succeeded(batch, now, rate_used)
-                for ledger, place, _ in batch.entries:
-                    if not ledger.is_closed:
-                        ledger.delivered(place)
+                for span in batch.spans:
+                    if not span.ledger.is_closed:
+                        span.ledger.delivered(span.first, span.end)
             case Refused(details=details):
                 self._succeeded(batch, now)
-                for index, (ledger, place, source) in enumerate(batch.entries):
+                for index, (ledger, place) in enumerate(batch.places()):
                     if ledger.is_closed:
                         continue
                     if index in details:
-                        ledger.parked(place, self._letter(batch, source, "rejected", 400, details[index]))
+                        letter = self._letter(batch, batch.sources[index], "rejected", 400, details[index])
+                        ledger.parked(place, letter)
                     else:
-                        ledger.delivered(place)
+                        ledger.delivered(place, place + 1)
                 self._unvet(batch)
             case Undetermined(detail=detail, status=status):
                 self._succeeded(batch, now)
@@ -235,7 +236,7 @@ class Lane(Generic[Source]):
             self._vetted.discard(batch.kind)
 
     def _park(self, batch: Batch[Source], cause: Cause, status: int, detail: str) -> None:
-        for ledger, place, source in batch.entries:
+        for (ledger, place), source in zip(batch.places(), batch.sources, strict=True):
             if not ledger.is_closed:
                 ledger.parked(place, self._letter(batch, source, cause, status, detail))
 

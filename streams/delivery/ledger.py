@@ -120,8 +120,11 @@ class Ledger(Generic[Source]):
         self._unsettled_bytes += value_bytes
         return self._first + len(self._outcomes) - 1
 
-    def delivered(self, place: int) -> None:
-        self._settle(place, DELIVERED)
+    def delivered(self, first: int, end: int) -> None:
+        """The records at places `first` to `end` (exclusive) were delivered."""
+        begin, until = first - self._first, end - self._first
+        assert self._outcomes.count(WAITING, begin, until) == until - begin, "a record was settled before"
+        self._outcomes[begin:until] = bytes((DELIVERED,)) * (until - begin)
 
     def skipped(self, place: int, reason: str) -> None:
         self._settle(place, SKIPPED)

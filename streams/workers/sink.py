@@ -137,7 +137,7 @@ class Sink:
         going = {number for _, number in partitions if number in self._ledgers}
         ledgers = {id(self._ledgers[number]) for number in going}
         under_way = {
-            batch for batch in self._in_flight.values() if any(id(entry[0]) in ledgers for entry in batch.entries)
+            batch for batch in self._in_flight.values() if any(id(span.ledger) in ledgers for span in batch.spans)
         }
         self._settle_in_flight(under_way)
         self._committer.commit({number: self._ledgers[number] for number in going})
@@ -203,7 +203,9 @@ class Sink:
             if type(encoding) is tuple:
                 scope, kind, body, _ = encoding
                 if vets_kinds and lanes[scope].vets(kind):
-                    lanes[scope].offer(Batch(scope, [body], [(ledger, place, message)], alone=True, kind=kind))
+                    alone = Batch[Message](scope, alone=True, kind=kind)
+                    alone.add(body, ledger, place, message)
+                    lanes[scope].offer(alone)
                     continue
                 batch = builders[scope].add(body, ledger, place, message, now)
                 if batch is not None:

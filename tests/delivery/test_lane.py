@@ -44,11 +44,10 @@ class Scene:
         self._offset = 0
 
     def batch(self, records: int, *, alone: bool = False, kind: str = "") -> Batch[str]:
-        entries = []
+        batch = Batch[str]("default", alone=alone, kind=kind)
         for _ in range(records):
-            entries.append((self.ledger, self.ledger.read(self._offset, 1), f"record {self._offset}"))
+            batch.add(b"{}", self.ledger, self.ledger.read(self._offset, 1), f"record {self._offset}")
             self._offset += 1
-        batch = Batch("default", [b"{}"] * records, entries, alone=alone, kind=kind)
         self.lane.offer(batch)
         return batch
 
@@ -100,7 +99,7 @@ def test_an_undetermined_batch_is_halved_until_the_culprit_stands_alone() -> Non
     culprit, requests = "record 1234", 0
     while (batch := scene.lane.next(scene.now)) is not None:
         requests += 1
-        holds_culprit = any(source == culprit for _, _, source in batch.entries)
+        holds_culprit = culprit in batch.sources
         scene.answer(batch, Undetermined("not imported", 200) if holds_culprit else Delivered())
     assert scene.counts() == (1999, {"rejected": 1})
     assert requests <= 2 * 11 + 1
@@ -229,7 +228,7 @@ def test_a_poisonous_batch_is_halved_after_ten_minutes_while_others_succeed_and_
         scene.batch(1)  # live traffic goes on
         delivered_beside += 1
         while (batch := scene.lane.next(scene.now)) is not None:
-            is_poison = any(source == culprit for _, _, source in batch.entries)
+            is_poison = culprit in batch.sources
             assert not is_poison or len(batch) == 64 or scene.now - began >= 600
             scene.answer(batch, UNAVAILABLE if is_poison else Delivered())
     parked = scene.ledger.progress(10)
@@ -276,8 +275,7 @@ def test_a_batch_that_was_sent_before_keeps_its_bytes_when_a_part_of_it_is_taken
     scene = Scene()
     other = Ledger[str](0, SinkCounts())
     batch = scene.batch(2)
-    batch.entries.append((other, other.read(0, 1), "other"))
-    batch.bodies.append(b"{}")
+    batch.add(b"{}", other, other.read(0, 1), "other")
     scene.answer(scene.send(), UNAVAILABLE)
     scene.ledger.close()
     scene.lane.drop_closed()
@@ -288,8 +286,11 @@ def test_a_batch_that_was_sent_before_keeps_its_bytes_when_a_part_of_it_is_taken
 def test_a_rate_delays_what_is_sent() -> None:
     lane = Lane[str]("default", LIMITS, give_up_seconds=None, random=Random(1), bucket=TokenBucket(100.0, 0.0))
     ledger = Ledger[str](0, SinkCounts())
-    for number in range(2):
-        lane.offer(Batch("default", [b"{}"] * 50, [(ledger, ledger.read(number, 1), "r")] * 50))
+    for _ in range(2):
+        batch = Batch[str]("default")
+        for _ in range(50):
+            batch.add(b"{}", ledger, 0, "record")
+        lane.offer(batch)
     assert lane.next(0.0) is not None
     assert lane.next(0.0) is None
     assert lane.due_in(0.0) == pytest.approx(0.5)

@@ -20,10 +20,9 @@ def ledger_with(offsets: list[int]) -> tuple[Ledger[str], list[int]]:
 
 def test_nothing_is_committed_past_a_record_that_is_not_settled() -> None:
     ledger, places = ledger_with([5, 6, 7])
-    ledger.delivered(places[1])
-    ledger.delivered(places[2])
+    ledger.delivered(places[1], places[2] + 1)
     assert ledger.progress(100) is None
-    ledger.delivered(places[0])
+    ledger.delivered(places[0], places[0] + 1)
     progress = ledger.progress(100)
     assert progress is not None
     assert (progress.next_offset, progress.records, progress.counts.delivered) == (8, 3, 3)
@@ -32,7 +31,7 @@ def test_nothing_is_committed_past_a_record_that_is_not_settled() -> None:
 def test_offsets_with_holes_of_transaction_markers_commit_after_the_last_record() -> None:
     ledger, places = ledger_with([5, 9, 40])
     for place in places:
-        ledger.delivered(place)
+        ledger.delivered(place, place + 1)
     progress = ledger.progress(100)
     assert progress is not None
     assert progress.next_offset == 41
@@ -40,10 +39,10 @@ def test_offsets_with_holes_of_transaction_markers_commit_after_the_last_record(
 
 def test_a_refused_commit_moves_nothing() -> None:
     ledger, places = ledger_with([0, 1])
-    ledger.delivered(places[0])
+    ledger.delivered(places[0], places[0] + 1)
     first = ledger.progress(100)
     assert first is not None
-    ledger.delivered(places[1])
+    ledger.delivered(places[1], places[1] + 1)
     second = ledger.progress(100)
     assert second is not None
     assert second.counts.delivered == 2
@@ -53,9 +52,9 @@ def test_a_refused_commit_moves_nothing() -> None:
 def test_letters_beyond_the_limit_wait_for_the_next_commit() -> None:
     ledger, places = ledger_with([0, 1, 2, 3])
     ledger.parked(places[0], letter())
-    ledger.delivered(places[1])
+    ledger.delivered(places[1], places[1] + 1)
     ledger.parked(places[2], letter())
-    ledger.delivered(places[3])
+    ledger.delivered(places[3], places[3] + 1)
     progress = ledger.progress(1)
     assert progress is not None
     assert (progress.next_offset, len(progress.letters), progress.counts.delivered) == (2, 1, 1)
@@ -82,7 +81,7 @@ def test_whatever_the_order_of_answers_every_record_counts_once(outcomes: list[s
     letters = 0
     for number, index in enumerate(order):
         if outcomes[index] == "delivered":
-            ledger.delivered(places[index])
+            ledger.delivered(places[index], places[index] + 1)
         elif outcomes[index] == "skipped":
             ledger.skipped(places[index], "no_credentials_for_feed")
         else:
