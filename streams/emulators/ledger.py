@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 REQUESTS_MAX = 10_000
-"""Requests that the ledger remembers, newest first to stay: about 100 MB with full Mixpanel batches of ids."""
+"""Requests that the ledger remembers; older ones are forgotten first."""
+RECORD_IDS_MAX = 1_000_000
+"""Ids of records in all of them together, at about 100 bytes each: 500 full Mixpanel batches."""
 HEADERS_SHOWN = ("content-type", "content-encoding", "content-length", "user-agent")
 """Headers that a test may ask for. `Authorization` is not among them."""
 
@@ -40,7 +42,8 @@ class Ledger:
     """The newest exchanges, and totals of all."""
 
     def __init__(self) -> None:
-        self._exchanges: deque[Exchange] = deque(maxlen=REQUESTS_MAX)
+        self._exchanges: deque[Exchange] = deque()
+        self._record_ids = 0
         self.requests = 0
         self.bytes = 0
         self.statuses: dict[str, int] = {}
@@ -55,9 +58,13 @@ class Ledger:
 
     def add(self, exchange: Exchange) -> None:
         self._exchanges.append(exchange)
+        self._record_ids += len(exchange.record_ids)
+        while len(self._exchanges) > REQUESTS_MAX or self._record_ids > RECORD_IDS_MAX:
+            self._record_ids -= len(self._exchanges.popleft().record_ids)
 
     def reset(self) -> None:
         self._exchanges.clear()
+        self._record_ids = 0
         self.requests = self.bytes = 0
         self.statuses.clear()
 

@@ -73,7 +73,8 @@ class Service:
         shown = _shown(fault, answer)
         if fault.truncate is not None:
             return await _truncated(request, shown, fault.truncate)
-        if answer is not None and fault.status is None and fault.body is None:
+        is_heard = request.transport is not None
+        if is_heard and answer is not None and fault.status is None and fault.body is None:
             self._vendor.told(answer)
         return _response(shown)
 

@@ -29,7 +29,7 @@ from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.emulators.mparticle.options import Input, MParticleOptions
 
 ANSWER_SECONDS_MAX = 60.0
-"""A control call answers at once; a ledger of two million rows takes some seconds."""
+"""A control call answers at once; half a million rows take some seconds."""
 STOP_SECONDS_MAX = 10.0
 
 

@@ -109,6 +109,17 @@ def test_a_refusal_that_nobody_heard_may_be_asked_for_again(at_noon: MixpanelEmu
     assert at_noon.retried_400() == []
 
 
+def test_a_refusal_that_came_too_late_may_be_asked_for_again(at_noon: MixpanelEmulator) -> None:
+    bad = event(7, time="now")
+    at_noon.fail(delay=0.2, when="after")
+    with pytest.raises(TimeoutError):
+        import_events(at_noon, [bad], timeout=0.1)
+    at_noon.fail(delay=0.4)  # by the end of this one, the late answer has found nobody
+    assert import_events(at_noon, [event(1)]).status == 200
+    assert import_events(at_noon, [bad]).status == 400
+    assert at_noon.retried_400() == []
+
+
 def test_the_oldest_rows_are_forgotten_first() -> None:
     with MixpanelEmulator(MixpanelOptions(rows_max=2)) as emulator:
         import_events(emulator, [event(number) for number in range(3)])

@@ -65,5 +65,5 @@ class MixpanelOptions(_Section):
     keep: Literal["full", "counts", "discard"] = "full"
     """`full`: rows and requests. `counts`: every rule checked, totals only. `discard`: authentication, unpacking and
     a count of events, nothing else: for benchmarks."""
-    rows_max: Annotated[int, Field(ge=1)] = 2_000_000
-    """Newest rows kept; older ones are forgotten, and counted as forgotten."""
+    rows_max: Annotated[int, Field(ge=1)] = 500_000
+    """Newest rows kept, at about 2 kB each; older ones are forgotten, totals are not."""

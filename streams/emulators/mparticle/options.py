@@ -63,8 +63,8 @@ class MParticleOptions(_Section):
     keep: Literal["full", "counts", "discard"] = "full"
     """`full`: rows and requests. `counts`: every rule checked, totals only. `discard`: authentication and a count of
     events, nothing else: for benchmarks."""
-    rows_max: Annotated[int, Field(ge=1)] = 2_000_000
-    """Newest batches and ids kept; older ones are forgotten."""
+    rows_max: Annotated[int, Field(ge=1)] = 500_000
+    """Newest batches and ids kept, at about 2 kB each; older ones are forgotten, totals are not."""
 
     @model_validator(mode="after")
     def _has_each_key_once(self) -> MParticleOptions:
