@@ -139,23 +139,17 @@ def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) ->
 
 
 def _problem(item: Any, depth: int) -> str | None:
-    """The limit that a nested value breaks. A value directly under a property is at depth 1."""
+    """The limit that a nested value breaks. An object directly under a property is at depth 1; arrays add no depth."""
     if isinstance(item, dict):
         if depth > DEPTH_MAX:
             return f"is nested deeper than {DEPTH_MAX} levels"
         if len(item) > KEYS_MAX:
             return f"has an object of {len(item)} keys, and Mixpanel takes {KEYS_MAX}"
-        children = item.values()
+        children, below = list(item.values()), depth + 1
     elif isinstance(item, list):
-        if depth > DEPTH_MAX:
-            return f"is nested deeper than {DEPTH_MAX} levels"
         if len(item) > ITEMS_MAX:
             return f"has an array of {len(item)} elements, and Mixpanel takes {ITEMS_MAX}"
-        children = item  # type: ignore[assignment]
+        children, below = item, depth
     else:
         return None
-    for child in children:
-        problem = _problem(child, depth + 1)
-        if problem:
-            return problem
-    return None
+    return next((problem for child in children if (problem := _problem(child, below))), None)
