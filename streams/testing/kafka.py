@@ -1,0 +1,186 @@
+"""Apache Kafka without Docker: its jars from Maven Central, one KRaft node on the loopback.
+
+The jars are downloaded once, to `$STREAMS_CACHE` (else `~/.cache/currents-streams`). Java 17 or later runs them;
+Maven is needed for the download only.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from streams.testing.processes import Child, free_port
+
+KAFKA_VERSION = "4.1.1"
+SLF4J_VERSION = "1.7.36"
+COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+JAVA_VERSION_MIN = 17
+"""Kafka 4's brokers need it."""
+DOWNLOAD_SECONDS_MAX = 900.0
+ANSWER_SECONDS_MAX = 20.0
+HEAP_MEGABYTES_MAX = 512
+
+POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>streams</groupId><artifactId>broker</artifactId><version>1</version>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>{SLF4J_VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    # One node: every internal topic has one replica, and few partitions, so that it starts quickly.
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.num.partitions": "4",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    # A topic that nobody made is a mistake that a test should see.
+    "auto.create.topics.enable": "false",
+    # Tests wait for rebalances, killed members and retention: short, not instant.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "500",
+    "log.retention.check.interval.ms": "1000",
+    "log.segment.delete.delay.ms": "0",
+}
+
+
+class JarsUnavailable(Exception):
+    """Apache Kafka cannot be had here; the text is why."""
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Where downloads are kept: `$STREAMS_CACHE`, else `~/.cache/currents-streams`."""
+    named = environment.get("STREAMS_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "currents-streams"
+
+
+def java() -> str:
+    """The path of a Java that runs Kafka. Raises `JarsUnavailable`."""
+    found = shutil.which("java")
+    if found is None:
+        raise JarsUnavailable("there is no Java")
+    try:
+        answer = subprocess.run(  # noqa: S603 - the Java that PATH names
+            [found, "-version"],
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS_MAX,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise JarsUnavailable("`java -version` does not answer") from error
+    version = re.search(r'version "(\d+)', answer.stderr)
+    if answer.returncode != 0 or version is None or int(version[1]) < JAVA_VERSION_MIN:
+        raise JarsUnavailable(f"Java {JAVA_VERSION_MIN} or later is needed, `java -version` names none")
+    return found
+
+
+def jars(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of Kafka's jars, downloaded at the first call on a machine. Raises `JarsUnavailable`."""
+    folder = cache_folder(environment) / f"kafka-{KAFKA_VERSION}"
+    if folder.is_dir():
+        return folder
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise JarsUnavailable(f"there is no Maven to fetch Kafka's jars, nor are they in {folder}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            _download(maven, folder)
+    return folder
+
+
+def _download(maven: str, folder: Path) -> None:
+    # Into a folder beside it and then renamed, so that a download cut short is never taken for a whole one.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="download-") as name:
+        work = Path(name)
+        (work / "pom.xml").write_text(POM)
+        command = [maven, "-q", "-B", "-f", str(work / "pom.xml"), COPY_DEPENDENCIES]
+        try:
+            result = subprocess.run(  # noqa: S603 - the Maven that PATH names
+                [*command, f"-DoutputDirectory={work / 'jars'}", "-DincludeScope=runtime"],
+                capture_output=True,
+                text=True,
+                timeout=DOWNLOAD_SECONDS_MAX,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise JarsUnavailable(f"Maven did not finish within {DOWNLOAD_SECONDS_MAX:.0f} s") from error
+        if result.returncode != 0:
+            lines = (result.stdout + result.stderr).strip().splitlines()
+            raise JarsUnavailable(f"Maven could not fetch Kafka's jars: {lines[0] if lines else 'it does not say why'}")
+        (work / "jars").rename(folder)
+
+
+class Node:
+    """One broker and controller in one process, its data in a folder of its own."""
+
+    def __init__(self, libraries: Path, folder: Path) -> None:
+        self.port = free_port()
+        self._java = [java(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Xmx{HEAP_MEGABYTES_MAX}m"]
+        self._java += ["-cp", f"{libraries}/*"]
+        self._folder = folder
+        self._child: Child | None = None
+        controller = free_port()
+        plain = f"PLAINTEXT://127.0.0.1:{self.port}"
+        settings = {
+            **SETTINGS,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"{plain},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": plain,
+            "log.dirs": str(folder / "data"),
+        }
+        self._properties = folder / "server.properties"
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    def format(self) -> None:
+        """Lay out the data folder. Raises `JarsUnavailable` with what the tool says."""
+        # The zero byte in front becomes a letter: the tool takes a text that begins with a dash for an option.
+        cluster = base64.urlsafe_b64encode(b"\0" + uuid4().bytes[1:]).decode().rstrip("=")
+        command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        result = subprocess.run(  # noqa: S603 - our own command
+            command,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        if result.returncode != 0:
+            raise JarsUnavailable(f"Kafka's storage tool failed: {(result.stdout + result.stderr).strip()[-500:]}")
+
+    def start(self) -> Child:
+        """Begin; whoever asked waits until it answers."""
+        self._child = Child([*self._java, "kafka.Kafka", str(self._properties)], self._folder / "kafka.log")
+        return self._child
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.stop()
+            self._child = None

@@ -1,0 +1,101 @@
+"""The pytest plugin: fixture `kafka`, marker `apache`, and the emulators' fixtures.
+
+The broker is chosen once the tests are known, and only if one of them asks for it; which one and why stands in the
+summary, with the count of what it kept from running. Under pytest-xdist the workers share one broker. Imports stay
+light: this module is loaded by every pytest run of whoever installed us.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from streams.testing.brokers import Broker
+
+pytest_plugins = ["streams.testing.emulators"]
+
+SKIPPED = "needs a better broker: "
+"""How the reason of each skip of ours begins; the summary counts by it."""
+BROKER = "streams_broker"
+
+_chosen = pytest.StashKey["Broker | str"]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kafka: needs a broker of any kind")
+    config.addinivalue_line("markers", "apache: proves a claim that holds on Apache Kafka only")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # Here and not in the fixture: the first choice on a machine may download Kafka, which no test's timeout allows for.
+    if not session.config.option.collectonly and any(_needs_broker(item) for item in session.items):
+        _choice(session.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if not _needs_broker(item):
+        return
+    choice = _choice(item.config)
+    item.user_properties.append((BROKER, str(choice)))
+    if isinstance(choice, str):
+        _cannot_run(choice)
+    elif item.get_closest_marker("apache") is not None and not choice.is_apache:
+        _cannot_run(f"Apache Kafka, not {choice}")
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that all tests of the run share: take topic and group names of your own."""
+    from streams.testing.sharing import shared
+
+    choice = _choice(request.config)
+    if isinstance(choice, str):
+        _cannot_run(choice)
+    elif worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        with shared(choice, Path(tmp_path_factory.getbasetemp().parent), worker) as broker:
+            yield broker
+    else:
+        with choice as broker:
+            yield broker
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in terminalreporter.stats.values() for report in kind if hasattr(report, "when")]
+    used = {text for report in reports for name, text in report.user_properties if name == BROKER}
+    skipped = sum(
+        report.skipped and isinstance(report.longrepr, tuple) and SKIPPED in report.longrepr[2] for report in reports
+    )
+    for text in sorted(used):
+        terminalreporter.section(f"broker: {text}", sep="-")
+    if skipped:
+        terminalreporter.write_line(
+            f"{skipped} tests were SKIPPED because this broker cannot prove them (REQUIRE_BROKER=apache fails instead)"
+        )
+
+
+def _needs_broker(item: pytest.Item) -> bool:
+    return "kafka" in getattr(item, "fixturenames", ()) or item.get_closest_marker("apache") is not None
+
+
+def _choice(config: pytest.Config) -> Broker | str:
+    """The broker, or why there is none."""
+    if _chosen not in config.stash:
+        from streams.testing.brokers import NoBroker, choose
+
+        try:
+            config.stash[_chosen] = choose()
+        except NoBroker as problem:
+            config.stash[_chosen] = str(problem)
+    return config.stash[_chosen]
+
+
+def _cannot_run(reason: str) -> None:
+    if os.environ.get("REQUIRE_BROKER"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(SKIPPED + reason)

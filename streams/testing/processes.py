@@ -1,0 +1,77 @@
+"""Child processes that do not outlive their parent, and free ports for them."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+TERMINATE_SECONDS_MAX = 15.0
+"""A broker flushes and leaves within this after SIGTERM; then it is killed."""
+
+# A process that is killed runs no clean-up, so the child asks the kernel (PR_SET_PDEATHSIG is 1) to be ended with its
+# parent. Asked for by a small Python that then becomes the command: a `preexec_fn` may deadlock beside client threads.
+_TIED_TO_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent ended first")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Child:
+    """A process of ours, its output in a file; it ends with `stop`, with this interpreter, or (Linux) with its kill."""
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", _TIED_TO_PARENT, str(os.getpid()), *command]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - commands of our own
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(environment or {})},
+            )
+        atexit.register(self.kill)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of what it wrote, for an error's text."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+    def stop(self) -> None:
+        """SIGTERM; SIGKILL after 15 s."""
+        self._process.terminate()
+        try:
+            self._process.wait(TERMINATE_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self.is_running():
+            self._process.kill()
+        self._process.wait()
+        atexit.unregister(self.kill)
