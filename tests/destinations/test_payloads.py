@@ -198,6 +198,7 @@ def rejected(text: str, event_type: str = "users.behaviors.CustomEvent") -> str:
         ('{"a":"\\ud800"}', "properties is no JSON"),
         ("[" * 100_000, "properties is no JSON"),
         (json.dumps({"a": {"b": {"c": {"d": {}}}}}), "a property is nested deeper than 3 levels"),
+        ('{"a":' + "[" * 1000 + "]" * 1000 + "}", "a property is nested deeper than 50 levels of objects and arrays"),
         (json.dumps({"a": list(range(255))}), "a property has an array of 255 elements, and Mixpanel takes 254"),
         (
             json.dumps({"a": {str(n): n for n in range(255)}}),

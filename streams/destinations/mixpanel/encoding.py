@@ -36,6 +36,8 @@ KEYS_MAX = 254
 ITEMS_MAX = 254
 DEPTH_MAX = 3
 """Fewer than 255 properties, keys of an object and elements of an array; three levels of nesting."""
+NESTING_MAX = 50
+"""Arrays in arrays, which Mixpanel's rule does not count: bounds the recursion here."""
 SECONDS_MAX = (2**63 - 1) // 1000
 """Beyond this a time in milliseconds is no 64-bit number."""
 
@@ -138,18 +140,20 @@ def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) ->
     return None
 
 
-def _problem(item: Any, depth: int) -> str | None:
+def _problem(item: Any, depth: int, nesting: int = 1) -> str | None:
     """The limit that a nested value breaks. An object directly under a property is at depth 1; arrays add no depth."""
+    if not isinstance(item, dict | list):
+        return None
+    if nesting > NESTING_MAX:
+        return f"is nested deeper than {NESTING_MAX} levels of objects and arrays"
     if isinstance(item, dict):
         if depth > DEPTH_MAX:
             return f"is nested deeper than {DEPTH_MAX} levels"
         if len(item) > KEYS_MAX:
             return f"has an object of {len(item)} keys, and Mixpanel takes {KEYS_MAX}"
         children, below = list(item.values()), depth + 1
-    elif isinstance(item, list):
+    else:
         if len(item) > ITEMS_MAX:
             return f"has an array of {len(item)} elements, and Mixpanel takes {ITEMS_MAX}"
         children, below = item, depth
-    else:
-        return None
-    return next((problem for child in children if (problem := _problem(child, below))), None)
+    return next((problem for child in children if (problem := _problem(child, below, nesting + 1))), None)
