@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from streams.testing.brokers import Broker
 
 from streams.adapters.kafka import GroupConsumer, GroupProtocol, TransactionalProducer
+from streams.testing.brokers import Broker
 from streams.workers.ports import CommitRefused, Fenced, Gap, Message, Partition, Position, Start, TransactionAborted
 
 PROTOCOLS = ["classic", pytest.param("consumer", marks=pytest.mark.apache)]

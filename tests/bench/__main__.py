@@ -22,7 +22,6 @@ from uuid import uuid4
 import yaml
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from streams.testing.brokers import Broker, choose
 
 from streams.adapters.admin import Administration
 from streams.config import load, topology
@@ -32,6 +31,7 @@ from streams.emulators.mixpanel.options import MixpanelOptions
 from streams.emulators.mparticle.options import Limits as MParticleLimits
 from streams.emulators.mparticle.options import MParticleOptions
 from streams.events.samples import MIX, sample_events
+from streams.testing.brokers import Broker, choose
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from tests.bench.measuring import Measurement
 

@@ -11,11 +11,11 @@ from random import Random
 
 import pytest
 from confluent_kafka import Producer
-from streams.testing.brokers import Broker
 
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
+from streams.testing.brokers import Broker
 from tests.chaos.scene import Read, Scene, staged
 
 OPEN = "users.messages.email.Open"

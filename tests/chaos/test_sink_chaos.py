@@ -12,11 +12,11 @@ from uuid import UUID
 
 import pytest
 from confluent_kafka import Producer
-from streams.testing.brokers import Broker
 
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
+from streams.testing.brokers import Broker
 from streams.testing.emulators import EmulatorClient, MixpanelEmulator, MParticleEmulator
 from tests.chaos.scene import Scene, WorkerProcess, staged
 

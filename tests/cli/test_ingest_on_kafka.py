@@ -12,8 +12,8 @@ from typing import Any
 import fastavro
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from streams.testing.brokers import Broker
 
+from streams.testing.brokers import Broker
 from tests.cli.files import OPEN_SCHEMA, opens, write_avro
 
 pytestmark = pytest.mark.kafka
