@@ -1,0 +1,119 @@
+"""What is installed: a wheel that is whole, a source archive that builds, one version."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc|\.dev)\d+)?")
+SCHEMAS = 100
+
+
+def run(*command: str, cwd: Path) -> str:
+    # Without the variables of this run: the installed package must be found by itself.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "STREAMS_"))}
+    result = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout.strip()
+
+
+def build(kind: str, folder: Path) -> Path:
+    run(sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder), cwd=ROOT)
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def source_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("sdist", tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commands' folder of an environment that has the wheel, and sees this one's dependencies."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", with_pip=False)
+    commands = folder / "venv" / "bin"
+    python = str(commands / "python")
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", str(wheel), cwd=folder)
+    # After the wheel's own folder on the path, and as plain entries: the editable install here must not be followed.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return commands
+
+
+def test_the_wheel_holds_schemas_types_and_licence(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert sum(name.startswith("streams/avro/") and name.endswith(".avsc") for name in names) == SCHEMAS
+    assert "streams/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
+    tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"streams"}
+
+
+def test_the_installed_command_tells_its_version(wheel: Path, installed: Path, tmp_path: Path) -> None:
+    answer = run(str(installed / "streams"), "--version", cwd=tmp_path)
+    assert wheel.name.split("-")[1] in answer
+
+
+def test_the_installed_package_finds_its_schemas(installed: Path, tmp_path: Path) -> None:
+    program = (
+        "import streams\n"
+        "from streams.events.catalogue import CATALOGUE\n"
+        "from streams.events.schemas import shipped\n"
+        "book = shipped()\n"
+        "print(streams.__file__)\n"
+        "print(sum(book.by_event_type(event.name) is not None for event in CATALOGUE.values()))\n"
+    )
+    where, count = run(str(installed / "python"), "-c", program, cwd=tmp_path).splitlines()
+    assert Path(where).is_relative_to(installed.parent)
+    assert int(count) == SCHEMAS
+
+
+def test_the_source_archive_builds_the_same_wheel(wheel: Path, source_archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(source_archive) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "built", cwd=unpacked)
+    (rebuilt,) = (unpacked / "built").iterdir()
+    assert sorted(zipfile.ZipFile(rebuilt).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_version_is_written_in_one_place(wheel: Path) -> None:
+    version = wheel.name.split("-")[1]
+    assert VERSION.fullmatch(version)
+    assert version in (ROOT / "streams" / "__init__.py").read_text()
+    assert "\nversion =" not in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_changelog_begins_with_this_version(wheel: Path) -> None:
+    first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first is not None
+    assert first[1] == wheel.name.split("-")[1]
