@@ -6,25 +6,39 @@ import re
 from collections.abc import Iterable
 
 DETAIL_BYTES_MAX = 500
+READ_CHARACTERS_MAX = 1_500
+"""Masking shortens, so more than 500 are read; bounded, for an answer may be megabytes and patterns backtrack."""
 
-_QUOTED = re.compile(r"(?P<quote>[\"'])(?P<text>.*?)(?P=quote)")
-_ADDRESS = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+\.[^\s@\"'<>]+")
-_PROPERTY_NAMES = re.compile(r"(?:properties\.|\$)[\w.$]+|[a-z_]+")
+_QUOTED = re.compile(r"(?<!\w)(?P<quote>[\"'`])(?P<text>.*?)(?:(?P=quote)(?!\w)|$)", re.DOTALL)
+"""From a quote before a word to its fellow after a word, or to the text's end: an apostrophe is no quote."""
+_ADDRESS = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
+_PHONE = re.compile(r"\+\d[\d ()-]{5,}\d")
+_FIELD_NAME = re.compile(
+    r"properties(\.[\w$]+)?|event|token|time|distinct_id|\$user_id|\$insert_id"  # Mixpanel's
+    r"|events|data|event_(type|name)|custom_(event_type|attributes)|timestamp_unixtime_ms|source_(message|request)_id"
+    r"|user_identities|customer_?id|user_attributes|device_info|platform|environment|schema_version"  # mParticle's
+)
+"""Names that both sides know: they say where the fault is, and no customer chose them."""
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
-    """At most 500 bytes; quoted values become …, names of fields stay; secrets and e-mail addresses are removed."""
+    """At most 500 bytes of printable text on one line.
+
+    Quoted values become …, names of fields stay; secrets, e-mail addresses and phone numbers are removed.
+    """
     for secret in secrets:
         if secret:
             text = text.replace(secret, "[secret]")
+    text = text[:READ_CHARACTERS_MAX]
     text = _ADDRESS.sub("[address]", text)
+    text = _PHONE.sub("[number]", text)
     text = _QUOTED.sub(_mask, text)
-    text = " ".join(text.split())
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text.encode()[:DETAIL_BYTES_MAX].decode(errors="ignore")
 
 
 def _mask(match: re.Match[str]) -> str:
     """A quoted name of a field says where the fault is; any other quoted text may be a value."""
-    if _PROPERTY_NAMES.fullmatch(match["text"]):
+    if _FIELD_NAME.fullmatch(match["text"]):
         return match[0]
     return f"{match['quote']}…{match['quote']}"

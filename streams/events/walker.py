@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import fastavro
 
-from streams.events.schema import Kind, WriterSchema
+from streams.events.schema import Field, Kind, WriterSchema
 
 STRING: Final = 0
 LONG: Final = 1
@@ -55,27 +55,46 @@ NO_LIMIT: Final = 2**60
 CORRUPT = (IndexError, UnicodeDecodeError, struct.error, OverflowError)
 """What walking corrupt bytes raises beside `Undecodable`."""
 
+_UNREADABLE = (
+    ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error, MemoryError, RecursionError,
+)  # fmt: skip
+"""What fastavro raises on corrupt bytes, by the kind of field that they hit."""
+
+SLOT_KINDS: Mapping[str, Kind] = {"time": Kind.LONG}
+"""What a captured field must be, where it is no string; a writer's field of another kind counts as missing."""
+
+_TYPES: Mapping[int, type] = {STRING: str, LONG: int, BOOLEAN: bool, FLOAT: float, DOUBLE: float}
+
 
 class Undecodable(ValueError):
     """The bytes are no datum of the schema. Never says which bytes: they may be personal data."""
 
 
-def plan(schema: WriterSchema, properties: Mapping[str, str], slots: Mapping[str, int]) -> list[Op]:
-    """The table for a walkable schema.
+def plan(
+    schema: WriterSchema,
+    properties: Mapping[str, str],
+    slots: Mapping[str, int],
+    kinds: Mapping[str, Kind] = SLOT_KINDS,
+) -> list[Op]:
+    """The table for a writer's schema.
 
     `properties` maps Avro fields to the keys they are sent under, `slots` Avro fields to captured slots; a field may
-    be in both. Every other field is skipped.
+    be in both. Every other field is skipped. `kinds` says which captured fields are no strings.
     """
     return [
-        _op(int(field.kind), field.nullable, properties.get(field.name, ""), slots.get(field.name, DROP))
+        _op(field, properties.get(field.name, ""), slots.get(field.name, DROP), kinds.get(field.name, Kind.STRING))
         for field in schema.fields
     ]
 
 
-def _op(kind: int, nullable: bool, key: str, slot: int) -> Op:
-    if kind == STRING and slot == DROP:
-        return (TEXT_PROPERTY if key else TEXT_SKIPPED), nullable, key, slot
-    return kind, nullable, key, slot
+def _op(field: Field, key: str, slot: int, kind: Kind) -> Op:
+    if field.kind is Kind.OTHER:  # only `pick` reads it, and wants to know what the slot takes
+        return int(kind), field.nullable, key, slot
+    if field.kind is not kind:
+        slot = DROP
+    if field.kind is Kind.STRING and slot == DROP:
+        return (TEXT_PROPERTY if key else TEXT_SKIPPED), field.nullable, key, slot
+    return int(field.kind), field.nullable, key, slot
 
 
 def walk(
@@ -107,7 +126,7 @@ def walk(
                 raise Undecodable("a length is negative")
             end = at + (size >> 1)
             if size > size_max:
-                properties[key] = _cut(value[at:end], string_bytes_max)
+                properties[key] = cut(value[at:end].decode(), string_bytes_max)
                 cuts += 1
             elif size:
                 properties[key] = value[at:end].decode()
@@ -130,7 +149,7 @@ def walk(
                 captured[slot] = text
                 if key:
                     if size > size_max:
-                        text = _cut(value[at:end], string_bytes_max)
+                        text = cut(text, string_bytes_max)
                         cuts += 1
                     properties[key] = text
             at = end
@@ -170,10 +189,9 @@ def walk(
     return cuts
 
 
-def _cut(text: bytes, bytes_max: int) -> str:
-    """At most so many bytes of a valid text, cut on a character boundary."""
-    text.decode()
-    return text[:bytes_max].decode(errors="ignore")
+def cut(text: str, bytes_max: int) -> str:
+    """At most so many bytes of UTF-8, on a character boundary."""
+    return text.encode()[:bytes_max].decode(errors="ignore")
 
 
 def pick(
@@ -186,10 +204,10 @@ def pick(
 ) -> int:
     """The same as `walk` from a record that fastavro decoded: for schemas with fields that the walker does not read."""
     cuts = 0
-    for field, (_, _, key, slot) in zip(schema.fields, ops, strict=True):
+    for field, (code, _, key, slot) in zip(schema.fields, ops, strict=True):
         item = record.get(field.name)
         if isinstance(item, list):
-            item = [element for element in item if element is not None and element != ""]
+            item = [element for element in item if _is_scalar(element)]
         if item is None or item == "" or item == [] or not isinstance(item, str | int | float | bool | list):
             continue
         if isinstance(item, float):
@@ -197,14 +215,21 @@ def pick(
                 continue
             if field.kind == Kind.FLOAT:
                 item = shortest_float(struct.pack("<f", item))
-        if slot >= 0:
+        if slot >= 0 and type(item) is _TYPES.get(code):
             captured[slot] = item
         if key:
             if isinstance(item, str) and len(item) * 4 > string_bytes_max and len(item.encode()) > string_bytes_max:
-                item = _cut(item.encode(), string_bytes_max)
+                item = cut(item, string_bytes_max)
                 cuts += 1
             properties[key] = item
     return cuts
+
+
+def _is_scalar(item: Any) -> bool:
+    """Whether an item of an array can be sent: no null, no empty string, no number that JSON lacks, nothing nested."""
+    if isinstance(item, float):
+        return math.isfinite(item)
+    return isinstance(item, str | int) and item != ""
 
 
 def decode(value: bytes, start: int, schema: WriterSchema) -> dict[str, Any]:
@@ -213,7 +238,7 @@ def decode(value: bytes, start: int, schema: WriterSchema) -> dict[str, Any]:
     stream.seek(start)
     try:
         record = fastavro.schemaless_reader(stream, schema.parsed, None)
-    except (ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Undecodable(f"not a datum of its schema ({type(error).__name__})") from None
     if stream.tell() != len(value) or not isinstance(record, dict):
         raise Undecodable("the datum's length does not fit its schema")

@@ -59,10 +59,11 @@ class MixpanelDestination:
         else:
             assert settings.auth.api_secret is not None
             user, password = settings.auth.api_secret.reveal(), ""
-        self._secrets = tuple({self._token, user, password} - {""})
+        credentials = basic(user, password)
+        self._secrets = (credentials.removeprefix("Basic "), self._token, user, password)
         self._url = f"{settings.base}/import?{query}"
         self._headers = {
-            "Authorization": basic(user, password),
+            "Authorization": credentials,
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",
             "Accept": "application/json",
@@ -151,8 +152,6 @@ class MixpanelDestination:
 
     def _refused(self, response: Response, records: int) -> Verdict:
         """A 400: usable if it names records by place, and its counts add up to what was sent."""
-        if is_html(response):
-            return Misconfigured("status 400 with HTML: a proxy answered in Mixpanel's place")
         undetermined = Undetermined(self._detail(response, "status 400"), 400)
         content = _json(response.body)
         failed = None if content is None else content.get("failed_records")

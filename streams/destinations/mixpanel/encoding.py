@@ -5,13 +5,15 @@ Rules are Mixpanel's (its pages on importing events and on property limits) wher
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from streams.delivery.contract import Encoder, Encoding, Rejected
-from streams.destinations.mixpanel.mapping import CUSTOM_EVENT, CUSTOM_EVENT_PREFIX, EVENTS, JSON_PREFIXES
+from streams.destinations.mixpanel.mapping import CUSTOM_EVENT, EVENTS, JSON_PREFIXES, NAME_PLACE
 from streams.destinations.wire import is_safe, safe_id
 from streams.events.schema import WriterSchema
 from streams.events.walker import (
@@ -66,7 +68,7 @@ def encoder(
     ops = plan(schema, keys, slots)
     constants = {"token": project_token, "$partner_id": "braze", "ip": 0}
     name = event_names.get(schema.event_type, mapped.name)
-    takes_name = schema.event_type == CUSTOM_EVENT and schema.event_type not in event_names
+    takes_name = schema.event_type == CUSTOM_EVENT and NAME_PLACE in name
     prefix = JSON_PREFIXES.get(schema.event_type)
     is_walkable = schema.is_walkable
     dumps = orjson.dumps
@@ -97,12 +99,15 @@ def encoder(
         if takes_name:
             if captured[NAME] is None:
                 return Rejected("name of the custom event is missing")
-            event = CUSTOM_EVENT_PREFIX + captured[NAME]
+            event = name.replace(NAME_PLACE, captured[NAME])
         if prefix is not None:
             problem = _add_customers(properties, captured[JSON], prefix)
             if problem:
                 return Rejected(problem)
-        body = dumps({"event": event, "properties": properties})
+        try:
+            body = dumps({"event": event, "properties": properties})
+        except TypeError:  # numbers and surrogates that Python reads and JSON over the wire cannot say
+            return Rejected("properties is no JSON that can be sent")
         if len(body) >= RECORD_BYTES_MAX:
             return Rejected(f"the event is {len(body)} bytes of JSON, and Mixpanel takes less than {RECORD_BYTES_MAX}")
         return SCOPE, "", body, 0
@@ -123,13 +128,13 @@ def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) ->
     if text is None or text.isspace():
         return None
     try:
-        content = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        content = _parsed(text)
+    except (ValueError, RecursionError):
         return "properties is no JSON"
     if not isinstance(content, dict):
         return "properties is no JSON object"
     for key, item in content.items():
-        if item is None or item == "":
+        if item is None or item == "" or (isinstance(item, float) and not math.isfinite(item)):
             continue
         problem = _problem(item, 1)
         if problem:
@@ -140,10 +145,18 @@ def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) ->
     return None
 
 
+def _parsed(text: str) -> Any:
+    """The JSON, where NaN and infinities are numbers too: some writers of JSON know no better. Raises `ValueError`."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
+
+
 def _problem(item: Any, depth: int, nesting: int = 1) -> str | None:
     """The limit that a nested value breaks. An object directly under a property is at depth 1; arrays add no depth."""
     if not isinstance(item, dict | list):
-        return None
+        return "holds a number that is not finite" if isinstance(item, float) and not math.isfinite(item) else None
     if nesting > NESTING_MAX:
         return f"is nested deeper than {NESTING_MAX} levels of objects and arrays"
     if isinstance(item, dict):

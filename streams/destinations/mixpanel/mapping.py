@@ -201,7 +201,8 @@ CUSTOM_EVENT = "users.behaviors.CustomEvent"
 PURCHASE = "users.behaviors.Purchase"
 JSON_PREFIXES = {CUSTOM_EVENT: "[Custom event property] ", PURCHASE: "[Purchase property] "}
 """Where `properties` is the customer's JSON: its keys go under this prefix, so that none can be a reserved name."""
-CUSTOM_EVENT_PREFIX = "[Braze Custom Event] "
+NAME_PLACE = "<name>"
+"""Stands for the custom event's own name in the event name, also in an override."""
 
 UNTRACKED_NAMES = frozenset(
     {

@@ -39,6 +39,10 @@ LIMITS = Limits(
 )
 
 
+ERRORS_MAX = 10
+"""More than so many messages of one answer say nothing new."""
+
+
 class MParticleDestination:
     """One configured account, with its feeds' credentials as scopes."""
 
@@ -47,9 +51,13 @@ class MParticleDestination:
         self._scope_of_feed = settings.scopes()
         self._scopes = tuple(dict.fromkeys(self._scope_of_feed.values()))
         pairs = {scope: settings.feeds[scope].pair() for scope in self._scopes}  # type: ignore[index]
-        self._secrets = tuple(text for pair in pairs.values() for text in pair)
+        credentials = {scope: basic(*pair) for scope, pair in pairs.items()}
+        self._secrets = (
+            *(text.removeprefix("Basic ") for text in credentials.values()),
+            *(text for pair in pairs.values() for text in pair),
+        )
         self._headers = {
-            scope: {"Authorization": basic(*pair), "Content-Type": "application/json"} for scope, pair in pairs.items()
+            scope: {"Authorization": text, "Content-Type": "application/json"} for scope, text in credentials.items()
         }
 
     @property
@@ -81,8 +89,6 @@ class MParticleDestination:
         if 200 <= status < 300:
             return Misconfigured(f"status {status}, and mParticle answers 202: is this mParticle?")
         if status in (400, 413):
-            if is_html(response):
-                return Misconfigured(f"status {status} with HTML: a proxy answered in mParticle's place")
             return Undetermined(self._detail(response), status)
         if status in (401, 403):
             if is_html(response):
@@ -122,7 +128,7 @@ class MParticleDestination:
         """The first error's message, as mParticle words it."""
         try:
             errors: Any = orjson.loads(response.body)["errors"]
-            text = "; ".join(str(error["message"]) for error in errors)
+            text = "; ".join(str(error["message"]) for error in errors[:ERRORS_MAX])
         except (orjson.JSONDecodeError, KeyError, TypeError):
             text = ""
         return masked(text or f"status {response.status}", self._secrets)

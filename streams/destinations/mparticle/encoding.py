@@ -17,19 +17,21 @@ from streams.destinations.mparticle.mapping import CLASSIC, EVENTS, MAPPING_VERS
 from streams.destinations.mparticle.settings import MParticleSettings
 from streams.destinations.table import MappedEvent
 from streams.destinations.wire import is_safe, safe_id
-from streams.events.schema import WriterSchema
-from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, Undecodable, decode, pick, plan, walk
+from streams.events.schema import Kind, WriterSchema
+from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, Undecodable, cut, decode, pick, plan, walk
 
 RECORD_BYTES_MAX = 128_000
 """One batch must not exceed 128 kB; a kB is taken as 1,000 bytes."""
 VALUE_BYTES_MAX = 4_096
 NAME_BYTES_MAX = 256
 """Attribute values and event names beyond these are cut here, where it is counted, not there, where it is not."""
+UTF8_BYTES_MAX = 4
 SECONDS_MAX = (2**63 - 1) // 1000
 """Beyond this a time in milliseconds is no 64-bit number."""
 
 APP, PLATFORM, DEVICE, MODEL, AD_ID, AD_TYPE, AD_TRACKING, EMAIL, PHONE = range(FIRST_FREE_SLOT, FIRST_FREE_SLOT + 9)
 SLOTS = FIRST_FREE_SLOT + 9
+SLOT_KINDS = {"time": Kind.LONG, "ad_tracking_enabled": Kind.BOOLEAN}
 
 PLATFORMS = {
     "ios": "iOS", "android": "Android", "web": "web", "tvos": "tvOS", "roku": "roku", "kindle": "Android",
@@ -53,7 +55,12 @@ def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[s
     if mapped is None:
         return None
     name, keys = _name_and_keys(mapped, settings)
-    ops = plan(schema, keys, _slots(mapped))
+    name_cuts = int(len(name.encode()) > NAME_BYTES_MAX)
+    name = cut(name, NAME_BYTES_MAX)
+    for field in schema.fields:  # attributes are scalars, and a writer may have made an array of one
+        if field.kind in (Kind.STRINGS, Kind.NULLABLE_STRINGS):
+            keys.pop(field.name, None)
+    ops = plan(schema, keys, _slots(mapped), SLOT_KINDS)
     feed_of = _feed_rule(mapped, settings.apps)
     skips_without_feed = settings.feed_fallback == "skip"
     kind = f"{schema.event_type}/{MAPPING_VERSION}"
@@ -75,6 +82,7 @@ def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[s
                 cuts = walk(value, start, ops, attributes, captured, VALUE_BYTES_MAX)
             else:
                 cuts = pick(decode(value, start, schema), schema, ops, attributes, captured, VALUE_BYTES_MAX)
+                attributes = {key: item for key, item in attributes.items() if not isinstance(item, list)}
         except (Undecodable, *CORRUPT):
             return Rejected("undecodable: the datum does not fit its schema")
         user, time, event_id = captured[USER], captured[TIME], captured[ID]
@@ -99,8 +107,12 @@ def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[s
         device = _device(captured, moves, apps)
         if device or is_braze:
             batch["device_info"] = device
-        if captured[PHONE] is not None:
-            batch["user_attributes"] = {"$mobile": captured[PHONE]}
+        phone = captured[PHONE]
+        if phone is not None:
+            if len(phone) * UTF8_BYTES_MAX > VALUE_BYTES_MAX and len(phone.encode()) > VALUE_BYTES_MAX:
+                phone = cut(phone, VALUE_BYTES_MAX)
+                cuts += 1
+            batch["user_attributes"] = {"$mobile": phone}
         elif is_braze:
             batch["user_attributes"] = {}
         batch["events"] = [
@@ -117,7 +129,7 @@ def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[s
         body = dumps(batch)
         if len(body) > RECORD_BYTES_MAX:
             return Rejected(f"the batch is {len(body)} bytes of JSON, and mParticle takes {RECORD_BYTES_MAX}")
-        return scope, kind, body, cuts
+        return scope, kind, body, cuts + name_cuts
 
     return encode
 
@@ -137,7 +149,7 @@ def _name_and_keys(mapped: MappedEvent, settings: MParticleSettings) -> tuple[st
         classic = CLASSIC[mapped.event_type]
         name = classic.name
         keys = {field: key for field, key in keys.items() if key in classic.keys}
-    return name.encode()[:NAME_BYTES_MAX].decode(errors="ignore"), keys
+    return name, keys
 
 
 def _slots(mapped: MappedEvent) -> dict[str, int]:
