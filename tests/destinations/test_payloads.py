@@ -194,8 +194,9 @@ def rejected(text: str, event_type: str = "users.behaviors.CustomEvent") -> str:
         ("[]", "properties is no JSON object"),
         ("7", "properties is no JSON object"),
         ("{", "properties is no JSON"),
-        ('{"a":NaN}', "properties is no JSON"),
+        ('{"a":[NaN]}', "a property holds a number that is not finite"),
         ('{"a":"\\ud800"}', "properties is no JSON"),
+        ('{"a":NaN,"b":' + "9" * 20 + "}", "properties is no JSON"),
         ("[" * 100_000, "properties is no JSON"),
         (json.dumps({"a": {"b": {"c": {"d": {}}}}}), "a property is nested deeper than 3 levels"),
         ('{"a":' + "[" * 1000 + "]" * 1000 + "}", "a property is nested deeper than 50 levels of objects and arrays"),
@@ -214,7 +215,8 @@ def test_customers_json_that_breaks_a_rule_is_rejected_with_the_rule_and_no_valu
 
 def test_customers_keys_are_prefixed_so_that_none_is_a_reserved_name() -> None:
     schema, encode = encoder_of("mixpanel", "users.behaviors.CustomEvent")
-    text = '{"$ignore":true,"time":5,"nested":{"deep":[null,""]},"none":null,"empty":"","zero":0,"no":false}'
+    text = '{"$ignore":true,"time":5,"nested":{"deep":[null,""]},"none":null,"empty":"","zero":0,"no":false,'
+    text += '"nan":NaN,"infinite":-Infinity,"huge":1e400}'
     record = {"id": "a", "user_id": "u", "external_user_id": "x", "time": 1, "name": "viewed", "properties": text}
     encoding = encode(encode_single_object(schema, record), 10)
     assert isinstance(encoding, tuple)
