@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -31,6 +32,17 @@ from streams.workers.ports import KafkaUnreachable, Partition
 
 ANSWER_SECONDS_MAX = 10.0
 """A command is typed by a person: no answer within this is an answer."""
+
+COORDINATOR_RETRY_SECONDS = 0.2
+
+_COORDINATOR_STARTS = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+"""What a broker says of a group while it reads the group's offsets, after a start or a move: it soon knows."""
 
 _SILENT = frozenset(
     {
@@ -133,15 +145,11 @@ class Administration:
     def commits(self, group: str) -> dict[Partition, Commit]:
         """Everything that a group committed; nothing where there is no such group."""
         request = [ConsumerGroupTopicPartitions(group)]
-        futures = self._call(
-            lambda: self._client.list_consumer_group_offsets(request, request_timeout=ANSWER_SECONDS_MAX)
+        found = self._of_group(
+            group, lambda: self._client.list_consumer_group_offsets(request, request_timeout=ANSWER_SECONDS_MAX)
         )
-        try:
-            found = futures[group].result(2 * ANSWER_SECONDS_MAX)
-        except KafkaException as exception:
-            if exception.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise self._failure(exception, group) from exception
+        if found is None:
+            return {}
         return {
             (part.topic, part.partition): Commit(part.offset, part.metadata or "")
             for part in found.topic_partitions or ()
@@ -150,13 +158,24 @@ class Administration:
 
     def members(self, group: str) -> int:
         """How many processes are in the group now."""
-        futures = self._call(lambda: self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS_MAX))
-        try:
-            return len(futures[group].result(2 * ANSWER_SECONDS_MAX).members or ())
-        except KafkaException as exception:
-            if exception.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return 0
-            raise self._failure(exception, group) from exception
+        found = self._of_group(
+            group, lambda: self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS_MAX)
+        )
+        return 0 if found is None else len(found.members or ())
+
+    def _of_group(self, group: str, call: Callable[[], dict[str, Future[Any]]]) -> Any:
+        """The answer of the group's coordinator, asked again while it only starts; None: there is no such group."""
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        while True:
+            try:
+                return self._call(call)[group].result(2 * ANSWER_SECONDS_MAX)
+            except KafkaException as exception:
+                code = exception.args[0].code()
+                if code == KafkaError.GROUP_ID_NOT_FOUND:
+                    return None
+                if code not in _COORDINATOR_STARTS or time.monotonic() >= deadline:
+                    raise self._failure(exception, group) from exception
+            time.sleep(COORDINATOR_RETRY_SECONDS)
 
     def partitions(self, topic: str) -> tuple[Partition, ...]:
         """The topic's partitions; none where it is missing."""

@@ -48,9 +48,11 @@ class WorkerProcess:
         self._environment = {**os.environ, "STREAMS_INSTANCE": instance, "STREAMS_LOG_LEVEL": "info"}
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0
 
     def start(self) -> None:
         with self.log.open("ab") as log:
+            self._started_at = log.tell()
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
@@ -66,6 +68,12 @@ class WorkerProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(40)
+
+    def has_partitions(self) -> bool:
+        """Whether it was assigned partitions since it was started last."""
+        with self.log.open("rb") as log:
+            log.seek(self._started_at)
+            return b"partitions assigned" in log.read()
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None

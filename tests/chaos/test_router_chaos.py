@@ -154,5 +154,6 @@ def test_routers_killed_at_random_route_each_event_once_and_in_order(
             sender.join()
         scene.wait_until(lambda: scene.router_counts().read >= len(sent.by_origin), "everything to be routed")
         check(scene, sent)
+        scene.wait_until(lambda: all(process.has_partitions() for process in processes), "the killed ones to be back")
         assert [process.terminate() for process in processes] == [0] * routers
         check(scene, sent)

@@ -13,12 +13,13 @@ from uuid import UUID
 import pytest
 from confluent_kafka import Producer
 
+from streams.emulators.mparticle.options import Limits, MParticleOptions
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
 from streams.testing.brokers import Broker
 from streams.testing.emulators import EmulatorClient, MixpanelEmulator, MParticleEmulator
-from tests.chaos.scene import Scene, WorkerProcess, staged
+from tests.chaos.scene import Scene, staged
 
 TYPES = ["users.messages.email.Open", "users.messages.pushnotification.Open", "users.canvas.Entry"]
 EVENTS = 6_000
@@ -89,11 +90,8 @@ def run(scene: Scene, client: EmulatorClient, sinks: int, seed: int, expected: i
         victim.start()
     client.clear_faults()
     scene.wait_until(lambda: settled() >= expected, "everything to be settled")
-    stop(processes)
-
-
-def stop(processes: list[WorkerProcess]) -> None:
-    assert [process.terminate() for process in processes] == [0] * len(processes)
+    scene.wait_until(lambda: all(process.has_partitions() for process in processes), "the last one killed to be back")
+    assert [process.terminate() for process in processes] == [0] * sinks
 
 
 def check_account(scene: Scene, delivered: int, parked: int) -> None:
@@ -146,19 +144,19 @@ def test_mixpanel_gets_each_event_once_after_deduplication_and_refusals_are_park
 @pytest.mark.chaos
 @pytest.mark.apache
 @pytest.mark.timeout(300)
-def test_mparticle_stores_each_event_once_by_its_own_deduplication(
-    kafka: Broker, tmp_path: Path, mparticle: MParticleEmulator
-) -> None:
+def test_mparticle_stores_each_event_once_by_its_own_deduplication(kafka: Broker, tmp_path: Path) -> None:
     seed = printed_seed()
+    mparticle = MParticleEmulator(MParticleOptions(limits=Limits(batches_per_second=5_000)))
 
     def act(scene: Scene) -> None:
         good, _ = write(scene, Random(seed), refusable=False)
         run(scene, mparticle, 2, seed, EVENTS)
-        ids = [batch["source_request_id"] for batch in mparticle.unique()]
+        ids = [row["batch"]["source_request_id"] for row in mparticle.unique()]
         assert len(ids) == len(set(ids))
         assert set(ids) == good
         check_account(scene, len(good), 0)
 
     feeds = {feed: {"key": one.key, "secret": one.secret} for feed, one in mparticle.feeds.items()}
-    connector = {"destination": "mparticle", "base_url": mparticle.base_url, "feeds": feeds, "rate": 200}
-    on_stage(kafka, tmp_path, connector, act)
+    with mparticle:
+        connector = {"destination": "mparticle", "base_url": mparticle.base_url, "feeds": feeds, "rate": 2_000}
+        on_stage(kafka, tmp_path, connector, act)
