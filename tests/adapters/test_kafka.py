@@ -44,7 +44,7 @@ class Scene:
     """A topic with 150 records in each of two partitions, and a group of its own."""
 
     def __init__(self, broker: Broker) -> None:
-        self.options = {"bootstrap.servers": broker.bootstrap_servers}
+        self.options: dict[str, str | int | float | bool] = {"bootstrap.servers": broker.bootstrap_servers}
         self.admin = AdminClient(self.options)
         self.topic = f"adapter-{uuid4().hex}"
         self.other = f"{self.topic}-other"

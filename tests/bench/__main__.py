@@ -61,7 +61,7 @@ class Bench:
         producer = Producer({"bootstrap.servers": self.bootstrap, "compression.type": "lz4", "linger.ms": 20})
         events = sample_events(self.records, seed=1, now_s=int(time.time()), event_types=event_types)
         for number, event in enumerate(events):
-            headers = [("source", b"bench")]
+            headers: list[tuple[str, str | bytes | None]] = [("source", b"bench")]
             if is_routed:
                 headers.append(("streams-origin", b"currents.%b/0/%d" % (event.event_type.encode(), number)))
             producer.produce(topic, event.value, event.key, headers=headers)

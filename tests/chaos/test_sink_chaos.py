@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -56,16 +57,15 @@ def break_something(client: EmulatorClient, random: Random) -> None:
     """One fault of the kinds that a destination shows, for a few requests."""
     count = random.randint(1, 3)
     when = random.choice(["before", "after"])
-    random.choice(
-        [
-            lambda: client.fail(status=503, count=count, when=when),
-            lambda: client.fail(status=500, body="oops", count=count, when=when),
-            lambda: client.fail(status=429, headers={"Retry-After": "1"}, count=count),
-            lambda: client.fail(reset=True, count=count, when=when),
-            lambda: client.fail(truncate=10, count=1, when="after"),
-            lambda: client.fail(delay=0.5, count=count, when="after"),
-        ]
-    )()
+    faults: list[Callable[[], None]] = [
+        lambda: client.fail(status=503, count=count, when=when),
+        lambda: client.fail(status=500, body="oops", count=count, when=when),
+        lambda: client.fail(status=429, headers={"Retry-After": "1"}, count=count),
+        lambda: client.fail(reset=True, count=count, when=when),
+        lambda: client.fail(truncate=10, count=1, when="after"),
+        lambda: client.fail(delay=0.5, count=count, when="after"),
+    ]
+    random.choice(faults)()
 
 
 def run(scene: Scene, client: EmulatorClient, sinks: int, seed: int, expected: int) -> None:
@@ -78,12 +78,13 @@ def run(scene: Scene, client: EmulatorClient, sinks: int, seed: int, expected: i
         account = scene.account(CONNECTOR)
         return account.delivered + sum(account.parked.values())
 
+    def has_moved(before: int) -> bool:
+        return settled() > before or settled() == expected
+
     for kill in range(KILLS):
         before = settled()
         break_something(client, random)
-        scene.wait_until(
-            lambda before=before: settled() > before or settled() == expected, f"deliveries before kill {kill}"
-        )  # type: ignore[misc]
+        scene.wait_until(partial(has_moved, before), f"deliveries before kill {kill}")
         time.sleep(random.uniform(0.0, 0.3))  # the moment of death is the randomness that is tested
         victim = random.choice(processes)
         victim.kill()

@@ -59,7 +59,7 @@ def schemas_and_records(draw: st.DrawFn) -> tuple[WriterSchema, dict[str, Any]]:
     types = draw(st.lists(bare | bare.map(lambda avro_type: ["null", avro_type]), min_size=1, max_size=12))
     fields = [{"name": f"field_{number}", "type": avro_type} for number, avro_type in enumerate(types)]
     schema = writer_schema({"type": "record", "name": "dataexport.S3.inner.made.Up", "fields": fields})
-    return schema, {field["name"]: draw(of_type(field["type"])) for field in fields}
+    return schema, {f"field_{number}": draw(of_type(avro_type)) for number, avro_type in enumerate(types)}
 
 
 def expected(record: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:

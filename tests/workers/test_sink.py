@@ -81,6 +81,7 @@ def test_a_letter_is_byte_for_byte_the_record_with_its_reason_in_headers() -> No
 
 
 def test_the_same_bytes_go_out_again_until_the_destination_takes_them() -> None:
+    answers: list[Response | NoResponse]
     answers = [Response(503, {}, b"down"), NoResponse("no answer in time"), Response(429, {"retry-after": "7"}, b"")]
     stage = Stage(lambda request: answers.pop(0) if answers else imports_all(request))
     stage.event()

@@ -1,0 +1,57 @@
+"""The pages about the house say what is so: dependencies, make targets, links."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("requirements/*.md")]
+
+
+def requirements() -> list[str]:
+    """Every name that pyproject.toml asks for."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    lines = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    lines += [line for extra in extras for line in extra]
+    return sorted({re.split(r"[\[<>=]", line)[0] for line in lines})
+
+
+@pytest.mark.parametrize("name", requirements())
+def test_each_dependency_has_its_reason_and_its_lock(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "docs" / "dependencies.md").read_text()
+    assert re.search(rf"^{name}==", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE | re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt"])
+def test_the_locks_name_no_host_and_hash_every_version(name: str) -> None:
+    text = (ROOT / "requirements" / name).read_text()
+    assert "://" not in text
+    locked = re.split(r"\n(?=\S)", text.strip())
+    assert all("==" in entry and "--hash=sha256:" in entry for entry in locked)
+
+
+def test_what_runs_is_locked_alike_for_running_and_for_working() -> None:
+    def versions(name: str) -> set[str]:
+        return set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+
+    assert versions("runtime.txt") <= versions("dev.txt")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_make_target_that_a_page_names_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        name for page in PAGES for name in re.findall(r"(?:^|`|apache )make ([a-z]+)", page.read_text(), re.MULTILINE)
+    }
+    assert named <= targets
+    assert {"demo", "test", "bench", "lint", "format", "build", "clean", "help"} <= targets
