@@ -20,11 +20,11 @@ _FAULTS: TypeAdapter[list[Fault]] = TypeAdapter(list[Fault])
 
 
 class CredentialChange(BaseModel):
-    """`PUT /_emulator/credentials`: revoke or restore one credential by name, or give it another secret."""
+    """`PUT /_emulator/credentials`: revoke or restore one credential, or all without a name; change one's secret."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    name: str
+    name: str | None = None
     revoked: bool | None = None
     secret: Annotated[str | None, Field(min_length=1, repr=False)] = None
 
@@ -102,9 +102,12 @@ class Control:
 
     def _change_credential(self, body: bytes) -> dict[str, Any]:
         change = CredentialChange.model_validate(_parsed(body))
-        if not self._vendor.change_credential(change.name, change.revoked, change.secret):
-            names = ", ".join(str(each["name"]) for each in self._vendor.credentials())
-            raise _Refused(f"no credential of that name: there are {names}")
+        known = [str(each["name"]) for each in self._vendor.credentials()]
+        if change.name is None and change.secret is not None:
+            raise _Refused(f"a secret belongs to one credential: name one of {', '.join(known)}")
+        for name in known if change.name is None else [change.name]:
+            if not self._vendor.change_credential(name, change.revoked, change.secret):
+                raise _Refused(f"no credential of that name: there are {', '.join(known)}")
         return {"credentials": self._vendor.credentials()}
 
     def _time(self) -> dict[str, Any]:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 FAULTS_MAX = 1_000
 """Faults in one script: more is a loop that forgot to clear."""
 DELAY_SECONDS_MAX = 600.0
 """Longer than any client waits; a server that sleeps longer than this cannot be told from a dead one."""
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+
+
+def _headers_that_can_be_sent(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if name.lower() in _FRAMING:
+            raise ValueError(f"{name} is the server's own: truncate cuts an answer off")
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError("a header's name is a token and its value one line of Latin-1")
+    return headers
 
 
 class Fault(BaseModel):
@@ -23,9 +38,9 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    status: Annotated[int | None, Field(ge=100, le=599)] = None
+    status: Annotated[int | None, Field(ge=200, le=599)] = None
     """Answer this instead. None: the vendor's own answer (late, cut off or never)."""
-    headers: dict[str, str] = {}
+    headers: Annotated[dict[str, str], AfterValidator(_headers_that_can_be_sent)] = {}
     """Headers of the answer, such as `Retry-After`; they also go on the vendor's own answer."""
     body: str | dict[str, Any] | list[Any] | None = None
     """Body of the answer: text as it is, anything else as JSON."""

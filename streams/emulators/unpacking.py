@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -14,6 +15,8 @@ GZIP_WINDOW_BITS = 31
 
 INTEGER_DIGITS_MAX = 20
 """Longer ones need more than 64 bits."""
+NESTING_MAX = 100
+"""Objects and arrays inside each other: far more than any vendor takes, far less than what cannot be written again."""
 
 
 class Unreadable(Exception):
@@ -64,7 +67,24 @@ def events(body: bytes, content_type: str) -> list[Any]:
             raise Unreadable("body must be a JSON array of events")
     if not found:
         raise Unreadable("body holds no events")
+    if is_nested_deeper(found, NESTING_MAX):
+        raise Unreadable(f"body is nested deeper than {NESTING_MAX} levels")
     return found
+
+
+def is_nested_deeper(value: object, levels: int) -> bool:
+    """Whether more than `levels` objects and arrays lie inside each other."""
+    layer: list[Any] = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not layer:
+            return False
+    return bool(layer)
 
 
 def _parsed(text: bytes) -> Any:
@@ -74,7 +94,7 @@ def _parsed(text: bytes) -> Any:
     except orjson.JSONDecodeError:
         try:
             characters = text.decode("utf-8", "surrogateescape")
-            return json.loads(characters, parse_constant=_no_constant, parse_int=_number)
+            return json.loads(characters, parse_constant=_no_constant, parse_int=_number, parse_float=_finite)
         except (ValueError, RecursionError):
             raise Unreadable("body is not valid JSON") from None
 
@@ -83,7 +103,14 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("number does not fit into 64 bits")
+    return number
+
+
 def _number(digits: str) -> int | float:
     """As orjson reads it: what 64 bits do not hold is a float."""
-    number = int(digits) if len(digits) <= INTEGER_DIGITS_MAX else float(digits)
+    number = int(digits) if len(digits) <= INTEGER_DIGITS_MAX else _finite(digits)
     return number if -(2**63) <= number < 2**64 else float(number)

@@ -83,11 +83,12 @@ class EmulatorClient:
         """Names of the credentials, and whether each is revoked."""
         return self._list("credentials", "credentials")
 
-    def revoke(self, name: str) -> None:
-        """From now on this credential is refused. Raises `ControlError` where there is none of that name."""
+    def revoke(self, name: str | None = None) -> None:
+        """From now on this credential, or each, is refused. Raises `ControlError` where there is none of that name."""
         self.call("PUT", "credentials", {"name": name, "revoked": True})
 
-    def restore(self, name: str) -> None:
+    def restore(self, name: str | None = None) -> None:
+        """This credential, or each, is good again. Raises `ControlError` where there is none of that name."""
         self.call("PUT", "credentials", {"name": name, "revoked": False})
 
     def change_secret(self, name: str, secret: str) -> None:
@@ -98,7 +99,7 @@ class EmulatorClient:
         """The emulator's time."""
         return int(self.call("GET", "time")["now_ms"])
 
-    def freeze_time(self, now_ms: int) -> None:
+    def set_now(self, now_ms: int) -> None:
         """The emulator's clock stands still at this time until it is set again."""
         self.call("PUT", "time", {"now_ms": now_ms})
 
@@ -137,7 +138,11 @@ class MixpanelClient(EmulatorClient):
 
 
 class MParticleClient(EmulatorClient):
-    """An emulated mParticle that runs somewhere. Rows are batches, with `feed`, `duplicate` and `losses`."""
+    """An emulated mParticle that runs somewhere. Each row holds a `batch`, its `feed`, `duplicate` and `losses`."""
+
+    def unique(self) -> list[dict[str, Any]]:
+        """The batches that are left after deduplication."""
+        return [row["batch"] for row in super().unique()]
 
     def dropped(self) -> list[dict[str, Any]]:
         """Batches that vanished behind a 202, and why."""

@@ -29,7 +29,7 @@ from tests.emulators.sending import (
 
 
 def test_the_ledger_tells_who_sent_what_and_what_it_was_told(mixpanel: MixpanelEmulator) -> None:
-    mixpanel.freeze_time(NOON_MS)
+    mixpanel.set_now(NOON_MS)
     events = [event(1), event(2, time="now")]
     import_events(mixpanel, events)
     text = json.dumps(events).encode()
@@ -98,6 +98,19 @@ def test_a_revoked_input_is_forbidden_and_others_are_not(mparticle: MParticleEmu
     assert post_batches(mparticle, [batch()], feed="android").status == 202
 
 
+def test_all_credentials_are_revoked_and_restored_together(mparticle: MParticleEmulator) -> None:
+    mparticle.revoke()
+    assert [post_batches(mparticle, [batch()], feed=feed).status for feed in mparticle.feeds] == [403] * 4
+    mparticle.restore()
+    assert [post_batches(mparticle, [batch()], feed=feed).status for feed in mparticle.feeds] == [202] * 4
+
+
+def test_a_secret_is_changed_of_one_credential_only(mparticle: MParticleEmulator) -> None:
+    with pytest.raises(ControlError, match="name one of ios, android, web, unbound"):
+        mparticle.call("PUT", "credentials", {"secret": "new-secret"})
+    assert post_batches(mparticle, [batch()]).status == 202
+
+
 def test_only_the_new_secret_is_good_after_a_change(mparticle: MParticleEmulator) -> None:
     mparticle.change_secret("web", "new-secret")
     assert post_batches(mparticle, [batch()], feed="web").status == 403
@@ -111,7 +124,7 @@ def test_an_unknown_credential_is_named_beside_those_there_are(mparticle: MParti
 
 
 def test_the_clock_stands_still_runs_ahead_and_goes_home(mixpanel: MixpanelEmulator) -> None:
-    mixpanel.freeze_time(NOON_MS)
+    mixpanel.set_now(NOON_MS)
     assert mixpanel.now_ms() == NOON_MS
     mixpanel.shift_time(86_400_000 * 400)
     assert import_events(mixpanel, [event(time=NOON_MS + 86_400_000 * 300)]).status == 200
@@ -123,7 +136,7 @@ def test_reset_forgets_rows_requests_faults_time_and_revocations(mixpanel: Mixpa
     import_events(mixpanel, [event()])
     mixpanel.fail(status=500)
     mixpanel.revoke("project_token")
-    mixpanel.freeze_time(NOON_MS)
+    mixpanel.set_now(NOON_MS)
     mixpanel.reset()
     assert (mixpanel.rows(), mixpanel.requests(), mixpanel.faults()) == ([], [], [])
     assert mixpanel.totals()["imported"] == 0

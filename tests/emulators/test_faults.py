@@ -116,6 +116,10 @@ def test_a_fault_of_one_path_spares_the_others(mparticle: MParticleEmulator) -> 
         ({"count": 0}, "count"),
         ({"when": "later"}, "when"),
         ({"retry": 3}, "retry"),
+        ({"status": 100}, "status"),
+        ({"headers": {"Content-Length": "7"}}, "headers"),
+        ({"headers": {"Retry After": "7"}}, "headers"),
+        ({"headers": {"Retry-After": "7\r\nSet-Cookie: a=b"}}, "headers"),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused_by_its_place(

@@ -51,7 +51,7 @@ def emulator_with(**limits: Any) -> MixpanelEmulator:
 )
 def test_only_a_known_credential_of_the_project_may_import(path: str, headers: dict[str, str], status: int) -> None:
     with MixpanelEmulator(MixpanelOptions(projects=(PROJECT, OTHER))) as emulator:
-        emulator.freeze_time(NOON_MS)
+        emulator.set_now(NOON_MS)
         answer = send(emulator.base_url, path, json.dumps([event()]).encode(), headers)
         assert answer.status == status
         if status == 401:
@@ -76,6 +76,12 @@ UNREADABLE = {
     "no lines": (b"\n\n", {"Content-Type": "application/x-ndjson"}, "body holds no events"),
     "broken gzip": (b"not gzip at all", {"Content-Encoding": "gzip"}, "body is not valid gzip"),
     "half a gzip": (gzip.compress(b"[]" * 100)[:-9], {"Content-Encoding": "gzip"}, "body is not valid gzip"),
+    "a number that no double holds": (b'[{"event": 1e400}]', {}, "body is not valid JSON"),
+    "such a number beside bytes that are no UTF-8": (b'[1e400, "\xff"]', {}, "body is not valid JSON"),
+    "such an integer beside bytes that are no UTF-8": (b"[" + b"9" * 400 + b', "\xff"]', {}, "body is not valid JSON"),
+    "101 levels": (b"[" * 101 + b"]" * 101, {}, "body is nested deeper than 100 levels"),
+    "1,000 levels": (b'{"a":[' * 500 + b"]}" * 500, {"Content-Type": "application/x-ndjson"}, "nested deeper than 100"),
+    "100,000 levels": (b"[" * 100_000, {}, "body is not valid JSON"),
     "another encoding": (b"[]", {"Content-Encoding": "zstd"}, "unsupported Content-Encoding"),
 }
 
@@ -171,14 +177,14 @@ def is_too_fast(answer: Received) -> bool:
 
 def test_the_rate_of_events_is_counted_in_a_rolling_minute() -> None:
     with emulator_with(rate_events=5) as emulator:
-        emulator.freeze_time(NOON_MS)
+        emulator.set_now(NOON_MS)
         assert import_events(emulator, [event(number) for number in range(3)]).status == 200
-        emulator.freeze_time(NOON_MS + 30_000)
+        emulator.set_now(NOON_MS + 30_000)
         assert import_events(emulator, [event(number) for number in range(2)]).status == 200
         assert is_too_fast(import_events(emulator, [event(9)]))
-        emulator.freeze_time(NOON_MS + 59_999)
+        emulator.set_now(NOON_MS + 59_999)
         assert is_too_fast(import_events(emulator, [event(9)]))
-        emulator.freeze_time(NOON_MS + 60_000)
+        emulator.set_now(NOON_MS + 60_000)
         assert import_events(emulator, [event(number) for number in range(3)]).status == 200
         assert is_too_fast(import_events(emulator, [event(9)]))
 
@@ -186,7 +192,7 @@ def test_the_rate_of_events_is_counted_in_a_rolling_minute() -> None:
 def test_the_rate_of_bytes_counts_uncompressed_bytes_and_refused_requests_too() -> None:
     size = len(json.dumps([event(time="now")]))
     with emulator_with(rate_bytes=2 * size) as emulator:
-        emulator.freeze_time(NOON_MS)
+        emulator.set_now(NOON_MS)
         assert import_events(emulator, [event(time="now")]).status == 400
         assert import_events(emulator, [event(time="now")]).status == 400
         assert is_too_fast(import_events(emulator, [event(time="now")]))

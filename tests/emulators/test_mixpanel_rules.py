@@ -25,7 +25,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 @pytest.fixture
 def at_noon(mixpanel: MixpanelEmulator) -> MixpanelEmulator:
-    mixpanel.freeze_time(NOON_MS)
+    mixpanel.set_now(NOON_MS)
     return mixpanel
 
 
@@ -164,7 +164,7 @@ TAKEN = {
 def test_an_event_at_the_edge_of_a_rule_is_taken(case: str) -> None:
     project = Project(retention_days=40_000)
     with MixpanelEmulator(MixpanelOptions(projects=(project,))) as emulator:
-        emulator.freeze_time(NOON_MS)
+        emulator.set_now(NOON_MS)
         answer = import_events(emulator, [TAKEN[case]])
         assert answer.json() == {"code": 200, "num_records_imported": 1, "status": "OK"}
         assert len(emulator.rows()) == 1
@@ -197,7 +197,7 @@ def test_an_event_of_a_mebibyte_is_refused_and_one_byte_less_is_taken(at_noon: M
 
 def test_the_original_id_merge_wants_a_distinct_id() -> None:
     with MixpanelEmulator(MixpanelOptions(projects=(Project(id_mode="original"),))) as emulator:
-        emulator.freeze_time(NOON_MS)
+        emulator.set_now(NOON_MS)
         answer = import_events(emulator, [event(distinct_id=None)])
         assert answer.json()["failed_records"][0]["message"] == (
             "'properties.distinct_id' is invalid: must not be missing"
@@ -220,6 +220,6 @@ def test_an_identity_event_refuses_the_whole_batch_of_a_simplified_project(
 
 def test_lax_insert_ids_may_have_any_length_and_characters_but_are_not_blocked_ones() -> None:
     with MixpanelEmulator(MixpanelOptions(lax_insert_id=True)) as emulator:
-        emulator.freeze_time(NOON_MS)
+        emulator.set_now(NOON_MS)
         assert import_events(emulator, [event(**{"$insert_id": "8Qa*#" * 10})]).status == 200
         assert import_events(emulator, [event(**{"$insert_id": "null"})]).status == 400

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from streams.emulators.mixpanel.options import MixpanelOptions
+from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.testing.emulators import MixpanelEmulator
 from tests.emulators.sending import DAY_MS, NOON_MS, event, import_events
 
 
 @pytest.fixture
 def at_noon(mixpanel: MixpanelEmulator) -> MixpanelEmulator:
-    mixpanel.freeze_time(NOON_MS)
+    mixpanel.set_now(NOON_MS)
     return mixpanel
 
 
@@ -89,6 +89,20 @@ def test_an_ignored_event_counts_as_imported_and_is_nowhere(at_noon: MixpanelEmu
 def test_whose_event_it_is(at_noon: MixpanelEmulator, properties: dict[str, Any], distinct_id: str) -> None:
     import_events(at_noon, [event(1, **properties)])
     assert at_noon.rows()[0]["properties"]["distinct_id"] == distinct_id
+
+
+def test_the_original_id_merge_knows_users_by_distinct_id_only() -> None:
+    with MixpanelEmulator(MixpanelOptions(projects=(Project(id_mode="original"),))) as emulator:
+        import_events(emulator, [event(1, **{"distinct_id": "a", "$user_id": "b", "$device_id": "c"})])
+        assert emulator.rows()[0]["properties"]["distinct_id"] == "a"
+
+
+def test_arrays_in_arrays_are_taken_and_shown_again(at_noon: MixpanelEmulator) -> None:
+    nested: list[Any] = []
+    for _ in range(90):
+        nested = [nested]
+    import_events(at_noon, [event(tags=nested)])
+    assert at_noon.unique()[0]["properties"]["tags"] == nested
 
 
 def test_what_is_sent_again_after_a_refusal_by_name_is_told(at_noon: MixpanelEmulator) -> None:

@@ -156,7 +156,7 @@ def test_a_bad_batch_among_good_ones_vanishes_behind_a_202(mparticle: MParticleE
     content, expected = REFUSED[case]
     answer = post_batches(mparticle, [batch(8), content | {"source_request_id": "bad"}, batch(9)])
     assert answer.status == 202
-    assert [row["batch"]["source_request_id"] for row in mparticle.unique()] == ["request-8", "request-9"]
+    assert [each["source_request_id"] for each in mparticle.unique()] == ["request-8", "request-9"]
     (dropped,) = mparticle.dropped()
     assert (dropped["feed"], dropped["source_request_id"]) == ("ios", "bad")
     assert dropped["reason"].startswith(expected)
@@ -188,7 +188,7 @@ def test_a_batch_that_the_schema_allows_is_taken(mparticle: MParticleEmulator, c
 
 def test_customerid_is_stored_as_customer_id(mparticle: MParticleEmulator) -> None:
     post_batches(mparticle, [TAKEN["Braze's spelling"]])
-    stored = mparticle.unique()[0]["batch"]
+    stored = mparticle.unique()[0]
     assert stored["user_identities"] == {"customer_id": "user-1"}
     assert "schema_version" not in stored
 
@@ -201,6 +201,7 @@ def test_customerid_is_stored_as_customer_id(mparticle: MParticleEmulator) -> No
         (BULK, b"{}", "Request body must be an array of batches."),
         (EVENTS, b"[]", "Request body must be one batch."),
         (EVENTS, b"7", "Request body must be one batch."),
+        (BULK, b"[" * 101 + b"]" * 101, "Request body is nested deeper than 100 levels."),
     ],
 )
 def test_a_body_of_another_shape_is_refused(
@@ -241,7 +242,7 @@ def test_a_batch_holds_128_kilobytes(mparticle: MParticleEmulator) -> None:
 
 
 def test_a_request_id_is_taken_once_per_key_and_for_30_days(mparticle: MParticleEmulator) -> None:
-    mparticle.freeze_time(NOON_MS)
+    mparticle.set_now(NOON_MS)
     for feed in ("ios", "ios", "android"):
         assert post_batches(mparticle, [batch(1)], feed=feed).status == 202
     assert [(row["feed"], row["duplicate"]) for row in mparticle.rows()] == [
@@ -249,10 +250,10 @@ def test_a_request_id_is_taken_once_per_key_and_for_30_days(mparticle: MParticle
         ("ios", True),
         ("android", False),
     ]
-    mparticle.freeze_time(NOON_MS + 30 * DAY_MS - 1)
+    mparticle.set_now(NOON_MS + 30 * DAY_MS - 1)
     post_batches(mparticle, [batch(1)])
     assert len(mparticle.unique()) == 2
-    mparticle.freeze_time(NOON_MS + 30 * DAY_MS)
+    mparticle.set_now(NOON_MS + 30 * DAY_MS)
     post_batches(mparticle, [batch(1)])
     assert len(mparticle.unique()) == 3
 
@@ -262,6 +263,25 @@ def test_batches_without_request_id_are_never_duplicates(mparticle: MParticleEmu
     post_batches(mparticle, [content, content])
     assert len(mparticle.unique()) == 2
     assert mparticle.repeated_messages() == [{"source_message_id": "message-1", "count": 2}]
+
+
+def test_unknown_fields_of_an_event_are_kept_however_they_nest(mparticle: MParticleEmulator) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(90):
+        nested = {"a": nested}
+    assert post_batches(mparticle, batch(events=[custom_event(extra=nested)]), path=EVENTS).status == 202
+    assert mparticle.unique()[0]["events"][0]["data"]["extra"] == nested
+
+
+def test_what_is_unique_is_batches_and_rows_say_where_they_came_in(mparticle: MParticleEmulator) -> None:
+    for feed in ("ios", "ios", "web"):
+        post_batches(mparticle, [batch(1)], feed=feed)
+    assert mparticle.unique() == [batch(1), batch(1)]
+    assert [(row["feed"], row["duplicate"]) for row in mparticle.rows()] == [
+        ("ios", False),
+        ("ios", True),
+        ("web", False),
+    ]
 
 
 def test_a_refused_batch_that_is_sent_again_is_told(mparticle: MParticleEmulator) -> None:
@@ -290,7 +310,7 @@ def test_each_batch_knows_its_feed_and_whether_its_platform_is_anothers(mparticl
 
 
 def test_what_is_too_long_is_cut_or_dropped_without_a_word(mparticle: MParticleEmulator) -> None:
-    mparticle.freeze_time(NOON_MS)
+    mparticle.set_now(NOON_MS)
     attributes = {"a" * 300: 1, "long": "x" * 4_097, "fits": "x" * 4_096}
     content = custom_event(event_name="n" * 257, custom_attributes=attributes, timestamp_unixtime_ms=None)
     many = custom_event(custom_attributes={str(number): 1 for number in range(101)})
@@ -319,7 +339,7 @@ def test_a_workspace_learns_a_limited_number_of_event_names() -> None:
         for number, feed in enumerate(("ios", "android", "ios", "web", "android")):
             name = ("First", "Second", "Third", "Third", "First")[number]
             post_batches(emulator, [batch(number, events=[custom_event(event_name=name)])], feed=feed)
-        assert [len(row["batch"]["events"]) for row in emulator.unique()] == [1, 1, 0, 1, 1]
+        assert [len(each["events"]) for each in emulator.unique()] == [1, 1, 0, 1, 1]
 
 
 def test_strict_mode_turns_every_silent_loss_into_a_refusal() -> None:
@@ -334,7 +354,7 @@ def test_strict_mode_turns_every_silent_loss_into_a_refusal() -> None:
 
 
 def test_the_historical_path_drops_what_is_not_historical(mparticle: MParticleEmulator) -> None:
-    mparticle.freeze_time(NOON_MS)
+    mparticle.set_now(NOON_MS)
 
     def at(number: int, age_ms: int) -> dict[str, Any]:
         return batch(number, events=[custom_event(timestamp_unixtime_ms=NOON_MS - age_ms)])
@@ -346,7 +366,7 @@ def test_the_historical_path_drops_what_is_not_historical(mparticle: MParticleEm
         batch(4, events=[custom_event(timestamp_unixtime_ms=None)]),
     ]
     assert post_batches(mparticle, content, path=HISTORICAL).status == 202
-    assert [row["batch"]["source_request_id"] for row in mparticle.unique()] == ["request-1"]
+    assert [each["source_request_id"] for each in mparticle.unique()] == ["request-1"]
     assert [(each["source_request_id"], each["reason"]) for each in mparticle.dropped()] == [
         ("request-2", "historical event less than 72 hours old"),
         ("request-3", "historical batch without events"),
@@ -356,7 +376,7 @@ def test_the_historical_path_drops_what_is_not_historical(mparticle: MParticleEm
 
 def test_batches_over_the_rate_are_told_to_wait_and_the_bucket_fills_again() -> None:
     with emulator_with(batches_per_second=10.0) as emulator:
-        emulator.freeze_time(NOON_MS)
+        emulator.set_now(NOON_MS)
         answer = post_batches(emulator, [batch(number) for number in range(9)])
         assert (answer.status, answer.headers["X-mp-rate-limit-percentage-used"]) == (202, "90")
         assert post_batches(emulator, [batch(number) for number in range(10, 22)]).status == 202
@@ -365,16 +385,16 @@ def test_batches_over_the_rate_are_told_to_wait_and_the_bucket_fills_again() -> 
         assert answer.headers["X-mp-rate-limit-exceeded"] == '"feed"'
         assert answer.headers["Retry-After"] == "2"
         assert post_batches(emulator, [batch(30)], feed="android").status == 202
-        emulator.freeze_time(NOON_MS + 1_100)
+        emulator.set_now(NOON_MS + 1_100)
         assert post_batches(emulator, [batch(30)]).status == 429
-        emulator.freeze_time(NOON_MS + 1_200)
+        emulator.set_now(NOON_MS + 1_200)
         assert post_batches(emulator, [batch(30)]).status == 202
 
 
 def test_a_429_may_leave_out_retry_after() -> None:
     options = MParticleOptions(limits=Limits(batches_per_second=1.0), retry_after=False)
     with MParticleEmulator(options) as emulator:
-        emulator.freeze_time(NOON_MS)
+        emulator.set_now(NOON_MS)
         post_batches(emulator, [batch(1)])
         answer = post_batches(emulator, [batch(2)])
         assert answer.status == 429

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 DAY_MS = 86_400_000
+IdMode = Literal["simplified", "original"]
+"""How a project merges identities."""
 
 
 class _Section(BaseModel):
@@ -30,7 +32,7 @@ class Project(_Section):
     accounts: tuple[Account, ...] = (
         Account(user="streams.service-account", secret="service-account-secret"),  # noqa: S106 the same
     )
-    id_mode: Literal["simplified", "original"] = "simplified"
+    id_mode: IdMode = "simplified"
     retention_days: Annotated[int, Field(ge=1)] = 730
     """Two years for projects made from September 2025."""
 

@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
-from streams.emulators.mixpanel.options import DAY_MS, Limits
+from streams.emulators.mixpanel.options import DAY_MS, IdMode, Limits
 
 MILLISECONDS_FROM = 9_999_999_999
 """A larger `time` is in milliseconds, a smaller one in seconds. Mixpanel does not tell its rule; loaders use this."""
@@ -43,7 +43,7 @@ class Rules:
     """The rules of one project."""
 
     limits: Limits
-    id_mode: Literal["simplified", "original"]
+    id_mode: IdMode
     retention_days: int
     lax_insert_id: bool
 

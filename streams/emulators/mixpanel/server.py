@@ -135,7 +135,7 @@ class MixpanelServer:
             if failure is not None:
                 failures.append((index, failure))
             elif self._options.keep == "full":
-                self._store.add(project.project_id, event, now_ms)
+                self._store.add(project.project_id, project.rules.id_mode, event, now_ms)
             else:
                 self._store.imported += 1
         self._store.refused += len(failures)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from streams.emulators.mixpanel.options import DAY_MS
+from streams.emulators.mixpanel.options import DAY_MS, IdMode
 from streams.emulators.mixpanel.rules import milliseconds, written
 
 TEXT_CHARACTERS_MAX = 255
@@ -27,11 +27,11 @@ class Store:
         self.imported = 0
         self.refused = 0
 
-    def add(self, project_id: str, event: dict[str, Any], now_ms: int) -> None:
+    def add(self, project_id: str, id_mode: IdMode, event: dict[str, Any], now_ms: int) -> None:
         """Take an event that broke no rule. One with `$ignore` counts as imported and is dropped."""
         self.imported += 1
         if "$ignore" not in event["properties"]:
-            self._rows.append(stored(project_id, event, now_ms))
+            self._rows.append(stored(project_id, id_mode, event, now_ms))
 
     def seen(self, project_id: str, insert_ids: Iterable[str]) -> None:
         """Note which of these ids were refused before: nothing makes them acceptable, so nobody should send them."""
@@ -85,7 +85,7 @@ def _last_of(rows: Iterable[Row], span_ms: int) -> list[Row]:
     return list(kept.values())
 
 
-def stored(project_id: str, event: dict[str, Any], now_ms: int) -> Row:
+def stored(project_id: str, id_mode: IdMode, event: dict[str, Any], now_ms: int) -> Row:
     """The row that an event becomes."""
     given = event["properties"]
     properties = {
@@ -95,7 +95,7 @@ def stored(project_id: str, event: dict[str, Any], now_ms: int) -> Row:
         for name, value in given.items()
     }
     properties["time"] = min(milliseconds(given["time"]), now_ms)
-    properties["distinct_id"] = resolved(given)
+    properties["distinct_id"] = resolved(given, id_mode)
     properties["$insert_id"] = written(given["$insert_id"])
     properties["$import"] = True
     properties["$mp_api_endpoint"] = "api.mixpanel.com"
@@ -106,8 +106,10 @@ def stored(project_id: str, event: dict[str, Any], now_ms: int) -> Row:
     return row
 
 
-def resolved(properties: dict[str, Any]) -> str:
-    """Whose event it is: a user before a device, both before what `distinct_id` says."""
+def resolved(properties: dict[str, Any], id_mode: IdMode) -> str:
+    """Whose event it is. Simplified: a user before a device, both before `distinct_id`; original: `distinct_id`."""
+    if id_mode == "original":
+        return written(properties["distinct_id"])
     user, device = properties.get("$user_id"), properties.get("$device_id")
     if user:
         return written(user)

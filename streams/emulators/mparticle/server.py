@@ -15,7 +15,7 @@ from streams.emulators.mparticle.options import Input, MParticleOptions
 from streams.emulators.mparticle.rules import has_other_platform, historical_problem, problem, taken
 from streams.emulators.mparticle.store import Store
 from streams.emulators.rates import Bucket
-from streams.emulators.unpacking import TooLarge, Unreadable, unpacked
+from streams.emulators.unpacking import NESTING_MAX, TooLarge, Unreadable, is_nested_deeper, unpacked
 
 ONE, BULK, HISTORICAL = "/v2/events", "/v2/bulkevents", "/v2/bulkevents/historical"
 PATHS = {prefix + path: path for prefix in ("", "/s2s") for path in (ONE, BULK, HISTORICAL)}
@@ -108,6 +108,8 @@ class MParticleServer:
             content = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise Unreadable("Request body is not valid JSON.") from None
+        if is_nested_deeper(content, NESTING_MAX):
+            raise Unreadable(f"Request body is nested deeper than {NESTING_MAX} levels.")
         if path == ONE:
             if not isinstance(content, dict):
                 raise Unreadable("Request body must be one batch.")
