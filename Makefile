@@ -11,7 +11,7 @@ demo: $(STAMP) ## Kafka, router, sinks and emulated vendors in one terminal, for
 	$(BIN)/streams demo --for 20s
 
 test: $(STAMP) ## All tests, on the best broker that this machine can run (REQUIRE_BROKER=apache: on Apache Kafka or not at all)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 bench: $(STAMP) ## Events per second of the router and of each sink, beside bare loops
 	$(BIN)/python -m tests.bench

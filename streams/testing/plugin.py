@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ SKIPPED = "needs a better broker: "
 BROKER = "streams_broker"
 
 _chosen = pytest.StashKey["Broker | str"]()
+_shared = pytest.StashKey[ExitStack]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,11 +60,17 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if isinstance(choice, str):
         _cannot_run(choice)
     elif worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        with shared(choice, Path(tmp_path_factory.getbasetemp().parent), worker) as broker:
-            yield broker
+        # Left at the session's end and not here: whoever started it waits for the others, longer than a test may last.
+        stack = request.config.stash[_shared] = ExitStack()
+        yield stack.enter_context(shared(choice, Path(tmp_path_factory.getbasetemp().parent), worker))
     else:
         with choice as broker:
             yield broker
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (stack := session.config.stash.get(_shared, None)) is not None:
+        stack.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
