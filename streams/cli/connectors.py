@@ -144,39 +144,30 @@ def show(
 
 
 def _standings(settings: Settings, connectors: list[Connector]) -> list[Standing]:
-    """Sinks' offsets before the router's: else what was settled in between looks like less than nothing waiting."""
+    from streams.adapters.accounts import Accounts
     from streams.adapters.admin import Administration
-    from streams.delivery.account import MetadataError, SinkCounts, account
+    from streams.delivery.account import MetadataError, SinkCounts
 
     administration = Administration(settings.kafka.client_config("streams-connectors"))
-    topics = {connector.name: settings.topics.connector(connector.name) for connector in connectors}
-    commits = {
-        connector.name: {
-            partition: commit
-            for partition, commit in administration.commits(settings.groups.sink(connector.name)).items()
-            if partition[0] == topics[connector.name]
-        }
-        for connector in connectors
-    }
-    routed = [commit.metadata for commit in administration.commits(settings.groups.router).values()]
+    accounts = Accounts(settings, administration)
+    try:
+        sums = accounts.of(connector.name for connector in connectors)
+        commits = {connector.name: accounts.sink_commits(connector.name) for connector in connectors}
+    except MetadataError as error:
+        raise CommandError(str(error), ExitCode.FAILED) from None
     standings = []
     for connector in connectors:
-        sinks = [commit.metadata for commit in commits[connector.name].values()]
         settled = SinkCounts()
-        try:
-            for metadata in sinks:
-                settled.add(SinkCounts.from_metadata(metadata))
-            sums = account(connector.name, sinks, routed)
-        except MetadataError as error:
-            group = settings.groups.sink(connector.name)
-            raise CommandError(f"groups {group} and {settings.groups.router}: {error}", ExitCode.FAILED) from None
+        for commit in commits[connector.name].values():
+            settled.add(SinkCounts.from_metadata(commit.metadata))
+        topic = settings.topics.connector(connector.name)
         offsets = {partition: commit.offset for partition, commit in commits[connector.name].items()}
-        lag_offsets, oldest_ms = _lag(administration, topics[connector.name], offsets, sums.waiting)
+        lag_offsets, oldest_ms = _lag(administration, topic, offsets, sums[connector.name].waiting)
         standings.append(
             Standing(
                 connector=connector,
                 scopes=connector.build().scopes,
-                account=sums,
+                account=sums[connector.name],
                 held=settled.held,
                 members=administration.members(settings.groups.sink(connector.name)),
                 lag_offsets=lag_offsets,

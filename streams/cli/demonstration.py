@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from confluent_kafka import Producer
 
+from streams.adapters.accounts import Accounts
 from streams.adapters.admin import Administration
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.processes import Workers, stop_on_signal
 from streams.config import load, topology
-from streams.delivery.account import Account, RouterCounts, account
+from streams.delivery.account import Account, RouterCounts
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_events
 from streams.events.schemas import shipped
@@ -117,6 +118,7 @@ class Demonstration:
             self._config = config
             self._settings = load(config)
             self._administration = Administration(self._settings.kafka.client_config("streams-demo"))
+            self._account_reader = Accounts(self._settings, self._administration)
             self._make_topics()
             self._log_path = folder / "workers.log"
             log_file = stack.enter_context(self._log_path.open("wb"))
@@ -149,7 +151,7 @@ class Demonstration:
 
     def result(self) -> Result:
         """The accounts, compared with what was sent and with the emulators' own ledgers."""
-        router, accounts = self._router_counts(), self._accounts()
+        router, accounts = self._account_reader.router(), self._accounts()
         arrived = {MIXPANEL: len(self._mixpanel.unique()), MPARTICLE: len(self._mparticle.unique())}
         problems = []
         for name, totals in accounts.items():
@@ -242,26 +244,13 @@ class Demonstration:
     # Watching.
 
     def _accounts(self) -> dict[str, Account]:
-        """Sinks' counts first, then the router's: so nothing settled is ever more than what was routed."""
-        groups = self._settings.groups
-        settled = {name: self._metadata(groups.sink(name)) for name in self._settings.connectors}
-        routed = self._metadata(groups.router)
-        accounts = {name: account(name, settled[name], routed) for name in settled}
+        accounts = self._account_reader.of(self._settings.connectors)
         if self._first_delivery_seconds is None and any(totals.delivered for totals in accounts.values()):
             self._first_delivery_seconds = round(time.monotonic() - self._began, 2)
         return accounts
 
-    def _metadata(self, group: str) -> list[str]:
-        return [commit.metadata for commit in self._administration.commits(group).values()]
-
-    def _router_counts(self) -> RouterCounts:
-        counts = RouterCounts()
-        for metadata in self._metadata(self._settings.groups.router):
-            counts.add(RouterCounts.from_metadata(metadata))
-        return counts
-
     def _is_settled(self) -> bool:
-        is_read = self._router_counts().read >= self._sent
+        is_read = self._account_reader.router().read >= self._sent
         return is_read and not any(totals.waiting for totals in self._accounts().values())
 
     def _is_over(self) -> bool:

@@ -7,25 +7,21 @@ import threading
 import time
 from pathlib import Path
 
+from streams.adapters.accounts import Accounts
 from streams.adapters.admin import Administration
 from streams.cli.composition import router, sink
-from streams.config import Settings, load
-from streams.delivery.account import RouterCounts, SinkCounts
+from streams.config import load
 from tests.bench.measuring import report
 
 LOOK_SECONDS = 0.5
 
 
-def settled(administration: Administration, settings: Settings, role: str) -> int:
+def settled(accounts: Accounts, role: str) -> int:
     """Records that the role's group has committed past, by its own account."""
     if role == "router":
-        commits = administration.commits(settings.groups.router).values()
-        return sum(RouterCounts.from_metadata(commit.metadata).read for commit in commits)
-    counts = [
-        SinkCounts.from_metadata(commit.metadata)
-        for commit in administration.commits(settings.groups.sink(role)).values()
-    ]
-    return sum(count.delivered + sum(count.parked.values()) + sum(count.skipped.values()) for count in counts)
+        return accounts.router().read
+    account = accounts.of([role])[role]
+    return account.delivered + sum(account.parked.values()) + sum(account.skipped.values())
 
 
 def run(config: Path, role: str, records: int) -> None:
@@ -44,12 +40,12 @@ def run(config: Path, role: str, records: int) -> None:
 
     thread = threading.Thread(target=step_until_done)
     thread.start()
-    administration = Administration(settings.kafka.client_config("bench"))
-    while settled(administration, settings, role) < records and thread.is_alive():
+    accounts = Accounts(settings, Administration(settings.kafka.client_config("bench")))
+    while settled(accounts, role) < records and thread.is_alive():
         time.sleep(LOOK_SECONDS)
     stop.set()
     thread.join()
-    report(settled(administration, settings, role), started[0])
+    report(settled(accounts, role), started[0])
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from uuid import uuid4
 import yaml
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
+from streams.adapters.accounts import Accounts
 from streams.adapters.admin import Administration
 from streams.config import Settings, load, topology
-from streams.delivery.account import Account, RouterCounts, account
+from streams.delivery.account import Account, RouterCounts
 
 PATIENCE_SECONDS = 120.0
 SESSION_TIMEOUT_MS = 2_000
@@ -105,6 +106,7 @@ class Scene:
         self.config.write_text(yaml.safe_dump(content))
         self.settings: Settings = load(self.config)
         self.administration = Administration(self.settings.kafka.client_config("chaos"))
+        self.accounts = Accounts(self.settings, self.administration)
         for topic in topology.wanted_topics(self.settings, 1):
             self.administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
         self._processes: list[WorkerProcess] = []
@@ -117,18 +119,10 @@ class Scene:
         return process
 
     def router_counts(self) -> RouterCounts:
-        counts = RouterCounts()
-        for commit in self.administration.commits(self.settings.groups.router).values():
-            counts.add(RouterCounts.from_metadata(commit.metadata))
-        return counts
+        return self.accounts.router()
 
     def account(self, connector: str) -> Account:
-        """Read as every listing reads it: the sink's counts first."""
-        sinks = [
-            commit.metadata for commit in self.administration.commits(self.settings.groups.sink(connector)).values()
-        ]
-        routers = [commit.metadata for commit in self.administration.commits(self.settings.groups.router).values()]
-        return account(connector, sinks, routers)
+        return self.accounts.of([connector])[connector]
 
     def read(self, topic: str) -> list[Read]:
         """Every record that a read_committed reader sees, per partition in offset order."""
