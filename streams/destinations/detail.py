@@ -11,7 +11,7 @@ READ_CHARACTERS_MAX = 1_500
 
 _QUOTED = re.compile(r"(?<!\w)(?P<quote>[\"'`])(?P<text>.*?)(?:(?P=quote)(?!\w)|$)", re.DOTALL)
 """From a quote before a word to its fellow after a word, or to the text's end: an apostrophe is no quote."""
-_ADDRESS = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+")
+_ADDRESS = re.compile(r"[^\s@\"'<>,;]+@[^\s@\"'<>,;]+")
 _PHONE = re.compile(r"\+\d[\d ()-]{5,}\d")
 _FIELD_NAME = re.compile(
     r"properties(\.[\w$]+)?|event|token|time|distinct_id|\$user_id|\$insert_id"  # Mixpanel's

@@ -97,3 +97,14 @@ class MParticleSettings(_Section):
             if feed in self.feeds:
                 scopes[feed] = first.setdefault(self.feeds[feed].pair(), feed)
         return scopes
+
+    def warnings(self) -> tuple[str, ...]:
+        """What works and should be known: path, sentence."""
+        fate = "are skipped" if self.feed_fallback == "skip" else "go to unbound"
+        found = [
+            f"apps: {feed} has no credentials in feeds, so the events of its apps {fate}"
+            for feed in sorted(set(self.apps.values()) - self.feeds.keys())
+        ]
+        if "unbound" not in self.feeds:
+            found.append("feeds: without unbound, e-mail, SMS, campaign and Canvas events are skipped")
+        return tuple(found)
