@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import orjson
+from pydantic import ValidationError
 
 from streams.emulators.hosting import OPTIONS, run
 
@@ -18,15 +19,28 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--options", help="file of options as JSON, - for standard input")
     arguments = parser.parse_args()
-    text = b"{}"
-    if arguments.options is not None:
-        text = sys.stdin.buffer.read() if arguments.options == "-" else Path(arguments.options).read_bytes()
-    options = OPTIONS[arguments.kind].model_validate_json(text)
+    try:
+        options = OPTIONS[arguments.kind].model_validate_json(_text(arguments.options))
+    except OSError as error:
+        parser.error(f"cannot read --options: {error.strerror}")
+    except ValidationError as error:
+        # Without the input: it may hold secrets.
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        parser.error("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems))
 
     def announce(base_url: str) -> None:
         print(orjson.dumps({"v": 1, "base_url": base_url}).decode(), flush=True)
 
-    run(options, arguments.host, arguments.port, listening=announce)
+    try:
+        run(options, arguments.host, arguments.port, listening=announce)
+    except OSError as error:
+        parser.exit(1, f"cannot listen on {arguments.host}:{arguments.port}: {error.strerror}\n")
+
+
+def _text(path: str | None) -> bytes:
+    if path is None:
+        return b"{}"
+    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
 
 
 main()

@@ -196,3 +196,23 @@ def test_the_module_prints_its_address_and_ends_on_a_signal(tmp_path: Path, numb
         assert send(announced["base_url"], "/import", body, headers).status == 413
         process.send_signal(number)
         assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (["--options", "nowhere.json"], 2, "cannot read --options: No such file"),
+        (["--options", "-"], 2, "projects.0.tokens: Extra inputs are not permitted"),
+        (["--port", "1"], 1, "cannot listen on 192.0.2.1:1"),
+    ],
+)
+def test_the_module_says_in_a_sentence_why_it_cannot_run(given: list[str], code: int, said: str) -> None:
+    command = [sys.executable, "-m", "streams.emulators", "mixpanel", "--host", "192.0.2.1", *given]
+    ended = subprocess.run(
+        command, input=b'{"projects": [{"tokens": "secret-token"}]}', capture_output=True, timeout=60
+    )
+    assert ended.returncode == code
+    shown = ended.stderr.decode()
+    assert said in shown
+    assert "Traceback" not in shown
+    assert "secret-token" not in shown
