@@ -154,7 +154,8 @@ def _standings(settings: Settings, connectors: list[Connector]) -> list[Standing
         sums = accounts.of(connector.name for connector in connectors)
         commits = {connector.name: accounts.sink_commits(connector.name) for connector in connectors}
     except MetadataError as error:
-        raise CommandError(str(error), ExitCode.FAILED) from None
+        groups = [settings.groups.router, *(settings.groups.sink(connector.name) for connector in connectors)]
+        raise CommandError(f"groups {', '.join(groups)}: {error}", ExitCode.FAILED) from None
     standings = []
     for connector in connectors:
         settled = SinkCounts()

@@ -152,7 +152,7 @@ def test_mparticle_stores_each_event_once_by_its_own_deduplication(kafka: Broker
     def act(scene: Scene) -> None:
         good, _ = write(scene, Random(seed), refusable=False)
         run(scene, mparticle, 2, seed, EVENTS)
-        ids = [row["batch"]["source_request_id"] for row in mparticle.unique()]
+        ids = [batch["source_request_id"] for batch in mparticle.unique()]
         assert len(ids) == len(set(ids))
         assert set(ids) == good
         check_account(scene, len(good), 0)
