@@ -185,7 +185,11 @@ class _Started:
             self._hosted.stop()
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(STOP_SECONDS_MAX)
+            try:
+                self._process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             assert self._process.stdout is not None
             self._process.stdout.close()
 

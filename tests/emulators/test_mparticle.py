@@ -382,13 +382,22 @@ def test_batches_over_the_rate_are_told_to_wait_and_the_bucket_fills_again() -> 
         assert post_batches(emulator, [batch(number) for number in range(10, 22)]).status == 202
         answer = post_batches(emulator, [batch(30)])
         assert (answer.status, answer.body) == (429, b"")
-        assert answer.headers["X-mp-rate-limit-exceeded"] == '"feed"'
+        assert answer.headers["X-mp-rate-limit-exceeded"] == '"account"'
         assert answer.headers["Retry-After"] == "2"
-        assert post_batches(emulator, [batch(30)], feed="android").status == 202
+        assert post_batches(emulator, [batch(30)], feed="android").status == 429
         emulator.set_now(NOON_MS + 1_100)
         assert post_batches(emulator, [batch(30)]).status == 429
         emulator.set_now(NOON_MS + 1_200)
         assert post_batches(emulator, [batch(30)]).status == 202
+
+
+def test_each_feed_may_have_a_rate_of_its_own() -> None:
+    with emulator_with(batches_per_second=1.0, rate_scope="feed") as emulator:
+        emulator.set_now(NOON_MS)
+        assert post_batches(emulator, [batch(1)]).status == 202
+        answer = post_batches(emulator, [batch(2)])
+        assert (answer.status, answer.headers["X-mp-rate-limit-exceeded"]) == (429, '"feed"')
+        assert post_batches(emulator, [batch(2)], feed="android").status == 202
 
 
 def test_a_429_may_leave_out_retry_after() -> None:

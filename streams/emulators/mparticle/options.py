@@ -44,7 +44,9 @@ class Limits(_Section):
     event_names_max: int = 1_000
     """Distinct names in a workspace; events with further ones are dropped."""
     batches_per_second: Annotated[float, Field(gt=0)] = 270.0
-    """Per key. One second's worth may come at once."""
+    """One second's worth may come at once."""
+    rate_scope: Literal["account", "feed"] = "account"
+    """Whether all inputs share this rate, as the pages say, or each has its own."""
 
 
 class MParticleOptions(_Section):

@@ -46,12 +46,13 @@ class MParticleServer:
         self._store = Store(self._options.rows_max, round(self._options.dedup_days * DAY_MS))
         self._credentials: dict[str, _Credential] = {}
         feeds = [each.feed for each in self._options.inputs]
+        shared = Bucket(self._limits.batches_per_second)
         for each in self._options.inputs:
-            self._credentials[each.key] = self._credential(each, is_only=feeds.count(each.feed) == 1)
+            bucket = shared if self._limits.rate_scope == "account" else Bucket(self._limits.batches_per_second)
+            self._credentials[each.key] = self._credential(each, bucket, is_only=feeds.count(each.feed) == 1)
 
-    def _credential(self, each: Input, *, is_only: bool) -> _Credential:
+    def _credential(self, each: Input, bucket: Bucket, *, is_only: bool) -> _Credential:
         """Named after its feed where no other input has it, else by its key."""
-        bucket = Bucket(self._limits.batches_per_second)
         return _Credential(each.feed if is_only else each.key, each.key, each.secret, each.feed, each.workspace, bucket)
 
     def receive(self, call: Call, now_ms: int) -> Answer:
@@ -167,7 +168,7 @@ class MParticleServer:
         return False
 
     def _too_fast(self, wait_seconds: float) -> Answer:
-        headers = {"X-mp-rate-limit-exceeded": '"feed"'}
+        headers = {"X-mp-rate-limit-exceeded": f'"{self._limits.rate_scope}"'}
         if self._options.retry_after:
             headers["Retry-After"] = str(max(1, math.ceil(wait_seconds)))
         return Answer(429, headers=headers)
