@@ -178,7 +178,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with a parent that was killed")
-def test_a_broker_ends_with_the_process_that_started_it_even_when_that_is_killed() -> None:
+def test_a_broker_ends_with_the_process_that_started_it_even_when_that_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from streams.testing.brokers import embedded\n"
@@ -186,7 +186,9 @@ def test_a_broker_ends_with_the_process_that_started_it_even_when_that_is_killed
         "    print(broker.bootstrap_servers, flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    owner = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
+    # Nobody is left to remove the broker's folder: it lies where pytest will.
+    owner = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
     with owner:
         assert owner.stdout is not None
         address = owner.stdout.readline().strip()
