@@ -1,4 +1,4 @@
-"""Typed clients of the emulators, which start them too, and pytest fixtures `mixpanel` and `mparticle`.
+"""Typed clients of the emulators, which start them too; the pytest plugin makes fixtures of them.
 
     with MixpanelEmulator() as mixpanel:
         mixpanel.fail(status=503, headers={"Retry-After": "2"}, count=3)
@@ -14,14 +14,12 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import orjson
-import pytest
 
 from streams.emulators.faults import Fault
 from streams.emulators.hosting import HostedService, Options
@@ -250,29 +248,3 @@ class MParticleEmulator(_Owned, MParticleClient):
     def feeds(self) -> dict[str, Input]:
         """The inputs by feed, each with `key` and `secret`: enough to configure a connector."""
         return {each.feed: each for each in self.options.inputs}
-
-
-@pytest.fixture(scope="session")
-def _mixpanel_emulator() -> Iterator[MixpanelEmulator]:
-    with MixpanelEmulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def mixpanel(_mixpanel_emulator: MixpanelEmulator) -> MixpanelEmulator:
-    """An emulated Mixpanel, empty at the start of each test."""
-    _mixpanel_emulator.reset()
-    return _mixpanel_emulator
-
-
-@pytest.fixture(scope="session")
-def _mparticle_emulator() -> Iterator[MParticleEmulator]:
-    with MParticleEmulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-def mparticle(_mparticle_emulator: MParticleEmulator) -> MParticleEmulator:
-    """An emulated mParticle, empty at the start of each test."""
-    _mparticle_emulator.reset()
-    return _mparticle_emulator

@@ -17,8 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from streams.testing.brokers import Broker
-
-pytest_plugins = ["streams.testing.emulators"]
+    from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 
 SKIPPED = "needs a better broker: "
 """How the reason of each skip of ours begins; the summary counts by it."""
@@ -66,6 +65,36 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     else:
         with choice as broker:
             yield broker
+
+
+@pytest.fixture(scope="session")
+def _mixpanel_emulator() -> Iterator[MixpanelEmulator]:
+    from streams.testing.emulators import MixpanelEmulator
+
+    with MixpanelEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def mixpanel(_mixpanel_emulator: MixpanelEmulator) -> MixpanelEmulator:
+    """An emulated Mixpanel, empty at the start of each test."""
+    _mixpanel_emulator.reset()
+    return _mixpanel_emulator
+
+
+@pytest.fixture(scope="session")
+def _mparticle_emulator() -> Iterator[MParticleEmulator]:
+    from streams.testing.emulators import MParticleEmulator
+
+    with MParticleEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def mparticle(_mparticle_emulator: MParticleEmulator) -> MParticleEmulator:
+    """An emulated mParticle, empty at the start of each test."""
+    _mparticle_emulator.reset()
+    return _mparticle_emulator
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
