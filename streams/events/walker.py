@@ -361,9 +361,7 @@ def _strings(value: bytes, at: int, nullable: bool) -> tuple[list[str], int]:
         if count < 0:  # a negative count is followed by the block's size in bytes
             count = -count
             _, at = _varint(value, at)
-        if count > len(value) - at:
-            raise Undecodable("an array is longer than the datum")
-        for _ in range(count):
+        for _ in range(count):  # each item takes a byte, so a count that cannot be ends with the datum
             if nullable:
                 branch = value[at]
                 at += 1

@@ -168,6 +168,15 @@ def test_lengths_and_texts_that_cannot_be_are_refused(value: bytes) -> None:
         walked(schema, value)
 
 
+@pytest.mark.parametrize("branch", [1, 3, 4, 6, 127, 128, 255])
+def test_a_branch_that_the_union_does_not_have_is_refused(branch: int) -> None:
+    for avro_type in (["null", "string"], ["null", "long"], ARRAYS[1]):
+        schema = writer_schema({"type": "record", "name": "Made", "fields": [{"name": "field", "type": avro_type}]})
+        value = bytes([branch]) + b"\x02a" if isinstance(avro_type, list) else b"\x02" + bytes([branch]) + b"\x02a\x00"
+        with pytest.raises((Undecodable, *CORRUPT)):
+            walked(schema, value)
+
+
 def test_a_huge_array_count_costs_nothing() -> None:
     schema = writer_schema({"type": "record", "name": "Made", "fields": [{"name": "items", "type": ARRAYS[0]}]})
     with pytest.raises((Undecodable, *CORRUPT)):
