@@ -87,7 +87,9 @@ class WorkerProcess:
 class Scene:
     """One configuration on one broker, with topics that no other test shares."""
 
-    def __init__(self, bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any]) -> None:
+    def __init__(
+        self, bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any], source: Mapping[str, Any]
+    ) -> None:
         tag = uuid4().hex[:8]
         self.folder = folder
         self.source_prefix = f"currents-{tag}."
@@ -100,7 +102,7 @@ class Scene:
                 "topics": {"partitions": 4},
                 "options": {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": 500},
             },
-            "source": {"topics": [f"^{self.source_prefix}.+"], "topic_prefix": self.source_prefix},
+            "source": {"topics": [f"^{self.source_prefix}.+"], "topic_prefix": self.source_prefix, **source},
             "connectors": dict(connectors),
         }
         self.config.write_text(yaml.safe_dump(content))
@@ -147,9 +149,11 @@ class Scene:
 
 
 @contextmanager
-def staged(bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any]) -> Iterator[Scene]:
+def staged(
+    bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any], source: Mapping[str, Any] | None = None
+) -> Iterator[Scene]:
     """A scene that leaves no process behind."""
-    scene = Scene(bootstrap_servers, folder, connectors)
+    scene = Scene(bootstrap_servers, folder, connectors, source or {})
     try:
         yield scene
     finally:

@@ -1,0 +1,1 @@
+"""The whole way on a real broker: Currents topics, router, sinks, emulated vendors over real HTTP."""
