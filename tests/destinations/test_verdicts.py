@@ -231,3 +231,61 @@ def test_the_same_keys_for_several_feeds_are_one_scope_named_after_the_first() -
     feeds = {"unbound": same, "android": other, "ios": same, "web": other}
     destination = MPARTICLE.build(MPARTICLE.settings.model_validate({"feeds": feeds}))
     assert destination.scopes == ("ios", "android")
+
+
+def test_a_probe_of_mixpanel_is_one_event_of_nobody_that_mixpanel_drops() -> None:
+    request = mixpanel().probe("default", "nonce-1", 1_790_000_000_123)
+    assert request.url == "https://api.mixpanel.com/import?strict=1"
+    assert json.loads(gzip.decompress(request.body)) == [
+        {
+            "event": "streams probe",
+            "properties": {
+                "token": TOKEN,
+                "distinct_id": "",
+                "time": 1_790_000_000_123,
+                "$insert_id": "nonce-1",
+                "$ignore": True,
+                "ip": 0,
+            },
+        }
+    ]
+
+
+def test_a_probe_of_mparticle_is_one_event_of_an_identity_of_our_own_in_development() -> None:
+    request = mparticle().probe("unbound", "nonce-1", 1_790_000_000_123)
+    batch = json.loads(request.body)
+    assert request.url == "https://s2s.us1.mparticle.com/v2/events"
+    assert (batch["environment"], batch["source_request_id"]) == ("development", "nonce-1")
+    assert batch["user_identities"] == {"customer_id": "streams-probe"}
+    (event,) = batch["events"]
+    assert (event["event_type"], event["data"]["event_name"]) == ("custom_event", "streams probe")
+    assert event["data"]["timestamp_unixtime_ms"] == 1_790_000_000_123
+
+
+def test_requests_stay_within_what_each_destination_takes() -> None:
+    limits = mixpanel().limits
+    assert (limits.batch_records_max, limits.batch_bytes_max, limits.record_bytes_max) == (2_000, 10_000_000, 1_000_000)
+    assert (limits.retry_base_seconds, limits.records_per_second, mixpanel().vets_kinds) == (2.0, None, False)
+    limits = mparticle().limits
+    assert (limits.batch_records_max, limits.record_bytes_max, limits.records_per_second) == (100, 128_000, 270.0)
+    assert limits.batch_bytes_max < 256_000
+    assert (limits.retry_base_seconds, mparticle().vets_kinds) == (1.0, True)
+
+
+@pytest.mark.parametrize("destination", [mixpanel(), mparticle()])
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_400_or_413_is_halved_whoever_words_it(destination: Destination, status: int) -> None:
+    verdict = destination.interpret(Response(status, HTML, b"<html>no</html>"), 2, alone=False)
+    assert isinstance(verdict, Undetermined)
+    assert verdict.status == status
+
+
+@pytest.mark.parametrize(
+    "body", [b"null", b"[1]", b'{"errors":7}', b'{"errors":["x"]}', b'{"errors":{"a":1}}', b"\xff"]
+)
+@pytest.mark.parametrize("status", [400, 401, 404, 413])
+def test_a_body_of_any_shape_gives_a_verdict(status: int, body: bytes) -> None:
+    for destination in (mixpanel(), mparticle()):
+        verdict = destination.interpret(Response(status, {}, body), 2, alone=False)
+        assert isinstance(verdict, Undetermined | Unauthorised | Misconfigured)
+        assert verdict.detail
