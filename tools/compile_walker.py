@@ -47,7 +47,7 @@ def compile_in_place() -> None:
         command = Distribution({"name": "walker", "packages": [], "ext_modules": extensions}).get_command_obj(
             "build_ext"
         )
-        command.inplace, command.build_temp = True, folder
+        command.inplace, command.build_lib, command.build_temp = True, folder, folder
         command.ensure_finalized()
         command.run()
     for path in compiled_files():
