@@ -162,24 +162,28 @@ class Administration:
             self._readers[group] = Consumer(
                 {**self._config, "log_level": 0, "group.id": group, "isolation.level": "read_uncommitted"}
             )
-        found = self._call(lambda: self._readers[group].committed(wanted, timeout=ANSWER_SECONDS_MAX))
+        found = self._of_group(group, lambda: self._readers[group].committed(wanted, timeout=ANSWER_SECONDS_MAX))
         return {
-            (part.topic, part.partition): Commit(part.offset, part.metadata or "") for part in found if part.offset >= 0
+            (part.topic, part.partition): Commit(part.offset, part.metadata or "")
+            for part in found or ()
+            if part.offset >= 0
         }
 
     def members(self, group: str) -> int:
         """How many processes are in the group now."""
-        found = self._of_group(
-            group, lambda: self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS_MAX)
-        )
+        found = self._of_group(group, lambda: self._described(group))
         return 0 if found is None else len(found.members or ())
 
-    def _of_group(self, group: str, call: Callable[[], dict[str, Future[Any]]]) -> Any:
+    def _described(self, group: str) -> Any:
+        futures = self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS_MAX)
+        return futures[group].result(2 * ANSWER_SECONDS_MAX)
+
+    def _of_group(self, group: str, call: Callable[[], Any]) -> Any:
         """The answer of the group's coordinator, asked again while it only starts; None: there is no such group."""
         deadline = time.monotonic() + ANSWER_SECONDS_MAX
         while True:
             try:
-                return self._call(call)[group].result(2 * ANSWER_SECONDS_MAX)
+                return call()
             except KafkaException as exception:
                 code = exception.args[0].code()
                 if code == KafkaError.GROUP_ID_NOT_FOUND:

@@ -60,7 +60,12 @@ _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, Kafk
 
 
 class GroupConsumer:
-    """A member of a consumer group that starts where the group committed and never skips in silence."""
+    """A member of a consumer group that starts where the group committed and never skips in silence.
+
+    The client aborts the process if a second callback follows one that called the same client again. So callbacks do
+    the least: what is assigned is looked up after the poll, and what listeners do when partitions are revoked must
+    not call this consumer.
+    """
 
     def __init__(self, options: Mapping[str, Any], group: str, protocol: GroupProtocol, client_id: str) -> None:
         self._group = group
@@ -68,6 +73,7 @@ class GroupConsumer:
         self._assigned: set[Partition] = set()
         self._failure: BaseException | None = None
         self._events: list[Any] = []
+        self._unstarted: set[Partition] = set()
         membership: dict[str, Any] = {}
         grouping: dict[str, Any] = {"group.protocol": protocol}
         if protocol == "classic":
@@ -111,6 +117,8 @@ class GroupConsumer:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
+        if self._unstarted:
+            self._start()
         records: list[ports.Message] = [message for message in messages if message.error() is None]
         if len(records) != len(messages):
             # Told after the records that came before them: at the next poll.
@@ -144,9 +152,7 @@ class GroupConsumer:
         except KafkaException as exception:
             if exception.args[0].code() != KafkaError._STATE:
                 raise
-            # A partition that is not being fetched (its position was out of range) cannot be sought: assign it anew.
-            self._consumer.incremental_unassign([place])
-            self._consumer.incremental_assign([place])
+            self._move(place)
 
     def topics(self) -> frozenset[str]:
         """Every topic that there is; none while no broker answers."""
@@ -196,13 +202,10 @@ class GroupConsumer:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         def assign() -> None:
-            starts = self._starts(partitions)
-            consumer.incremental_assign(
-                [TopicPartition(start.topic, start.partition, start.offset) for start in starts]
-            )
-            self._assigned.update((start.topic, start.partition) for start in starts)
-            if self._listener is not None:
-                self._listener.assigned(starts)
+            consumer.incremental_assign(partitions)
+            new = [(partition.topic, partition.partition) for partition in partitions]
+            self._assigned.update(new)
+            self._unstarted.update(new)
 
         self._within_poll(assign)
 
@@ -214,6 +217,7 @@ class GroupConsumer:
                     self._listener.revoked(gone)
             finally:
                 self._assigned.difference_update(gone)
+                self._unstarted.difference_update(gone)
                 consumer.incremental_unassign(partitions)
 
         self._within_poll(revoke)
@@ -222,6 +226,7 @@ class GroupConsumer:
         def lose() -> None:
             gone = [(partition.topic, partition.partition) for partition in partitions]
             self._assigned.difference_update(gone)
+            self._unstarted.difference_update(gone)
             if self._listener is not None:
                 self._listener.lost(gone)
             consumer.incremental_unassign(partitions)
@@ -235,21 +240,35 @@ class GroupConsumer:
         except BaseException as error:
             self._failure = error
 
-    def _starts(self, partitions: list[TopicPartition]) -> list[Start]:
+    def _start(self) -> None:
+        """Tell the listener where new partitions begin; those that were never committed are set to their earliest."""
+        committed = self._committed([TopicPartition(*partition) for partition in sorted(self._unstarted)])
+        starts = []
+        for partition in committed:
+            if partition.offset != OFFSET_INVALID:
+                starts.append(Start(partition.topic, partition.partition, partition.offset, partition.metadata or ""))
+                continue
+            earliest = self._earliest(partition)
+            self._move(TopicPartition(partition.topic, partition.partition, earliest))
+            starts.append(Start(partition.topic, partition.partition, earliest, None))
+        self._unstarted.clear()
+        if self._listener is not None:
+            self._listener.assigned(starts)
+
+    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Waits for the pending transaction of a member that was killed, if there is one."""
         deadline = time.monotonic() + COMMITTED_SECONDS_MAX
         while True:
             try:
-                committed = self._consumer.committed(partitions, timeout=CALL_SECONDS_MAX)
-                break
+                return self._consumer.committed(partitions, timeout=CALL_SECONDS_MAX)
             except KafkaException as exception:
                 if time.monotonic() >= deadline:
                     raise KafkaUnreachable(_text(exception)) from exception
-        return [self._start(partition) for partition in committed]
 
-    def _start(self, committed: TopicPartition) -> Start:
-        if committed.offset != OFFSET_INVALID:
-            return Start(committed.topic, committed.partition, committed.offset, committed.metadata or "")
-        return Start(committed.topic, committed.partition, self._earliest(committed), None)
+    def _move(self, place: TopicPartition) -> None:
+        """Read on from this place: a partition that is not being fetched cannot be sought, so it is assigned anew."""
+        self._consumer.incremental_unassign([place])
+        self._consumer.incremental_assign([place])
 
     def _earliest(self, partition: TopicPartition) -> int:
         low, _ = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS_MAX)
@@ -259,8 +278,8 @@ class GroupConsumer:
         error: KafkaError = message.error()
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             partition = TopicPartition(message.topic(), message.partition())
-            if (partition.topic, partition.partition) not in self._assigned:
-                return
+            if (partition.topic, partition.partition) not in self._assigned or message.offset() is None:
+                return  # it went to another member, or it had no committed offset and was moved to its earliest
             earliest = self._earliest(partition)
             gap = Gap(partition.topic, partition.partition, message.offset(), earliest)
             self.rewind((partition.topic, partition.partition), earliest)

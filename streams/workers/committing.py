@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 import structlog
@@ -24,6 +24,8 @@ from streams.workers.ports import (
 )
 
 log = structlog.get_logger(__name__)
+
+Commit = Callable[[Sequence[Position], Sequence[Parking[Message]]], None]
 
 COMMIT_SECONDS = 0.1
 """At most ten commits a second: each is a round trip."""
@@ -97,14 +99,14 @@ class SinkCommitter:
         settled = sum(ledger.settled for ledger in ledgers.values())
         is_old = self._clock.monotonic() - self._committed_at >= COMMIT_SECONDS
         if settled and (is_old or settled >= COMMIT_RECORDS_MAX):
-            self._commit_once(ledgers)
+            self._commit_once(ledgers, self._commit_plainly)
 
     def commit(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
-        """Commit all that is settled."""
-        while self._commit_once(ledgers):
+        """Commit all that is settled; in transactions, for it may run where the consumer must not be called."""
+        while self._commit_once(ledgers, self._commit_transaction):
             pass
 
-    def _commit_once(self, ledgers: Mapping[int, Ledger[Message]]) -> bool:
+    def _commit_once(self, ledgers: Mapping[int, Ledger[Message]], commit: Commit) -> bool:
         """Commit settled prefixes; whether anything moved.
 
         1. Letters, counts and offsets go in one transaction; without a letter a plain commit carries the rest.
@@ -120,28 +122,29 @@ class SinkCommitter:
             return False
         positions = [self._position(number, progress) for number, progress in progresses.items()]
         letters = [letter for progress in progresses.values() for letter in progress.letters]
-        if not self._is_accepted(positions, letters):
-            return False
-        for number, progress in progresses.items():
-            ledgers[number].committed(progress)
-        return True
-
-    def _is_accepted(self, positions: Sequence[Position], letters: Sequence[Parking[Message]]) -> bool:
         self._committed_at = self._clock.monotonic()
         try:
-            if letters:
-                self._transactions.begin()
-                for letter in letters:
-                    self._park(letter)
-                self._transactions.commit(positions, self._consumer)
-            else:
-                self._consumer.commit(positions)
+            commit(positions, letters)
         except (CommitRefused, TransactionAborted) as error:
             self._log.warning("commit refused, the group moved on", error=str(error))
             return False
         if letters:
             self._log.warning("records parked", count=len(letters), topic=self._rejected_topic)
+        for number, progress in progresses.items():
+            ledgers[number].committed(progress)
         return True
+
+    def _commit_plainly(self, positions: Sequence[Position], letters: Sequence[Parking[Message]]) -> None:
+        if letters:
+            self._commit_transaction(positions, letters)
+        else:
+            self._consumer.commit(positions)
+
+    def _commit_transaction(self, positions: Sequence[Position], letters: Sequence[Parking[Message]]) -> None:
+        self._transactions.begin()
+        for letter in letters:
+            self._park(letter)
+        self._transactions.commit(positions, self._consumer)
 
     def _position(self, number: int, progress: Progress[Message]) -> Position:
         progress.counts.held = self._held
@@ -179,7 +182,11 @@ class SinkCommitter:
         for number, ledger in ledgers.items():
             ledger.counts.held = self._held
             positions.append(Position(self._topic, number, ledger.next_offset, ledger.counts.to_metadata()))
-        if positions and not self._is_accepted(positions, ()):
+        try:
+            if positions:
+                self._consumer.commit(positions)
+        except CommitRefused as error:
+            self._log.warning("commit refused, the group moved on", error=str(error))
             self._must_restate = True
 
     def _audit_first_starts(self, ledgers: Mapping[int, Ledger[Message]]) -> bool:

@@ -77,7 +77,10 @@ class Fenced(Exception):
 
 
 class Listener(Protocol):
-    """What a worker does when partitions come and go. Called inside `Consumer.poll`, on its thread."""
+    """What a worker does when partitions come and go. Called inside `Consumer.poll`, on its thread.
+
+    `revoked` and `lost` run in the client's own callback: they must not call the consumer.
+    """
 
     def assigned(self, starts: Sequence[Start]) -> None: ...
 

@@ -88,6 +88,7 @@ class Sink:
             for scope in destination.scopes
         }
         self._ledgers: dict[int, Ledger[Message]] = {}
+        self._partitions = 0
         self._waiting = WaitingPartitions(consumer)
         self._in_flight: dict[int, Batch[Message]] = {}
         self._next_ticket = 0
@@ -127,6 +128,7 @@ class Sink:
         for start in starts:
             self._ledgers[start.partition] = Ledger(start.offset, SinkCounts.from_metadata(start.metadata))
         self._committer.assigned(starts)
+        self._partitions = self._partition_count() if self._rate is not None else 0
         self._share_rate()
         if self._is_paused:
             self._consumer.pause([(start.topic, start.partition) for start in starts])
@@ -175,7 +177,7 @@ class Sink:
         """A configured rate is the account's: each process takes its partitions' share of it."""
         if self._rate is None:
             return
-        share = len(self._ledgers) / max(1, self._partition_count(), len(self._ledgers))
+        share = len(self._ledgers) / max(1, self._partitions, len(self._ledgers))
         self._bucket.set_rate(self._rate * share, self._clock.monotonic())
 
     # Reading.

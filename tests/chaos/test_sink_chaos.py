@@ -92,7 +92,7 @@ def run(scene: Scene, client: EmulatorClient, sinks: int, seed: int, expected: i
     client.clear_faults()
     scene.wait_until(lambda: settled() >= expected, "everything to be settled")
     scene.wait_until(lambda: all(process.has_partitions() for process in processes), "the last one killed to be back")
-    assert [process.terminate() for process in processes] == [0] * sinks
+    assert [process.terminate() for process in processes] == [0] * sinks, scene.logs()
 
 
 def check_account(scene: Scene, delivered: int, parked: int) -> None:
