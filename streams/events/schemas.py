@@ -11,6 +11,7 @@ import fastavro
 import orjson
 from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canonical_form
 
+from streams.events.bounded import unbounded
 from streams.events.schema import NAMESPACE, Field, Kind, WriterSchema
 
 _KINDS = {
@@ -35,10 +36,13 @@ def writer_schema(definition: dict[str, Any]) -> WriterSchema:
         parsed = cast(dict[str, Any], fastavro.parse_schema(_without_logical_types(definition)))
         canonical = to_parsing_canonical_form(parsed)
         fields = tuple(_field(field) for field in parsed["fields"])
+        problem = unbounded(parsed)
     except (SchemaParseException, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"no valid Avro schema: {type(error).__name__}: {error}") from None
     except RecursionError:
         raise ValueError("no valid Avro schema: nested too deeply") from None
+    if problem is not None:
+        raise ValueError(f"no schema to read records with: {problem}")
     return WriterSchema(
         event_type=parsed["name"].removeprefix(NAMESPACE),
         fingerprint=bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO")),
