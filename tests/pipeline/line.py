@@ -34,9 +34,9 @@ class Line:
         self._producer = Producer({"bootstrap.servers": scene.bootstrap_servers, "message.max.bytes": 2_000_000})
         self._topics: set[str] = set()
         self.written = 0
-        scene.process("router", instance="router")
+        self.processes = {"router": scene.process("router", instance="router")}
         for name in scene.settings.connectors:
-            scene.process("sink", name, instance=f"sink-{name}")
+            self.processes[name] = scene.process("sink", name, instance=f"sink-{name}")
 
     def write(self, event_type: str, value: bytes | None, key: bytes | None = b"user") -> None:
         topic = self.scene.source_prefix + event_type
@@ -46,9 +46,13 @@ class Line:
         self._producer.produce(topic, value, key)
         self.written += 1
 
+    def flush(self) -> None:
+        """Wait until everything that was written is on its topic."""
+        assert self._producer.flush(60) == 0
+
     def settle(self) -> None:
         """Wait until the router has read everything, and no connector has anything waiting."""
-        assert self._producer.flush(60) == 0
+        self.flush()
         self.scene.wait_until(lambda: self.scene.router_counts().read >= self.written, "everything to be routed")
         for name in self.scene.settings.connectors:
             self.scene.wait_until(lambda name=name: self.scene.account(name).waiting == 0, f"{name} to settle")  # type: ignore[misc]
