@@ -12,6 +12,7 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from streams.config.kafka import MESSAGE_BYTES_MAX
 from streams.workers import ports
 from streams.workers.ports import (
     CommitRefused,
@@ -35,8 +36,6 @@ FETCH_QUEUE_BACKOFF_MS = 10
 """The default of 1,000 ms stalls the fetcher whenever the small prefetch queue is full."""
 TRANSACTION_TIMEOUT_MS = 10_000
 """A process killed inside a transaction stalls read_committed readers for this long."""
-MESSAGE_BYTES_MAX = 2_000_000
-"""Currents events are up to 900 kB; a dead letter adds its headers. Our topics take as much."""
 METADATA_REFRESH_MS = 10_000
 CALL_SECONDS_MAX = 10.0
 COMMITTED_SECONDS_MAX = 30.0

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from streams.events.schema import WriterSchema
     from streams.workers.ingest import File, Outcome, Progress, Target
 
-MESSAGE_BYTES_MAX = 2_000_000
-"""Of topics that are created here: Braze's largest events are near 1 MB."""
-
 
 @translated
 def ingest(
@@ -166,6 +163,8 @@ class _Topics:
         if not self._shape.create:
             mend = "create it, or set kafka.topics.create"
             raise CommandError(f"missing topic: {topic}; {mend}", ExitCode.USAGE)
+        from streams.config.kafka import MESSAGE_BYTES_MAX
+
         self._administration.create_topic(
             topic, self._partitions, self._replication, {"max.message.bytes": str(MESSAGE_BYTES_MAX)}
         )

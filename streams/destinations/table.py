@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+GROUPS: Mapping[str, str] = {
+    "CAMPAIGN": "campaign_id campaign_name message_variation_id message_variation_name",
+    "CANVAS": "canvas_id canvas_name canvas_step_id canvas_step_name canvas_variation_id canvas_variation_name",
+    "MESSAGE": "app_group_id CAMPAIGN CANVAS",
+    "SENDING": "device_id dispatch_id send_id",
+    "DEVICE": "device_model os_version platform",
+    "ADS": "ad_id ad_id_type ad_tracking_enabled",
+}
+"""Fields that stand together in most events, under one word in capitals."""
+
 
 @dataclass(frozen=True, slots=True)
 class MappedEvent:
@@ -32,7 +42,7 @@ class ClassicEvent:
     keys: frozenset[str]
 
 
-def parse(groups: Mapping[str, str], table: str) -> dict[str, MappedEvent]:
+def parse(table: str) -> dict[str, MappedEvent]:
     """The table's events by type, in its order. Columns: type, name, marks, feed rule (if any), fields."""
     events = {}
     for line in _lines(table):
@@ -40,7 +50,7 @@ def parse(groups: Mapping[str, str], table: str) -> dict[str, MappedEvent]:
         fields: dict[str, tuple[str, ...]] = {}
         moves: set[str] = set()
         mobile = None
-        for word in _expanded(groups, words):
+        for word in _expanded(words):
             if word.startswith("@"):
                 moves.add(word[1:])
             elif word.endswith("@mobile"):
@@ -80,8 +90,8 @@ def _lines(table: str) -> list[str]:
     return lines
 
 
-def _expanded(groups: Mapping[str, str], words: str) -> list[str]:
+def _expanded(words: str) -> list[str]:
     expanded: list[str] = []
     for word in words.split():
-        expanded += _expanded(groups, groups[word]) if word in groups else [word]
+        expanded += _expanded(GROUPS[word]) if word in GROUPS else [word]
     return expanded

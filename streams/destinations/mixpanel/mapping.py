@@ -1,7 +1,7 @@
 """Which Currents events Mixpanel gets, under which names, with which properties.
 
 A line is: event type | Mixpanel's event name | `default` where the founding documents list it for Mixpanel |
-Avro fields. Capitals stand for the groups below; `field>name` is sent under another name; a field that a writer's
+Avro fields. Capitals stand for `table.GROUPS`; `field>name` is sent under another name; a field that a writer's
 schema lacks is left out. Names marked inferred are in no document: they follow from their neighbours.
 
 Names: as in Braze's pages on Mixpanel, but "SMS Send to Carrier" as Mixpanel spells it among the events that do not
@@ -12,17 +12,7 @@ from __future__ import annotations
 
 from streams.destinations.table import MappedEvent, parse
 
-GROUPS = {
-    "CAMPAIGN": "campaign_id campaign_name message_variation_id message_variation_name",
-    "CANVAS": "canvas_id canvas_name canvas_step_id canvas_step_name canvas_variation_id canvas_variation_name",
-    "MESSAGE": "app_group_id CAMPAIGN CANVAS",
-    "SENDING": "device_id dispatch_id send_id",
-    "DEVICE": "device_model os_version platform",
-    "ADS": "ad_id ad_id_type ad_tracking_enabled",
-}
-
 EVENTS: dict[str, MappedEvent] = parse(
-    GROUPS,
     """
 users.behaviors.CustomEvent | [Braze Custom Event] <name> | default | DEVICE ADS app_group_id app_id device_id
 users.behaviors.InstallAttribution | Install Attribution | default | app_group_id device_id source

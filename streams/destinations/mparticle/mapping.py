@@ -1,7 +1,7 @@
 """Which Currents events mParticle gets, under which names, with which attributes, through which feed.
 
 A line is: event type | mParticle's event name | `default` where the founding documents list it for mParticle |
-feed rule | Avro fields. Capitals stand for the groups below; `field>name` is sent under another name; `field@mobile`
+feed rule | Avro fields. Capitals stand for `table.GROUPS`; `field>name` is sent under another name; `field@mobile`
 is a phone number that becomes the user attribute `$mobile`; `@idfv @model @platform @ads @email` say which of
 device_id, device_model, platform, ad_id and email_address move into device_info and user_identities. A field that a
 writer's schema lacks is left out. Names marked inferred are in no document.
@@ -14,17 +14,7 @@ from __future__ import annotations
 
 from streams.destinations.table import MappedEvent, parse, parse_classic
 
-GROUPS = {
-    "CAMPAIGN": "campaign_id campaign_name message_variation_id message_variation_name",
-    "CANVAS": "canvas_id canvas_name canvas_step_id canvas_step_name canvas_variation_id canvas_variation_name",
-    "MESSAGE": "app_group_id CAMPAIGN CANVAS",
-    "SENDING": "device_id dispatch_id send_id",
-    "DEVICE": "device_model os_version platform",
-    "ADS": "ad_id ad_id_type ad_tracking_enabled",
-}
-
 EVENTS: dict[str, MappedEvent] = parse(
-    GROUPS,
     """
 users.behaviors.Uninstall | Application Uninstalls | default | by app_id | app_group_id app_id device_id @idfv
 users.behaviors.subscription.GlobalStateChange | Global Subscription State Changes | default | unbound | MESSAGE
