@@ -179,11 +179,15 @@ class Router:
     def _route_all(self, messages: Sequence[Message], now: float) -> None:
         """The hot path: no log line and no metric per record."""
         states, routes, produce, waiting = self._states, self._routes, self._transactions.produce, self._waiting
+        topic, number = "", -1
+        state: PartitionState | None = None
         for message in messages:
-            topic, number, offset = message.topic(), message.partition(), message.offset()
-            state = states.get((topic, number))
+            if message.partition() != number or message.topic() != topic:  # records come in runs of one partition
+                topic, number = message.topic(), message.partition()
+                state = states.get((topic, number))
             if state is None or (waiting.partitions and waiting.holds((topic, number))):
                 continue
+            offset = message.offset()
             value = message.value() or b""
             route, start = routes.get(value[:SINGLE_OBJECT_HEADER_BYTES]), SINGLE_OBJECT_HEADER_BYTES
             added: Headers = []

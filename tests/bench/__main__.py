@@ -23,6 +23,7 @@ import yaml
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from streams.adapters.accounts import Accounts
 from streams.adapters.admin import Administration
 from streams.config import load, topology
 from streams.destinations.wire import basic
@@ -38,6 +39,8 @@ from tests.bench.measuring import Measurement
 PARTITIONS = 4
 MAPPED_BY_BOTH = [event_type for event_type in MIX if event_type.startswith(("users.messages.", "users.canvas."))]
 UNLIMITED = 10**12
+PATIENCE_SECONDS = 300.0
+LOOK_SECONDS = 0.2
 
 
 class Bench:
@@ -88,19 +91,46 @@ class Bench:
             )
         return path
 
-    def run(self, module: str, *arguments: str, environment: dict[str, str] | None = None) -> Measurement:
-        command = [sys.executable, "-m", f"tests.bench.{module}", *arguments]
-        finished = subprocess.run(
-            command,
-            env={**os.environ, "STREAMS_LOG_LEVEL": "error", "STREAMS_INSTANCE": uuid4().hex, **(environment or {})},
-            capture_output=True,
+    def bare(self, module: str, *arguments: str) -> Measurement:
+        """Run a bare loop, which ends by itself."""
+        return self._finished(self._started(module, *arguments), PATIENCE_SECONDS)
+
+    def ours(self, config: Path, role: str) -> Measurement:
+        """Run one of our workers until its account says that all is settled."""
+        settings = load(config)
+        accounts = Accounts(settings, Administration(settings.kafka.client_config("bench")))
+        process = self._started("ours", str(config), role)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while settled(accounts, role) < self.records and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        process.terminate()
+        return self._finished(process, PATIENCE_SECONDS)
+
+    def per_cpu_second(self, measurement: Measurement) -> float:
+        return self.records / measurement.cpu_seconds
+
+    def _started(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", f"tests.bench.{module}", *arguments],
+            env={**os.environ, "STREAMS_LOG_LEVEL": "error", "STREAMS_INSTANCE": uuid4().hex},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=600,
-            check=False,
         )
-        if finished.returncode != 0:
-            raise SystemExit(f"{' '.join(command)}\n{finished.stdout}\n{finished.stderr[-4000:]}")
-        return Measurement(**json.loads(finished.stdout.splitlines()[-1]))
+
+    def _finished(self, process: subprocess.Popen[str], seconds_max: float) -> Measurement:
+        output, errors = process.communicate(timeout=seconds_max)
+        if process.returncode != 0:
+            raise SystemExit(f"a contender ended with {process.returncode}\n{output}\n{errors[-4000:]}")
+        return Measurement(**json.loads(output.splitlines()[-1]))
+
+
+def settled(accounts: Accounts, role: str) -> int:
+    """Records that the role's group has committed past, by its own account."""
+    if role == "router":
+        return accounts.router().read
+    account = accounts.of([role])[role]
+    return account.delivered + sum(account.parked.values()) + sum(account.skipped.values())
 
 
 def sink_row(bench: Bench, shape: str, rounds: int) -> tuple[list[float], list[Measurement], list[Measurement]]:
@@ -114,9 +144,9 @@ def sink_row(bench: Bench, shape: str, rounds: int) -> tuple[list[float], list[M
             topic = f"{prefix}connector.{name}"
             bench.fill(topic, None if shape == "mixpanel" else MAPPED_BY_BOTH, is_routed=True)
             target = (emulator.base_url, _authorization(emulator))
-            bare.append(bench.run("bare_sink", shape, bench.bootstrap, topic, f"{prefix}bare", bench.count, *target))
-            ours.append(bench.run("ours", str(config), name, bench.count))
-            ratios.append(ours[-1].records_per_cpu_second / bare[-1].records_per_cpu_second)
+            bare.append(bench.bare("bare_sink", shape, bench.bootstrap, topic, f"{prefix}bare", bench.count, *target))
+            ours.append(bench.ours(config, name))
+            ratios.append(bare[-1].cpu_seconds / ours[-1].cpu_seconds)
     return ratios, ours, bare
 
 
@@ -137,9 +167,9 @@ def router_row(bench: Bench, rounds: int) -> tuple[list[float], list[Measurement
         prefix = f"streams-{bench.tag}-{number}."
         output = bench.topic(f"copy-{bench.tag}-{number}")
         config = bench.configuration(prefix, {"copy": connector}, source_prefix)
-        bare.append(bench.run("bare_copy", bench.bootstrap, topic, f"{prefix}bare", bench.count, output))
-        ours.append(bench.run("ours", str(config), "router", bench.count))
-        ratios.append(ours[-1].records_per_cpu_second / bare[-1].records_per_cpu_second)
+        bare.append(bench.bare("bare_copy", bench.bootstrap, topic, f"{prefix}bare", bench.count, output))
+        ours.append(bench.ours(config, "router"))
+        ratios.append(bare[-1].cpu_seconds / ours[-1].cpu_seconds)
     return ratios, ours, bare
 
 
@@ -191,8 +221,8 @@ def main() -> None:
                     key,
                     f"{results[key]:.2f}",
                     " ".join(f"{ratio:.2f}" for ratio in ratios),
-                    _per_second(ours),
-                    _per_second(bare),
+                    _per_second(bench, ours),
+                    _per_second(bench, bare),
                 )
             )
         kind = broker.kind
@@ -203,8 +233,8 @@ def main() -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _per_second(measurements: list[Measurement]) -> str:
-    return f"{statistics.median(one.records_per_cpu_second for one in measurements) / 1000:.1f}"
+def _per_second(bench: Bench, measurements: list[Measurement]) -> str:
+    return f"{statistics.median(bench.per_cpu_second(one) for one in measurements) / 1000:.1f}"
 
 
 if __name__ == "__main__":

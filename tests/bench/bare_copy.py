@@ -55,7 +55,7 @@ def run(bootstrap: str, topic: str, group: str, records: int, output: str) -> No
         producer.commit_transaction(30)
         seen += len(messages)
     assert started is not None
-    report(seen, started)
+    report(started)
     consumer.close()
 
 

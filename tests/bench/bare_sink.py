@@ -71,7 +71,7 @@ async def run(shape: str, bootstrap: str, topic: str, group: str, records: int, 
             consumer.commit(offsets=_offsets(messages), asynchronous=True)
         await asyncio.gather(*pending)
     assert started is not None
-    report(records, started)
+    report(started)
     consumer.close()
 
 

@@ -12,18 +12,13 @@ from dataclasses import dataclass
 class Measurement:
     """One contender's run."""
 
-    records: int
     cpu_seconds: float
     wall_seconds: float
     rss_mib: float
 
-    @property
-    def records_per_cpu_second(self) -> float:
-        return self.records / self.cpu_seconds
 
-
-def report(records: int, started: tuple[float, float]) -> None:
+def report(started: tuple[float, float]) -> None:
     """Print what was spent since `started`, (process_time, monotonic), as one JSON line on stdout."""
     cpu, wall = time.process_time() - started[0], time.monotonic() - started[1]
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"records": records, "cpu_seconds": cpu, "wall_seconds": wall, "rss_mib": peak_kib / 1024}))
+    print(json.dumps({"cpu_seconds": cpu, "wall_seconds": wall, "rss_mib": peak_kib / 1024}))

@@ -1,52 +1,37 @@
-"""Our router and sinks as contenders: the real workers from the real composition, stopped when all is settled."""
+"""Our router and sinks as contenders: the real workers from the real composition, ended when all is settled."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from streams.adapters.accounts import Accounts
-from streams.adapters.admin import Administration
 from streams.cli.composition import router, sink
 from streams.config import load
+from streams.workers.ports import Start
 from tests.bench.measuring import report
 
-LOOK_SECONDS = 0.5
 
-
-def settled(accounts: Accounts, role: str) -> int:
-    """Records that the role's group has committed past, by its own account."""
-    if role == "router":
-        return accounts.router().read
-    account = accounts.of([role])[role]
-    return account.delivered + sum(account.parked.values()) + sum(account.skipped.values())
-
-
-def run(config: Path, role: str, records: int) -> None:
-    """Run the router, or a connector's sink, until `records` are settled, and report what it cost.
-
-    The clock starts with the first poll, as the bare loop's does with its first records.
-    """
+def run(config: Path, role: str) -> None:
+    """Run the router, or a connector's sink, until SIGTERM, and report what it cost since it had partitions."""
     settings = load(config)
     stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     started: list[tuple[float, float]] = []
+    with router(settings) if role == "router" else sink(settings, settings.connectors[role]) as worker:
+        assigned = worker.assigned
 
-    def step_until_done() -> None:
-        with router(settings) if role == "router" else sink(settings, settings.connectors[role]) as worker:
+        def begin(starts: Sequence[Start]) -> None:
             started.append((time.process_time(), time.monotonic()))
-            worker.run(stop)
+            assigned(starts)
 
-    thread = threading.Thread(target=step_until_done)
-    thread.start()
-    accounts = Accounts(settings, Administration(settings.kafka.client_config("bench")))
-    while settled(accounts, role) < records and thread.is_alive():
-        time.sleep(LOOK_SECONDS)
-    stop.set()
-    thread.join()
-    report(settled(accounts, role), started[0])
+        worker.assigned = begin  # type: ignore[method-assign]
+        worker.run(stop)
+        report(started[0])
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    run(Path(sys.argv[1]), sys.argv[2])
