@@ -16,6 +16,7 @@ from streams.adapters.log import configure_log
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.options import settings_from
 from streams.config import Settings, topology
+from streams.delivery.account import MetadataError
 from streams.workers.ports import Fenced, KafkaUnreachable
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,11 @@ def prepared(path: Path | None) -> Iterator[Settings]:
     _ready_topics(settings)
     try:
         yield settings
+    except MetadataError as error:
+        raise CommandError(
+            f"{error}; another program commits for a group of ours: choose another kafka.topic_prefix",
+            ExitCode.FAILED,
+        ) from error
     except Fenced as error:
         raise CommandError(
             f"another process took this one's place ({error}); give each process its own STREAMS_INSTANCE",

@@ -47,6 +47,7 @@ WINDOW_BYTES_MAX = 48_000_000
 """The same in bytes of values, for records of up to 900 kB: a quarter of a process's memory budget."""
 FULL_WINDOW_SECONDS_MAX = 1.0
 """A window that stays full for longer is a slow destination: pause, but keep polling, so that no rebalance comes."""
+CUTS_SECONDS = 60.0
 SETTLE_SECONDS_MAX = 20.0
 """When partitions go or the process stops, answers that are under way are awaited for this long, of 25 s."""
 
@@ -94,6 +95,8 @@ class Sink:
         self._next_ticket = 0
         self._full_since: float | None = None
         self._is_paused = False
+        self._strings_cut = 0
+        self._cuts_said_at = clock.monotonic()
         self._log = log.bind(connector=connector)
 
     def run(self, stop: threading.Event) -> None:
@@ -121,6 +124,7 @@ class Sink:
             self._wait_for_room(now)
         self._flush_aged(self._clock.monotonic())
         self._send_due()
+        self._say_cuts(now)
 
     # The group's news, inside `poll`.
 
@@ -203,7 +207,9 @@ class Sink:
             place = ledger.read(message.offset(), len(value))
             encoding = encoder(value, start)
             if type(encoding) is tuple:
-                scope, kind, body, _ = encoding
+                scope, kind, body, cuts = encoding
+                if cuts:
+                    self._strings_cut += cuts
                 if vets_kinds and lanes[scope].vets(kind):
                     alone = Batch[Message](scope, alone=True, kind=kind)
                     alone.add(body, ledger, place, message)
@@ -217,6 +223,12 @@ class Sink:
             else:
                 assert isinstance(encoding, Rejected)
                 ledger.parked(place, Parking(message, "rejected", 0, encoding.detail, "", 0))
+
+    def _say_cuts(self, now: float) -> None:
+        """Strings that were cut to the destination's limit are counted, and said once a minute."""
+        if self._strings_cut and now - self._cuts_said_at >= CUTS_SECONDS:
+            self._log.warning("strings truncated to the destination's limit", count=self._strings_cut)
+            self._strings_cut, self._cuts_said_at = 0, now
 
     def _has_room(self) -> bool:
         ledgers = self._ledgers.values()
