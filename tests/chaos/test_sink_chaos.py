@@ -121,7 +121,7 @@ def printed_seed() -> int:
 @pytest.mark.chaos
 @pytest.mark.apache
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("sinks", [1, 2])
+@pytest.mark.parametrize("sinks", [1, 3])
 def test_mixpanel_gets_each_event_once_after_deduplication_and_refusals_are_parked_once(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator, sinks: int
 ) -> None:
