@@ -191,7 +191,11 @@ class SinkCommitter:
 
     def _audit_first_starts(self, ledgers: Mapping[int, Ledger[Message]]) -> bool:
         """One transaction of the audit line and the first commit: so it is said once, whatever is killed."""
-        starts = [start for start in self._first_starts if start.partition in ledgers]
+        starts = [
+            start
+            for start in self._first_starts
+            if start.partition in ledgers and ledgers[start.partition].next_offset == start.offset
+        ]
         self._first_starts = starts
         if not starts:
             return True

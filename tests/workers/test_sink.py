@@ -231,6 +231,23 @@ def test_the_first_start_of_a_group_is_audited_once() -> None:
     assert line["partitions"] == {"0": 0}
 
 
+def test_a_first_start_whose_commit_was_refused_never_moves_a_later_commit_back() -> None:
+    stage = Stage()
+    stage.kafka.refuse_commits = 1_000
+    stage.event()
+    stage.run(0.5)
+    stage.kafka.refuse_commits = 0
+    stage.consumer.revoke([(TOPIC, 0)])
+    assert stage.committed == 1
+    stage.consumer.poll(0, 0.0)  # the partition comes back before the next step
+    stage.sink.step()
+    assert stage.committed == 1
+    stage.event()
+    stage.run(1)
+    assert (stage.committed, stage.counts["delivered"]) == (2, 2)
+    assert len(stage.transport.requests) == 2
+
+
 def test_giving_up_parks_with_a_cause_of_its_own() -> None:
     stage = Stage(lambda _: Response(500, {}, b""), give_up_seconds=120.0)
     stage.event()
