@@ -310,6 +310,7 @@ class Router:
 
     def _read_again(self) -> None:
         """Forget what the aborted transaction counted; what is still ours is read from the last commit."""
+        self._waiting.release_all()
         for partition, state in self._states.items():
             state.pending = RouterCounts()
             state.pending_offset = -1

@@ -1,0 +1,145 @@
+"""The router on fakes: schemas that come late, commits that are refused, and nothing missing or twice."""
+
+from __future__ import annotations
+
+import json
+import threading
+from random import Random
+
+from streams.events.encoding import encode_single_object
+from streams.events.samples import sample_record
+from streams.events.schema import WriterSchema
+from streams.events.schemas import shipped, writer_schema
+from streams.testing.clock import MovableClock
+from streams.testing.ports import FakeConsumer, FakeKafka, FakeTransactions
+from streams.workers.resolving import SchemaResolver
+from streams.workers.router import Router
+from streams.workers.routing import ConnectorRoute, Routing
+
+OPEN = "users.messages.email.Open"
+SOURCE = f"currents.{OPEN}"
+
+
+class LaterSchemas:
+    """A place that knows a schema only once a test says so."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, WriterSchema] = {}
+
+    def find(self, header: bytes) -> WriterSchema | None:
+        return self.known.get(header[2:])
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.kafka, self.clock, self.later = FakeKafka(), MovableClock(), LaterSchemas()
+        self.consumer = FakeConsumer(self.kafka)
+        self.router = Router(
+            Routing([ConnectorRoute("one", "streams.connector.one", frozenset({OPEN}))], {OPEN}),
+            patterns=[r"^currents\..+"],
+            own_prefix="streams.",
+            source_letters_topic="streams.dead-letter.source",
+            audit_topic="streams.audit",
+            consumer=self.consumer,
+            transactions=FakeTransactions(self.kafka),
+            resolver=SchemaResolver(
+                shipped(),
+                [self.later],
+                None,
+                encoding="auto",
+                source_topic_prefix="currents.",
+                unknown_schema_seconds_max=60.0,
+                clock=self.clock,
+            ),
+            clock=self.clock,
+        )
+
+    def write(self, number: int, schema: WriterSchema, partition: int = 0) -> None:
+        record = {**sample_record(OPEN, Random(number), 1_790_000_000), "external_user_id": f"user-{number}"}
+        self.kafka.write(SOURCE, encode_single_object(schema, record), b"key", partition=partition)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds * 4)):
+            self.router.step()
+            self.clock.advance(0.25)
+
+    @property
+    def origins(self) -> list[str]:
+        routed = self.kafka.read("streams.connector.one")
+        return [(dict(message.headers() or [])["streams-origin"] or b"").decode() for message in routed]
+
+    def counts(self, partition: int) -> dict[str, int]:
+        return json.loads(self.kafka.committed[SOURCE, partition].metadata)  # type: ignore[no-any-return]
+
+
+def known() -> WriterSchema:
+    schema = shipped().by_event_type(OPEN)
+    assert schema is not None
+    return schema
+
+
+def newer() -> WriterSchema:
+    definition = known().definition
+    field = {"name": "send_time", "type": ["null", "int"], "default": None}
+    return writer_schema({**definition, "fields": [*definition["fields"], field]})
+
+
+def test_a_partition_waits_for_its_schema_while_others_go_on_and_then_goes_on_in_order() -> None:
+    stage = Stage()
+    for number in range(3):
+        stage.write(number, known())
+    stage.write(3, newer())
+    stage.write(4, known())
+    stage.write(5, known(), partition=1)
+    stage.run(10)
+    assert sorted(stage.origins) == [f"{SOURCE}/0/0", f"{SOURCE}/0/1", f"{SOURCE}/0/2", f"{SOURCE}/1/0"]
+    stage.later.known[newer().fingerprint] = newer()
+    stage.run(3)
+    assert [origin for origin in stage.origins if "/0/" in origin] == [f"{SOURCE}/0/{number}" for number in range(5)]
+    assert stage.counts(0)["read"] == 5
+    assert stage.kafka.read("streams.dead-letter.source") == []
+
+
+def test_a_schema_that_never_comes_parks_the_record_after_a_minute() -> None:
+    stage = Stage()
+    stage.write(0, newer())
+    stage.write(1, known())
+    stage.run(59)
+    assert stage.origins == []
+    stage.run(4)
+    assert stage.origins == [f"{SOURCE}/0/1"]
+    (letter,) = stage.kafka.read("streams.dead-letter.source")
+    assert dict(letter.headers() or [])["streams-cause"] == b"unknown-schema"
+
+
+def test_refused_commits_lose_nothing_and_count_once_even_while_a_partition_waits() -> None:
+    stage = Stage()
+    for number in range(4):
+        stage.write(number, newer() if number == 2 else known())
+    stage.kafka.refuse_commits = 3
+    stage.run(5)
+    stage.write(4, known(), partition=1)
+    stage.kafka.refuse_commits = 2
+    stage.run(5)
+    stage.later.known[newer().fingerprint] = newer()
+    stage.run(5)
+    assert sorted(stage.origins) == [*(f"{SOURCE}/0/{number}" for number in range(4)), f"{SOURCE}/1/0"]
+    assert (stage.counts(0)["read"], stage.counts(1)["read"]) == (4, 1)
+
+
+def test_a_topic_that_comes_later_is_read_within_half_a_minute() -> None:
+    stage = Stage()
+    stage.run(1)
+    stage.write(0, known())
+    stage.run(30)
+    assert stage.origins == [f"{SOURCE}/0/0"]
+
+
+def test_it_leaves_when_told_to() -> None:
+    stage = Stage()
+    stop = threading.Event()
+    stop.set()
+    stage.write(0, known())
+    stage.router.step()
+    stage.router.run(stop)
+    assert stage.consumer.is_closed
