@@ -1,1 +1,1 @@
-"""What a keeper keeps: states of connectors and scopes, cursors, settled letters, jobs, totals. Decisions only, no I/O."""
+"""What a keeper keeps: states, cursors, settled letters, jobs, totals. Decisions only, no I/O."""

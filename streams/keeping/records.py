@@ -5,7 +5,7 @@
 | `keeper/<connector>` | keeper | who keeps, since when; its epoch rises with each term of office |
 | `connector/<connector>` | keeper | RUNNING or SUSPENDED, and the suspensions that stop the purge clock |
 | `scope/<connector>/<scope>` | keeper | VALID or INVALID, evidence, extensions, alerts that were sent |
-| `cursor/<connector>/<letters>/<partition>` | keeper | everything before this offset of the dead-letter topic is settled |
+| `cursor/<connector>/<letters>/<partition>` | keeper | every dead letter before this offset is settled |
 | `settled/<connector>/<letters>/<partition>/<block>` | keeper | settled letters after the cursor, one bit an offset |
 | `totals/<connector>` | keeper | what left the dead-letter topics, and how |
 | `job/<connector>/<id>` | keeper | a replay or purge that a person ordered |

@@ -37,7 +37,7 @@ class SettledLetters:
         return frozenset(self._blocks)
 
     def with_added(self, offsets: Iterable[int]) -> dict[int, str]:
-        """The blocks, as they are written, that these offsets change. Changes nothing here: `put` does, once written."""
+        """The blocks that these offsets change, as they are written. Changes nothing here: `put` does, once written."""
         changed: dict[int, bytearray] = {}
         for offset in offsets:
             number, place = divmod(offset, BLOCK_OFFSETS)

@@ -9,10 +9,10 @@ from streams.workers.office import Office
 class Jobs:
     """Accepts orders and carries them out, a transaction a step."""
 
-    def accept(self, office: Office, request_id: str, request: Request) -> tuple[dict[str, Record | None], Answer]:
+    def accept(self, _office: Office, _id: str, _request: Request) -> tuple[dict[str, Record | None], Answer]:
         """What a `replay`, `purge` or `cancel` changes, and the answer. Written by the caller in one transaction."""
         return {}, Answer(outcome="refused", detail="dead letters cannot be replayed yet")
 
-    def step(self, office: Office) -> bool:
+    def step(self, _office: Office) -> bool:
         """Carry the running job on by one transaction; whether there was anything to do."""
         return False
