@@ -51,6 +51,7 @@ class Carrying:
         self._selection = Selection.model_validate(job.selection)
         self._events = events
         self._way = way
+        way.begin()
         self._batch = Batch()
         self._done = job.done
         self._is_waiting_said = False

@@ -42,6 +42,10 @@ class Way(Protocol):
         """Where letters may go; each must exist."""
         ...
 
+    def begin(self) -> None:
+        """A job begins, or is carried on."""
+        ...
+
     def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
         """What becomes of a letter. `again`: it is settled, and this would be a copy.
 
@@ -57,6 +61,9 @@ class BackToConnector:
         self.topics = (topic,)
         self._topic = topic
 
+    def begin(self) -> None:
+        """Every letter goes the same way."""
+
     def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
         headers = returned_headers(letter.headers() or [], job=job, again=again)
         return Leaves((Outgoing(self._topic, letter.key(), letter.value(), headers),))
@@ -68,6 +75,10 @@ class RoutedAgain:
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
         self.topics = routes.topics
+
+    def begin(self) -> None:
+        """Whoever ordered this may have added a schema just now."""
+        self._routes.ask_again()
 
     def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
         headers = letter.headers() or []
@@ -89,6 +100,9 @@ class Gone:
     """Nothing is written: the letter is purged."""
 
     topics: Sequence[str] = ()
+
+    def begin(self) -> None:
+        """Every letter goes the same way."""
 
     def of(self, _letter: Message, _job: str, _again: bool, /) -> Leaves | Stays:
         return Leaves()

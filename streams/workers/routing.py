@@ -78,6 +78,10 @@ class Routes:
         """Every topic that something may be routed to."""
         return tuple(route.topic for route in self._routing.connectors)
 
+    def ask_again(self) -> None:
+        """A schema may have been added that was missed a moment ago."""
+        self._resolver.ask_again()
+
     def find(self, message: Message, topic: str) -> Found | Unknown | Unreadable:
         """The route of a record that was first read from the source's `topic`.
 
