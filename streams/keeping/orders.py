@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from streams.keeping.records import CREDENTIALS, REJECTED
 from streams.keeping.selection import Selection
 
-PLACE = re.compile(r"(?P<letters>.+)/(?P<number>\d{1,9})")
+Action = Literal["replay", "purge"]
+
+_PLACE = re.compile(r"(?P<letters>.+)/(?P<number>\d{1,9})")
 _CREDENTIALS_LETTERS = re.compile(re.escape(CREDENTIALS) + r"[A-Za-z0-9._-]{1,200}")
 
 
@@ -35,7 +37,7 @@ class Order(BaseModel):
     rate: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 
 
-def order_of(action: Literal["replay", "purge"], arguments: Mapping[str, Any]) -> Order:
+def order_of(action: Action, arguments: Mapping[str, Any]) -> Order:
     """The order of a request. Raises `OrderError`."""
     try:
         order = Order.model_validate(arguments)
@@ -62,7 +64,7 @@ def order_of(action: Literal["replay", "purge"], arguments: Mapping[str, Any]) -
 
 def partition_of(place: str, letters: str) -> int:
     """The number of a partition of these letters. Raises `OrderError`."""
-    match = PLACE.fullmatch(place)
+    match = _PLACE.fullmatch(place)
     if match is None or match["letters"] != letters:
         raise OrderError(f"ends: {place} is not {letters}/<partition>")
     return int(match["number"])

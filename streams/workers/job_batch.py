@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
+from streams.keeping.orders import Action
 from streams.keeping.receipt import Receipt
 from streams.keeping.records import PURGED, REJECTED, Cursor, Record, SettledBlock, Totals, key
 from streams.keeping.settled import SettledLetters
@@ -58,7 +58,7 @@ class Batch:
         if leaves.skipped is not None:
             self.skipped[leaves.skipped] = self.skipped.get(leaves.skipped, 0) + 1
 
-    def totals(self, office: Office, action: Literal["replay", "purge"]) -> Totals:
+    def totals(self, office: Office, action: Action) -> Totals:
         """The connector's totals with what this batch did."""
         if action == "purge":
             return office.counted(purged=self.causes)
@@ -66,7 +66,7 @@ class Batch:
 
 
 def settled_changes(
-    standing: Standing, letters: str, settled: Mapping[int, list[int]], action: Literal["replay", "purge"]
+    standing: Standing, letters: str, settled: Mapping[int, list[int]], action: Action
 ) -> dict[str, Record | None]:
     """What remembers these letters as settled, by partition number and offset.
 

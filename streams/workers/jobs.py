@@ -15,27 +15,32 @@ write; which is why what becomes of a letter is the way's affair (`returning`), 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
-from streams.keeping.orders import Order, OrderError, order_of, partition_of
+from streams.keeping.orders import Action, OrderError, order_of, partition_of
 from streams.keeping.records import Answer, Job, Record, Request, key
-from streams.keeping.standing import added
 from streams.workers.carrying import Carrying
 from streams.workers.contents import EventReader
-from streams.workers.job_batch import Batch, settled_changes
+from streams.workers.job_batch import settled_changes
+from streams.workers.job_records import (
+    active_job,
+    ending,
+    forgotten_jobs,
+    is_active,
+    job_after,
+    named,
+    new_job,
+    receipt,
+)
 from streams.workers.office import Office
-from streams.workers.ports import Letters, LetterTopics, TransactionAborted
+from streams.workers.ports import Letters, LetterTopics
 from streams.workers.returning import Gone, Way
 
 log = structlog.get_logger(__name__)
 
-ENDED_JOBS_MAX = 50
-"""Ended jobs of a connector that are remembered; older ones are in the audit topic."""
-
 Changes = dict[str, Record | None]
-Ended = Literal["done", "failed"]
 
 
 class Jobs:
@@ -95,28 +100,24 @@ class Jobs:
 
     # Orders.
 
-    def _ordered(
-        self, office: Office, job_id: str, action: Literal["replay", "purge"], request: Request
-    ) -> tuple[Changes, Answer]:
+    def _ordered(self, office: Office, job_id: str, action: Action, request: Request) -> tuple[Changes, Answer]:
         try:
             order = order_of(action, request.arguments)
         except OrderError as error:
             return {}, _refused(f"this {action} cannot be carried out: {error}")
         current = active_job(office.standing.jobs)
         if current is not None:
-            return {}, _refused(f"{_named(*current)} is under way, one per connector at a time: wait, or cancel it")
+            return {}, _refused(f"{named(*current)} is under way, one per connector at a time: wait, or cancel it")
         revision = office.standing.totals.revision
         if order.revision is not None and order.revision != revision:
             return {}, Answer(outcome="stale", detail="letters were settled since this was planned: plan again")
         problem = self._missing(office, action, order.selection.letters, order.ends)
         if problem:
             return {}, _refused(problem)
-        job = _job(office, action, request, order)
+        job = new_job(action, request, order, office.now())
         return {key("job", office.connector, job_id): job}, Answer(outcome="done", content={"job": job_id})
 
-    def _missing(
-        self, office: Office, action: Literal["replay", "purge"], letters: str, ends: Mapping[str, int]
-    ) -> str:
+    def _missing(self, office: Office, action: Action, letters: str, ends: Mapping[str, int]) -> str:
         """Which topic or partition there is not; empty where all are there."""
         topic = office.topics.dead_letters(letters)
         there = {number for _, number in self._topics.partitions(topic)}
@@ -130,7 +131,7 @@ class Jobs:
                 return f"there is no topic {target} to write to: streams topics apply"
         return ""
 
-    def _way(self, action: Literal["replay", "purge"]) -> Way:
+    def _way(self, action: Action) -> Way:
         return self._way_back if action == "replay" else Gone()
 
     # The job under way.
@@ -160,22 +161,22 @@ class Jobs:
             return not gathered.waits
         batch = gathered.batch
         letters = str(job.selection.get("letters", "rejected"))
-        after = _after(job, letters, batch)
+        after = job_after(job, letters, batch)
         changes: Changes = settled_changes(office.standing, letters, batch.settled, job.action)
         audit: list[dict[str, Any]] = []
         if batch.taken:
             changes[key("totals", office.connector)] = batch.totals(office, job.action)
         if batch.taken and job.action == "purge":
-            audit.append(_receipt(job_id, job, letters, batch))
+            audit.append(receipt(job_id, job, letters, batch))
         if gathered.is_over:
             after = after.model_copy(update={"status": "done"})
-            audit.append(_ending(job_id, after))
-            changes.update(_forgotten(office))
+            audit.append(ending(job_id, after))
+            changes.update(forgotten_jobs(office.standing))
         changes[key("job", office.connector, job_id)] = after
         try:
             office.commit(changes, records=batch.records, audit=audit)
-        except TransactionAborted:
-            self.begin()
+        except Exception:
+            self.begin()  # what was gathered is not committed: it is read again
             raise
         carrying.committed()
         if gathered.is_over:
@@ -184,8 +185,8 @@ class Jobs:
 
     def _fail(self, office: Office, job_id: str, job: Job, problem: str) -> None:
         after = job.model_copy(update={"status": "failed", "detail": problem})
-        changes: Changes = {key("job", office.connector, job_id): after, **_forgotten(office)}
-        office.commit(changes, audit=[_ending(job_id, after)])
+        changes: Changes = {key("job", office.connector, job_id): after, **forgotten_jobs(office.standing)}
+        office.commit(changes, audit=[ending(job_id, after)])
         self._ended(office, job_id, after)
 
     def _ended(self, office: Office, job_id: str, job: Job) -> None:
@@ -202,89 +203,18 @@ class Jobs:
         )
 
 
-def active_job(jobs: Mapping[str, Job]) -> tuple[str, Job] | None:
-    """The job that is queued or running, with its id; there is one at most."""
-    return next(((job_id, job) for job_id, job in jobs.items() if job.status in ("queued", "running")), None)
-
-
-def _job(office: Office, action: Literal["replay", "purge"], request: Request, order: Order) -> Job:
-    return Job(
-        action=action,
-        status="queued",
-        who=request.who,
-        reason=request.reason,
-        created=office.now(),
-        selection=order.selection.to_arguments(),
-        ends=order.ends,
-        planned=order.planned,
-        rate=order.rate,
-    )
-
-
 def _cancelled(office: Office, request: Request) -> tuple[Changes, Answer]:
     """The job ends as it stands: what it did is done. Its reader is let go with the next step."""
     job_id = str(request.arguments.get("job", ""))
     job = office.standing.jobs.get(job_id)
     if job is None:
         return {}, _refused(f"{office.connector} has no job {job_id}")
-    if job.status not in ("queued", "running"):
-        return {}, _refused(f"{_named(job_id, job)} already")
+    if not is_active(job):
+        return {}, _refused(f"{named(job_id, job)} has ended already")
     detail = f"cancelled by {request.who} after {job.done} letters"
     after = job.model_copy(update={"status": "cancelled", "detail": detail})
-    changes: Changes = {key("job", office.connector, job_id): after, **_forgotten(office)}
+    changes: Changes = {key("job", office.connector, job_id): after, **forgotten_jobs(office.standing)}
     return changes, Answer(outcome="done", detail=detail, content={"job": job_id})
-
-
-def _after(job: Job, letters: str, batch: Batch) -> Job:
-    positions = {f"{letters}/{number}": offset for number, offset in batch.positions.items()}
-    return job.model_copy(
-        update={
-            "status": "running",
-            "positions": {**job.positions, **positions},
-            "done": job.done + batch.taken,
-            "left_out": added(job.left_out, batch.left_out),
-        }
-    )
-
-
-def _receipt(job_id: str, job: Job, letters: str, batch: Batch) -> dict[str, Any]:
-    return {
-        "what": "purged",
-        "who": job.who,
-        "why": job.reason,
-        "job": job_id,
-        "from": letters,
-        "bytes": "leave with their prefix, or 14 days after they were parked",
-        **batch.receipt.to_json(),
-    }
-
-
-def _ending(job_id: str, job: Job) -> dict[str, Any]:
-    return {
-        "what": f"{job.action} {job.status}",
-        "who": job.who,
-        "why": job.reason,
-        "job": job_id,
-        "planned": job.planned,
-        "done": job.done,
-        "left_out": dict(job.left_out),
-        "detail": job.detail,
-    }
-
-
-def _forgotten(office: Office) -> Changes:
-    """Ended jobs that are too many once one more ends."""
-    ended = [(job.created, job_id) for job_id, job in office.standing.jobs.items() if not _is_active(job)]
-    old = sorted(ended, reverse=True)[ENDED_JOBS_MAX - 1 :]
-    return {key("job", office.connector, job_id): None for _, job_id in old}
-
-
-def _is_active(job: Job) -> bool:
-    return job.status in ("queued", "running")
-
-
-def _named(job_id: str, job: Job) -> str:
-    return f"job {job_id} ({job.action}, {job.status})"
 
 
 def _refused(detail: str) -> Answer:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from streams.keeping.records import PURGED, REJECTED, Cursor, Job, Record, key
 from streams.keeping.standing import Standing
-from streams.workers.jobs import active_job
+from streams.workers.job_records import active_job
 from streams.workers.office import Office
 from streams.workers.ports import Letters, LetterTopics
 
@@ -102,10 +102,12 @@ class Settling:
 
 
 def may_pass(jobs: dict[str, Job], ended_before: int) -> bool:
-    """Whether no job is under way, and every replay that took letters ended before this time (ms)."""
-    return active_job(jobs) is None and all(
-        job.at < ended_before for job in jobs.values() if job.action == "replay" and job.done
-    )
+    """Whether no job is under way, and every replay that took rejected letters ended before this time (ms)."""
+    return active_job(jobs) is None and all(job.at < ended_before for job in jobs.values() if _may_be_repeated(job))
+
+
+def _may_be_repeated(job: Job) -> bool:
+    return job.action == "replay" and job.done > 0 and job.selection.get("letters", REJECTED) == REJECTED
 
 
 def _read(reader: Letters, standing: Standing, unread: set[int]) -> tuple[dict[int, int], set[int]]:

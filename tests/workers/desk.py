@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import count
 from random import Random
 from typing import Any
@@ -178,10 +179,8 @@ class Desk:
         for _ in range(STEPS_MAX):
             if self.job(job_id).status not in ("queued", "running"):
                 return
-            try:
+            with suppress(TransactionAborted):
                 self.jobs.step(self.office)
-            except TransactionAborted:
-                self.jobs.begin()
             yield
             self.clock.advance(0.25)
         raise AssertionError(f"the job never ended: {self.job(job_id)}")

@@ -127,6 +127,18 @@ def test_letters_that_came_after_the_plan_stay() -> None:
     assert sorted(filter(None, desk.values)) == [b"0", b"1", b"2", b"3"]
 
 
+def test_where_planned_letters_are_gone_later_ones_are_not_taken_for_them() -> None:
+    desk = Desk()
+    for _ in range(3):
+        desk.letter(b"planned")
+    job_id = desk.order()
+    for _ in range(3):
+        desk.letter(b"later")
+    desk.letter_topics.delete_before({(TOPICS.rejected, 0): 4})
+    job = desk.finish(job_id)
+    assert (job.status, job.done, desk.values) == ("done", 0, [])
+
+
 def test_a_limit_is_kept_over_transactions() -> None:
     desk = Desk()
     desk.fill(30)
@@ -220,6 +232,21 @@ def test_any_order_of_accidents_settles_each_planned_letter_once(accidents: list
     check_each_once(desk, job_id, "replay", letters, 25)
 
 
+def test_copies_and_what_is_left_out_count_once_through_kills_and_refusals() -> None:
+    desk = Desk()
+    for number in range(40):
+        desk.letter(b"%d" % number, replays=3 * (number % 2), partition=number % 3)
+    desk.finish(desk.order())
+    job_id = desk.order(again=True, rate=12)
+    for step, _ in enumerate(desk.steps(job_id)):
+        desk.kafka.refuse_commits = int(step % 3 == 0)
+        if step % 3 == 1:
+            desk.take_over()
+    assert desk.job(job_id).left_out == {"replays": 20}
+    assert desk.office.standing.totals.again == 20
+    assert sorted(filter(None, desk.values)) == sorted(2 * [b"%d" % number for number in range(0, 40, 2)])
+
+
 def check_each_once(desk: Desk, job_id: str, what: str, letters: str, count: int) -> None:
     cause = "rejected"
     assert desk.job(job_id).done == count
@@ -295,7 +322,9 @@ def test_a_second_order_is_refused_by_the_name_of_the_first() -> None:
         desk.jobs.step(desk.office)  # queued at first, then running
 
 
-@pytest.mark.parametrize(("job", "words"), [("job-9", "no job job-9"), ("job-1", "done) already"), (None, "no job")])
+@pytest.mark.parametrize(
+    ("job", "words"), [("job-9", "no job job-9"), ("job-1", "done) has ended already"), (None, "no job")]
+)
 def test_only_a_job_that_is_under_way_can_be_cancelled(job: str | None, words: str) -> None:
     desk = Desk()
     desk.letter()

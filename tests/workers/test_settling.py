@@ -45,7 +45,7 @@ def test_nothing_is_passed_while_a_job_is_under_way() -> None:
     desk = Desk()
     desk.fill(30)
     desk.finish(desk.order("purge", limit=12))
-    desk.order(rate=4)
+    desk.order("purge", rate=4)
     desk.jobs.step(desk.office)
     desk.settle()
     assert desk.office.standing.cursors == {}
