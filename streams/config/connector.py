@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, WithJsonSchema, model_validator
 
 from streams.config.kafka import Section
 from streams.delivery.contract import Destination
@@ -24,6 +25,22 @@ def _is_positive(seconds: float) -> float:
 Duration = Annotated[Seconds, AfterValidator(_is_positive)]
 
 
+ADDRESS_PATTERN = r'([^\s@,;<>()"]+@[^\s@,;<>()"]+)?'
+
+
+def _is_address(text: str) -> str:
+    if not re.fullmatch(ADDRESS_PATTERN, text):
+        raise ValueError("must be one mail address: name@example.com")
+    return text
+
+
+Address = Annotated[
+    StrictStr,
+    AfterValidator(_is_address),
+    WithJsonSchema({"type": "string", "pattern": f"^{ADDRESS_PATTERN}$"}),
+]
+
+
 class Retry(Section):
     """What happens to a record that the destination does not take for a long time."""
 
@@ -40,14 +57,20 @@ class Smtp(Section):
     port: Annotated[StrictInt, Field(ge=1, le=65_535, description="Port of the mail server.")] = 587
     username: Annotated[StrictStr | None, Field(description="User, where the server wants one.")] = None
     password: Annotated[Secret | None, Field(description="Password of the user.")] = None
-    sender: Annotated[StrictStr, Field(description="Address that alerts come from.")] = ""
+    sender: Annotated[Address, Field(description="Address that alerts come from. Default: the one they go to.")] = ""
+
+    @model_validator(mode="after")
+    def _user_has_a_password(self) -> Smtp:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: set both or neither")
+        return self
 
 
 class Notify(Section):
     """Who is told when a connector's credentials stop working."""
 
     webhook: Annotated[Secret | None, Field(description="Slack-compatible webhook. Its address is a secret.")] = None
-    email: Annotated[StrictStr, Field(description="Address for alerts; needs `smtp`.")] = ""
+    email: Annotated[Address, Field(description="Address for alerts; needs `smtp`.")] = ""
     smtp: Annotated[Smtp, Field(description="Mail server, where `email` is set.")] = Smtp()
 
     @model_validator(mode="after")
