@@ -8,18 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from streams.keeping.records import CREDENTIALS
+from streams.keeping.records import CREDENTIALS, REJECTED
 from streams.keeping.selection import REPLAYS_MAX, LetterFacts, Selection
+from streams.keeping.standing import Standing
 
 Action = Literal["replay", "purge"]
-LeftOut = Literal["settled", "purged", "replays_max", "beyond_limit"]
+LeftOut = Literal["settled", "purged", "replays"]
 LEFT_OUT_SENTENCES: Mapping[str, str] = {
     "settled": "replayed, redriven, purged or expired already (--again replays them once more)",
     "purged": "purged: nothing brings them back",
-    "replays_max": f"came back from {REPLAYS_MAX} replays: look at one with `streams dlq show`, then mend or purge",
-    "beyond_limit": "beyond --limit",
+    "replays": f"came back from {REPLAYS_MAX} replays: look at one with `streams dlq show`, then mend or purge",
 }
 PLAN_ID_DIGITS = 12
+PURGED = "purged"
+"""Stands for letters among settled blocks: those of the rejected letters that a person purged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,14 @@ class Planner:
         """Whether only a prefix of each partition may be taken."""
         return self.selection.letters.startswith(CREDENTIALS)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit is reached: what comes after it is not looked at."""
+        return self.selection.limit is not None and self._letters >= self.selection.limit
+
     def is_closed(self, partition: int) -> bool:
         """Whether no letter of this partition is taken any more."""
-        return partition in self._closed
+        return self.is_full or partition in self._closed
 
     def take(self, partition: int, offset: int, facts: LetterFacts, *, is_settled: bool, is_purged: bool) -> bool:
         """Look at one letter; whether it is taken."""
@@ -115,7 +122,10 @@ class Planner:
         letters = self.selection.letters
         content = {
             "action": self.action,
-            "selection": self.selection.to_arguments(),
+            # Times are left out: `--until 2h` moves on with the clock, and the places say what it took.
+            "selection": {
+                name: value for name, value in self.selection.to_arguments().items() if name not in ("since", "until")
+            },
             "places": {str(number): digest.hexdigest() for number, digest in sorted(self._digests.items())},
             "revision": self.revision,
         }
@@ -137,7 +147,10 @@ class Planner:
         if is_settled and not self.selection.again:
             return "settled"
         if self.action == "replay" and not self.is_prefix and facts.verdict.replays >= REPLAYS_MAX:
-            return "replays_max"
-        if self.selection.limit is not None and self._letters >= self.selection.limit:
-            return "beyond_limit"
+            return "replays"
         return None
+
+
+def is_purged(standing: Standing, letters: str, partition: int, offset: int) -> bool:
+    """Whether a person purged this letter: its bytes may still lie there, but it is gone for good."""
+    return letters == REJECTED and standing.is_settled((PURGED, partition), offset)

@@ -43,7 +43,9 @@ def fill(bootstrap_servers: str, topic: str, letters: int, partitions: int) -> N
             attempts=1,
             parked_at_ms=now_ms - letters + number,
         )
-        headers = letter_headers([("streams-origin", origin.to_header())], origin, reason)
+        headers: list[tuple[str, str | bytes | None]] = [
+            *letter_headers([("streams-origin", origin.to_header())], origin, reason)
+        ]
         while True:
             try:
                 producer.produce(topic, event.value, event.key, number % partitions, headers=headers)

@@ -1,0 +1,12 @@
+"""The commands of `streams dlq`, gathered."""
+
+from __future__ import annotations
+
+import typer
+
+from streams.cli.dlq import listing, showing, topping
+
+app = typer.Typer(help="Dead letters: listed, looked at, replayed, purged, exported.", no_args_is_help=True)
+app.command("list")(listing.list_letters)
+app.command("top")(topping.top)
+app.command("show")(showing.show)
