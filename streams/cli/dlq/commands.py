@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from streams.cli.dlq import listing, showing, topping
+from streams.cli.dlq import extending, listing, ordering, showing, topping, watching
 
 app = typer.Typer(help="Dead letters: listed, looked at, replayed, purged, exported.", no_args_is_help=True)
 app.command("list")(listing.list_letters)
 app.command("top")(topping.top)
 app.command("show")(showing.show)
+app.command("replay")(ordering.replay)
+app.command("purge")(ordering.purge)
+app.command("extend")(extending.extend)
+app.command("jobs")(watching.jobs)

@@ -143,7 +143,7 @@ def _all_starts(administration: Administration, dead: DeadLetters, standing: Sta
 def _visible(standing: Standing, found: Found) -> Found:
     if _is_gone(standing, found.letters, found.message.partition(), found.message.offset()):
         raise CommandError(
-            f"the letter at {found.place} is gone: redriven, purged or expired; the audit topic says which",
+            f"the letter at {found.place} is gone: replayed, redriven, purged or expired; the audit topic says which",
             ExitCode.NOTHING_MATCHED,
         )
     return found
