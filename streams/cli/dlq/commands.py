@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from streams.cli.dlq import extending, listing, ordering, showing, topping, watching
+from streams.cli.dlq import exporting, extending, importing, listing, ordering, showing, topping, watching
 
 app = typer.Typer(help="Dead letters: listed, looked at, replayed, purged, exported.", no_args_is_help=True)
 app.command("list")(listing.list_letters)
@@ -13,4 +13,6 @@ app.command("show")(showing.show)
 app.command("replay")(ordering.replay)
 app.command("purge")(ordering.purge)
 app.command("extend")(extending.extend)
+app.command("export")(exporting.export)
+app.command("import")(importing.import_letters)
 app.command("jobs")(watching.jobs)
