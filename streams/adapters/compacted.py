@@ -13,8 +13,12 @@ READ_SECONDS_MAX = 60.0
 """Without any record or end for this long, nobody answers."""
 
 
+class TopicMissing(KafkaUnreachable):
+    """There is no such topic."""
+
+
 def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes = b"") -> dict[bytes, bytes]:
-    """Latest values of the keys that begin so. `group` commits nothing. Raises `KafkaUnreachable`.
+    """Latest values of the keys that begin so. `group` commits nothing. Raises `KafkaUnreachable`, `TopicMissing`.
 
     The end is what partition EOF events say: offsets of a topic that transactions write never count records.
     """
@@ -40,6 +44,8 @@ def _read(consumer: Consumer, topic: str, key_prefix: bytes) -> dict[bytes, byte
     latest: dict[bytes, bytes] = {}
     found = consumer.list_topics(topic, timeout=READ_SECONDS_MAX).topics[topic]
     if found.error is not None:
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TopicMissing(f"there is no topic {topic}; make it with `streams topics apply`")
         raise KafkaException(found.error)
     unfinished = set(found.partitions)
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in unfinished])

@@ -80,12 +80,16 @@ class Office:
             self.standing.apply(record.key, record.value)
         previous = self.standing.term
         self._epoch = 1 if previous is None else previous.epoch + 1
-        self.commit({key("keeper", connector): Term(instance=instance)})
+        self.confirm()
 
     @property
     def epoch(self) -> int:
         """The number of this term."""
         return self._epoch
+
+    def confirm(self) -> None:
+        """Write the term (again). Raises `Fenced` where another keeper took over meanwhile."""
+        self.commit({key("keeper", self.connector): Term(instance=self._instance)})
 
     def now(self) -> int:
         """Milliseconds since 1970."""

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 LATE_MS = 60_000
 """A purge that is later than this is said to be overdue, with the reason."""
+LOOK_MS_MAX = 60_000
+"""A letter that was imported, or parked late, may be due before those that were read."""
 CLOCK_FRESH_SECONDS = 120.0
 """The broker's clock must have been compared within this: each probe's record does."""
 
@@ -44,7 +46,10 @@ class Purge:
         self._next_at.clear()
 
     def step(self, office: Office) -> bool:
-        return any([self._look(office, scope) for scope in self._probes.scopes])
+        is_busy = False
+        for scope in self._probes.scopes:
+            is_busy = self._look(office, scope) or is_busy
+        return is_busy
 
     def next_at(self, office: Office, scope: str) -> int:
         """When the first letter of an INVALID scope may be purged (ms), as far as known without reading."""
@@ -79,6 +84,14 @@ class Purge:
         return office.clock_problem(CLOCK_FRESH_SECONDS)
 
     def _purge(self, office: Office, scope: str, until: int) -> bool:
+        prefix = self._read(office, scope, until)
+        if not prefix.cursors:
+            return not prefix.is_whole
+        self._commit(office, scope, prefix)
+        return True
+
+    def _read(self, office: Office, scope: str, until: int) -> Prefix:
+        """The letters whose deadline is at or before `until`; and when to look again."""
         state, connector, now = office.standing.scope(scope), office.standing.state, office.now()
         letters_name = CREDENTIALS + scope
 
@@ -89,11 +102,8 @@ class Purge:
         prefix = read_prefix(office, letters_name, partitions, self._reader, self._events, is_over)
         if prefix.is_whole:
             heads = [deadline_ms(parked_at, state, connector, self._rules, now) for parked_at in prefix.heads]
-            self._next_at[scope] = min([*heads, now + self._rules.grace_ms])
-        if not prefix.cursors:
-            return not prefix.is_whole
-        self._commit(office, scope, prefix)
-        return True
+            self._next_at[scope] = min([*heads, now + min(self._rules.grace_ms, LOOK_MS_MAX)])
+        return prefix
 
     def _commit(self, office: Office, scope: str, prefix: Prefix) -> None:
         state = office.standing.scope(scope)
@@ -123,6 +133,8 @@ class Purge:
         state = office.standing.scope(scope)
         if late_ms < min(LATE_MS, 2 * self._rules.skew_ms) or state.overdue == problem:
             return False
+        if not self._read(office, scope, office.now() - self._rules.skew_ms).cursors:
+            return False  # no letter is due
         office.commit({key("scope", office.connector, scope): state.model_copy(update={"overdue": problem})})
         log.warning("purge postponed", connector=office.connector, scope=scope, reason=problem)
         return True

@@ -1,12 +1,12 @@
 """Redrive: once a scope is VALID, whatever stands after its cursor goes back onto the connector's topic, by itself.
 
 It is a loop, not a job: while a scope is VALID its dead-letter topic is watched, so a slow sink's late letters go back
-too. One transaction holds the records and the cursor, so a kill anywhere leaves each letter in one place.
+too. One transaction holds the records and the cursors, so a kill anywhere leaves each letter in one place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import structlog
 
@@ -14,7 +14,7 @@ from streams.delivery.letter import returned_headers
 from streams.delivery.pace import TokenBucket
 from streams.keeping.records import CREDENTIALS, Cursor, Record, key
 from streams.workers.office import Office, Outgoing
-from streams.workers.ports import Letters, LetterTopics, Message
+from streams.workers.ports import Letters, LetterTopics, Message, Partition
 
 log = structlog.get_logger(__name__)
 
@@ -25,92 +25,84 @@ LOOK_SECONDS = 10.0
 
 
 class Redrive:
-    """`rate` is in letters per second, over all scopes. `open_letters` makes a reader; one is kept for each scope."""
+    """`rate` is in letters per second, over all scopes; one reader watches all that are VALID."""
 
-    def __init__(
-        self,
-        scopes: tuple[str, ...],
-        topics: LetterTopics,
-        open_letters: Callable[[], Letters],
-        rate: float,
-    ) -> None:
+    def __init__(self, scopes: tuple[str, ...], topics: LetterTopics, reader: Letters, rate: float) -> None:
         self._scopes = scopes
         self._topics = topics
-        self._open_letters = open_letters
+        self._reader = reader
         self._rate = rate
         self._bucket: TokenBucket | None = None
-        self._readers: dict[str, Letters] = {}
-        self._look_at: dict[str, float] = {}
+        self._watched: tuple[str, ...] = ()
+        self._names: dict[str, str] = {}
+        """Scope by topic, of those that are read."""
+        self._open: set[Partition] = set()
+        """Partitions whose end was not reached since their last letter."""
+        self._look_at = 0.0
         self._returned: dict[str, int] = {}
 
     def begin(self) -> None:
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
-        self._look_at.clear()
+        self._watched = ()
 
     def step(self, office: Office) -> bool:
         now = office.clock.monotonic()
         if self._bucket is None:
             self._bucket = TokenBucket(self._rate, now)
-        is_busy = False
-        for scope in self._scopes:
-            if office.standing.scope(scope).state == "INVALID":
-                self._close(scope)
-            elif office.standing.state.state == "RUNNING" and self._bucket.seconds_until(1, now) == 0.0:
-                is_busy = self._return_some(office, scope, now) or is_busy
-        return is_busy
-
-    def _return_some(self, office: Office, scope: str, now: float) -> bool:
-        reader = self._reader(office, scope, now)
-        if reader is None:
+        if office.standing.state.state != "RUNNING":
             return False
-        assert self._bucket is not None
-        records_max = max(1, min(LETTERS_PER_TRANSACTION_MAX, round(self._rate / 2)))
-        page = reader.read(records_max, 0.0)
-        if not page.letters:
-            if page.ends:
-                self._say_done(office, scope)
+        valid = tuple(scope for scope in self._scopes if office.standing.scope(scope).state == "VALID")
+        if valid != self._watched or (len(self._names) < len(valid) and now >= self._look_at):
+            self._watch(office, valid, now)
+        if not self._names or self._bucket.seconds_until(1, now) > 0.0:
             return False
-        letters_name = CREDENTIALS + scope
-        cursors = {message.partition(): message.offset() + 1 for message in page.letters}
-        changes: dict[str, Record | None] = {
-            key("cursor", office.connector, letters_name, number): Cursor(offset=offset)
-            for number, offset in cursors.items()
-        }
-        changes[key("totals", office.connector)] = office.counted(redriven={"credentials": len(page.letters)})
-        office.commit(changes, records=[_returned(message, office.topics.connector) for message in page.letters])
-        self._bucket.take(len(page.letters), now)
-        self._returned[scope] = self._returned.get(scope, 0) + len(page.letters)
-        return True
+        page = self._reader.read(max(1, min(LETTERS_PER_TRANSACTION_MAX, round(self._rate / 2))), 0.0)
+        self._open.difference_update(page.ends)
+        if page.letters:
+            self._return(office, page.letters)
+            self._bucket.take(len(page.letters), now)
+            return True
+        if not self._open and self._returned:
+            self._say_done(office)
+        return False
 
-    def _reader(self, office: Office, scope: str, now: float) -> Letters | None:
-        if scope in self._readers:
-            return self._readers[scope]
-        if now < self._look_at.get(scope, 0.0):
-            return None
-        letters_name = CREDENTIALS + scope
-        partitions = self._topics.partitions(office.topics.dead_letters(letters_name))
-        if not partitions:
-            self._look_at[scope] = now + LOOK_SECONDS
-            return None
-        reader = self._open_letters()
-        reader.open({(topic, number): office.standing.cursor((letters_name, number)) for topic, number in partitions})
-        self._readers[scope] = reader
-        return reader
+    def _watch(self, office: Office, valid: tuple[str, ...], now: float) -> None:
+        """Read the VALID scopes' letters from their cursors on."""
+        starts: dict[Partition, int] = {}
+        self._names = {}
+        for scope in valid:
+            topic = office.topics.dead_letters(CREDENTIALS + scope)
+            for partition in self._topics.partitions(topic):
+                starts[partition] = office.standing.cursor((CREDENTIALS + scope, partition[1]))
+                self._names[topic] = scope
+        self._reader.open(starts)
+        self._open = set(starts)
+        self._watched = valid
+        self._look_at = now + LOOK_SECONDS
 
-    def _say_done(self, office: Office, scope: str) -> None:
-        """Once per run of letters: in the log and in the audit."""
-        count = self._returned.pop(scope, 0)
-        if count:
-            line = {"what": "redriven", "scope": scope, "why": "credentials VALID", "letters": count}
-            office.commit({}, audit=[line])
-            log.info("redriven", connector=office.connector, scope=scope, letters=count)
+    def _return(self, office: Office, letters: Sequence[Message]) -> None:
+        changes: dict[str, Record | None] = {}
+        counts: dict[str, int] = {}
+        for message in letters:
+            scope = self._names[message.topic()]
+            name = key("cursor", office.connector, CREDENTIALS + scope, message.partition())
+            changes[name] = Cursor(offset=message.offset() + 1)
+            counts[scope] = counts.get(scope, 0) + 1
+            self._open.add((message.topic(), message.partition()))
+        changes[key("totals", office.connector)] = office.counted(redriven={"credentials": len(letters)})
+        office.commit(changes, records=[_returned(message, office.topics.connector) for message in letters])
+        for scope, count in counts.items():
+            self._returned[scope] = self._returned.get(scope, 0) + count
 
-    def _close(self, scope: str) -> None:
-        reader = self._readers.pop(scope, None)
-        if reader is not None:
-            reader.close()
+    def _say_done(self, office: Office) -> None:
+        """Once per run of letters: in the audit and in the log."""
+        lines = [
+            {"what": "redriven", "why": "credentials VALID", "scope": scope, "letters": count}
+            for scope, count in self._returned.items()
+        ]
+        office.commit({}, audit=lines)
+        for line in lines:
+            log.info("redriven", connector=office.connector, scope=line["scope"], letters=line["letters"])
+        self._returned.clear()
 
 
 def _returned(message: Message, topic: str) -> Outgoing:
