@@ -25,6 +25,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from streams.adapters.denials import denial
 from streams.config.kafka import ClientConfig
 from streams.config.topology import ActualTopic
 from streams.workers.ports import KafkaUnreachable, Partition
@@ -252,6 +253,8 @@ class Administration:
             raise self._failure(exception, what) from exception
 
     def _failure(self, exception: KafkaException, what: str) -> KafkaUnreachable | KafkaRefusal:
+        if denied := denial(exception.args[0], topic=what, group=what):
+            return KafkaRefusal(str(denied))
         if exception.args[0].code() not in _SILENT:
             return KafkaRefusal(f"{what}: {_text(exception)}" if what else _text(exception))
         servers = self._config["bootstrap.servers"]

@@ -6,6 +6,7 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.denials import denial
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable
 
@@ -20,7 +21,9 @@ class TopicMissing(KafkaUnreachable):
 
 
 def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes = b"") -> dict[bytes, bytes]:
-    """Latest values of the keys that begin so. `group` commits nothing. Raises `KafkaUnreachable`, `TopicMissing`.
+    """Latest values of the keys that begin so. `group` commits nothing.
+
+    Raises `KafkaUnreachable`, `TopicMissing` and `AccessDenied`.
 
     The end is what partition EOF events say: offsets of a topic that transactions write never count records.
     """
@@ -38,6 +41,8 @@ def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes 
     try:
         return _read(consumer, topic, key_prefix)
     except KafkaException as exception:
+        if denied := denial(exception.args[0], topic=topic, operation="Read", group=group):
+            raise denied from exception
         raise KafkaUnreachable(f"{topic}: {exception.args[0]}") from exception
     finally:
         consumer.close()
@@ -65,6 +70,8 @@ def _read(consumer: Consumer, topic: str, key_prefix: bytes) -> dict[bytes, byte
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
                     unfinished.discard(message.partition() or 0)
+                elif denial(error):
+                    raise KafkaException(error)
             elif isinstance(key, bytes) and key.startswith(key_prefix):
                 if isinstance(value, bytes):
                     latest[key] = value

@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 
+from streams.adapters.denials import denial
 from streams.workers.ports import JournalRecord, KafkaUnreachable
 
 READ_SECONDS_MAX = 60.0
@@ -21,6 +22,7 @@ class StateJournal:
 
     def __init__(self, options: Mapping[str, Any], topic: str, client_id: str) -> None:
         self._topic = topic
+        self._group = client_id  # required by the client; nothing is ever committed
         self._is_assigned = False
         self._reached = 0
         self._consumer = Consumer(
@@ -28,7 +30,7 @@ class StateJournal:
                 "fetch.wait.max.ms": 100,
                 **options,
                 "client.id": client_id,
-                "group.id": client_id,  # required by the client; nothing is ever committed
+                "group.id": self._group,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -85,6 +87,8 @@ class StateJournal:
                 self._reached = (message.offset() or 0) + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._reached = max(self._reached, message.offset() or 0)
+            elif denied := denial(error, topic=self._topic, operation="Read", group=self._group):
+                raise denied
         return records
 
 

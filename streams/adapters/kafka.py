@@ -12,6 +12,7 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from streams.adapters.denials import denial
 from streams.config.kafka import MESSAGE_BYTES_MAX
 from streams.workers import ports
 from streams.workers.ports import (
@@ -130,6 +131,7 @@ class GroupConsumer:
         try:
             results = self._consumer.commit(offsets=_topic_partitions(positions), asynchronous=False)
         except KafkaException as exception:
+            self._raise_if_denied(exception.args[0], ", ".join(sorted({position.topic for position in positions})))
             raise CommitRefused(_text(exception)) from exception
         for result in results or ():
             if result.error is not None:
@@ -181,6 +183,10 @@ class GroupConsumer:
                 log.warning("waiting for Kafka", error=_text(exception))
             else:
                 return
+
+    @property
+    def group(self) -> str:
+        return self._group
 
     def group_metadata(self) -> object:
         """The membership that a transactional commit names: fresh at every commit, for generations move."""
@@ -261,6 +267,7 @@ class GroupConsumer:
             try:
                 return self._consumer.committed(partitions, timeout=CALL_SECONDS_MAX)
             except KafkaException as exception:
+                self._raise_if_denied(exception.args[0], ", ".join(sorted({one.topic for one in partitions})))
                 if time.monotonic() >= deadline:
                     raise KafkaUnreachable(_text(exception)) from exception
 
@@ -287,7 +294,12 @@ class GroupConsumer:
         elif error.fatal():
             raise Fenced(str(error))
         else:
+            self._raise_if_denied(error, message.topic() or "")
             log.warning("kafka says", error=str(error), topic=message.topic())
+
+    def _raise_if_denied(self, error: KafkaError, topic: str) -> None:
+        if denied := denial(error, topic=topic, operation="Read", group=self._group):
+            raise denied
 
 
 class TransactionalProducer:
@@ -296,6 +308,12 @@ class TransactionalProducer:
     def __init__(self, options: Mapping[str, Any], transactional_id: str, client_id: str) -> None:
         self._id = transactional_id
         self._is_open = False
+        # Topics that records of the open transaction did not reach: a refusal of the whole names none.
+        self._undelivered = undelivered = dict[str, KafkaError]()
+
+        def not_delivered(error: KafkaError, message: Any) -> None:
+            undelivered[message.topic()] = error
+
         self._producer = Producer(
             {
                 "linger.ms": 5,
@@ -308,6 +326,8 @@ class TransactionalProducer:
                 "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
                 "message.max.bytes": MESSAGE_BYTES_MAX,
                 "partitioner": "murmur2_random",
+                "on_delivery": not_delivered,
+                "delivery.report.only.error": True,
             }
         )
 
@@ -320,6 +340,7 @@ class TransactionalProducer:
         self._until_done(lambda: self._producer.init_transactions(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
 
     def begin(self) -> None:
+        self._undelivered.clear()
         self._producer.begin_transaction()
         self._is_open = True
 
@@ -342,6 +363,7 @@ class TransactionalProducer:
                     offsets, group_consumer.group_metadata(), CALL_SECONDS_MAX
                 ),
                 CONTACT_SECONDS_MAX,
+                group_consumer.group,
             )
         self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
         self._is_open = False
@@ -361,7 +383,15 @@ class TransactionalProducer:
             log.warning("transaction left to its time-out", error=str(error))
         self._producer.purge()
 
-    def _until_done(self, call: Callable[[], Any], seconds_max: float) -> None:
+    def _raise_if_denied(self, error: KafkaError, group: str) -> None:
+        refused = {topic: why for topic, why in self._undelivered.items() if denial(why)}
+        topics = " or ".join(sorted(refused or self._undelivered))
+        for cause in (error, *refused.values()):
+            if denied := denial(cause, topic=topics, operation="Write", group=group, transactional_id=self._id):
+                self._is_open = False  # an abort would be refused too: the broker ends it by its time-out
+                raise denied
+
+    def _until_done(self, call: Callable[[], Any], seconds_max: float, group: str = "") -> None:
         """Repeat a transactional call while Kafka says that it may be repeated."""
         deadline = time.monotonic() + seconds_max
         while True:
@@ -369,6 +399,7 @@ class TransactionalProducer:
                 call()
             except KafkaException as exception:
                 error: KafkaError = exception.args[0]
+                self._raise_if_denied(error, group)
                 if error.code() in _FENCED or error.fatal():
                     self._is_open = False
                     raise Fenced(f"{self._id}: {error}") from exception

@@ -13,6 +13,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streams.adapters.admin import KafkaRefusal
+from streams.adapters.denials import denial
 from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.keeping.records import Answer, Request, key, parse
@@ -43,7 +44,7 @@ def ask(
 ) -> Answer:
     """The keeper's answer. Whoever stops waiting (time, Ctrl-C) takes the request back.
 
-    Raises `NoKeeperAnswers`, `KafkaUnreachable`, `KafkaRefusal` and `StateError`.
+    Raises `NoKeeperAnswers`, `KafkaUnreachable`, `KafkaRefusal`, `AccessDenied` and `StateError`.
     """
     request_id = uuid4().hex[:12]
     now_ms = time.time_ns() // 1_000_000
@@ -108,6 +109,8 @@ class _StateTopic:
             case [int(offset)]:
                 return offset
             case [KafkaError() as error]:
+                if denied := denial(error, topic=self._topic, operation="Write"):
+                    raise denied
                 raise KafkaUnreachable(f"{self._topic}: the request could not be written: {error.str()}")
             case _:
                 raise KafkaUnreachable(f"{self._topic}: the request could not be written: no answer")
@@ -120,6 +123,8 @@ class _StateTopic:
             servers = self._config["bootstrap.servers"]
             raise KafkaUnreachable(f"Kafka at {servers} does not answer: {exception.args[0].str()}") from exception
         if found.error is not None:
+            if denied := denial(found.error, topic=self._topic, operation="Write"):
+                raise denied
             raise KafkaRefusal(f"there is no topic {self._topic}; make it with `streams topics apply`")
 
     def follow(self, answer_key: str, offset: int, deadline: float) -> Answer | None:
@@ -138,7 +143,11 @@ class _StateTopic:
             reader.assign([TopicPartition(self._topic, 0, offset + 1)])
             while time.monotonic() < deadline:
                 message = reader.poll(LOOK_SECONDS)
-                if message is None or message.error() is not None or message.key() != answer_key.encode():
+                if message is not None and (error := message.error()) is not None:
+                    if denied := denial(error, topic=self._topic, operation="Read", group=CLIENT_ID):
+                        raise denied
+                    continue
+                if message is None or message.key() != answer_key.encode():
                     continue
                 value = message.value()
                 record = parse(answer_key, value) if isinstance(value, bytes) else None

@@ -24,7 +24,7 @@ def run_router(config: ConfigPath = None, with_parent: ParentOption = None) -> N
     from streams.cli.starting import prepared
 
     with (
-        prepared(config) as settings,
+        prepared(config, "router") as settings,
         router(settings) as (worker, keeper),
         stop_on_signal(with_parent) as stop,
         kept(keeper, stop),
@@ -45,7 +45,7 @@ def run_sink(
     from streams.cli.processes import stop_on_signal
     from streams.cli.starting import prepared
 
-    with prepared(config) as settings:
+    with prepared(config, f"sink {name}") as settings:
         connector = connector_of(settings, name)
         with (
             sink(settings, connector) as (worker, keeper),

@@ -76,6 +76,10 @@ class Fenced(Exception):
     """Another process took this one's transactional id: leave."""
 
 
+class AccessDenied(Exception):
+    """Kafka knows this process and does not allow what it needs; the message names what is missing."""
+
+
 class Listener(Protocol):
     """What a worker does when partitions come and go. Called inside `Consumer.poll`, on its thread.
 
