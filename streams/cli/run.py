@@ -35,12 +35,17 @@ def run_sink(
 ) -> None:
     """Deliver one connector's topic to its destination."""
     from streams.cli.composition import sink
+    from streams.cli.keeping import kept
     from streams.cli.processes import stop_on_signal
     from streams.cli.starting import prepared
 
     with prepared(config) as settings:
         connector = connector_of(settings, name)
-        with sink(settings, connector) as worker, stop_on_signal(with_parent) as stop:
+        with (
+            sink(settings, connector) as (worker, keeper),
+            stop_on_signal(with_parent) as stop,
+            kept(keeper, stop),
+        ):
             worker.run(stop)
 
 
