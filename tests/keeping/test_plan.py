@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from streams.delivery.letter import Verdict
-from streams.keeping.plan import Action, Plan, Planner
+from streams.keeping.orders import Action, order_of
+from streams.keeping.plan import Plan, Planner
 from streams.keeping.selection import REPLAYS_MAX, LetterFacts, Selection
 from tests.keeping.letters import NOW_MS
 
@@ -115,3 +116,8 @@ def test_a_plan_asks_the_keeper_for_exactly_what_it_counted() -> None:
         "revision": 3,
         "rate": 25.0,
     }
+
+
+def test_the_keeper_understands_what_a_plan_asks() -> None:
+    order = order_of("purge", plan(FIVE, action="purge", limit=3).to_arguments(None))
+    assert (order.planned, order.revision, order.selection.limit) == (3, 3, 3)
