@@ -13,17 +13,15 @@ from streams.adapters.clock import SystemClock
 from streams.adapters.http import HttpTransport
 from streams.adapters.journal import StateJournal
 from streams.adapters.kafka import GroupConsumer, TransactionalProducer
-from streams.cli.keeping import connector_keeper
-from streams.cli.resolving import resolver_of
+from streams.adapters.resolver import schema_resolver
+from streams.cli.keeping import connector_keeper, routing_of, source_keeper
 from streams.config import Connector, Settings
 from streams.delivery.flood import FloodRules
-from streams.destinations import REGISTRY
 from streams.workers.committing import SinkCommitter, SinkTopics
 from streams.workers.encoding import EncoderCache
 from streams.workers.following import Following
 from streams.workers.keeper import Keeper
 from streams.workers.router import Router
-from streams.workers.routing import ConnectorRoute, Routing
 from streams.workers.sink import Sink
 
 COLLECT_OBJECTS = 50_000
@@ -36,25 +34,25 @@ def instance_name() -> str:
 
 
 @contextmanager
-def router(settings: Settings) -> Iterator[Router]:
-    """A router that is in touch with Kafka. Raises `KafkaUnreachable` and `Fenced`."""
+def router(settings: Settings) -> Iterator[tuple[Router, Keeper]]:
+    """A router that is in touch with Kafka, and the keeper of its own dead letters, which runs on a thread of its own.
+
+    Raises `KafkaUnreachable` and `Fenced`.
+    """
     group = settings.groups.router
     client_id = f"{group}-{instance_name()}"
     options = settings.kafka.client_config(client_id)
     with ExitStack() as stack:
-        resolver = resolver_of(settings, client_id, stack)
+        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         consumer = GroupConsumer(options, group, settings.kafka.group_protocol, client_id)
         consumer.await_contact()
         transactions = TransactionalProducer(options, client_id, client_id)
         transactions.start()
-        connectors = [
-            ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
-            for connector in settings.connectors.values()
-        ]
-        mapped = frozenset().union(*(kind.event_types for kind in REGISTRY.values()))
+        routing = routing_of(settings)
+        keeper = stack.enter_context(source_keeper(settings, routing, instance_name()))
         _freeze_what_stays()
-        yield Router(
-            Routing(connectors, mapped),
+        worker = Router(
+            routing,
             patterns=settings.source.topics,
             own_prefix=settings.kafka.topic_prefix,
             source_letters_topic=settings.topics.dead_letter_source,
@@ -63,7 +61,9 @@ def router(settings: Settings) -> Iterator[Router]:
             transactions=transactions,
             resolver=resolver,
             clock=SystemClock(),
+            keep=keeper.own,
         )
+        yield worker, keeper
 
 
 @contextmanager
@@ -79,7 +79,9 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
     options = settings.kafka.client_config(client_id)
     clock = SystemClock()
     with ExitStack() as stack:
-        encoders = EncoderCache(connector.build(), resolver_of(settings, client_id, stack))
+        encoders = EncoderCache(
+            connector.build(), schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        )
         consumer = GroupConsumer(options, group, settings.kafka.group_protocol, client_id)
         consumer.await_contact()
         transactions = TransactionalProducer(options, client_id, client_id)

@@ -17,9 +17,11 @@ from streams.adapters.journal import StateJournal
 from streams.adapters.kafka import TransactionalProducer
 from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.notify import Notifications
-from streams.cli.resolving import resolver_of
+from streams.adapters.resolver import schema_resolver
 from streams.config import Connector, Settings
+from streams.config.names import SOURCE
 from streams.delivery.account import MetadataError
+from streams.destinations import REGISTRY
 from streams.keeping.credentials import Rules
 from streams.workers.alerting import Alerts
 from streams.workers.asking import Asking
@@ -28,11 +30,14 @@ from streams.workers.contents import EventReader
 from streams.workers.expiring import Expiry
 from streams.workers.jobs import Jobs
 from streams.workers.keeper import Keeper, Task
-from streams.workers.office import Office, OfficeTopics
+from streams.workers.office import Office, OfficeTopics, OpenOffice
 from streams.workers.ports import KafkaUnreachable
 from streams.workers.probing import Probes
 from streams.workers.purging import Purge
 from streams.workers.redriving import Redrive
+from streams.workers.returning import BackToConnector, RoutedAgain
+from streams.workers.routing import ConnectorRoute, Routes, Routing
+from streams.workers.settling import Settling
 
 log = structlog.get_logger(__name__)
 
@@ -56,12 +61,17 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
         watching, reading = (DeadLetterReader(options, f"{client_id}-{role}") for role in ("redrive", "letters"))
         for reader in (watching, reading):
             stack.callback(reader.close)
-        events = EventReader(resolver_of(settings, client_id, stack))
+
+        def open_letters() -> DeadLetterReader:
+            return DeadLetterReader(options, f"{client_id}-job")
+
+        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        events = EventReader(resolver)
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts"))
         rules = Rules(connector.grace_seconds)
         probes = Probes(connector.build, transport, rules)
         purge = Purge(probes, topics, reading, events, rules)
-        jobs = Jobs()
+        jobs = Jobs(open_letters, topics, events, BackToConnector(settings.topics.connector(name)))
         tasks: list[Task] = [
             Asking(probes, jobs),
             probes,
@@ -77,22 +87,72 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
             purge,
             Expiry(topics, reading, events),
             jobs,
+            Settling(open_letters, topics),
             Collection(topics),
         ]
+        yield Keeper(name, _opener(settings, name, office_topics(settings, name), instance), tasks, clock)
 
-        def open_office() -> Office:
-            transactions = TransactionalProducer(options, client_id, f"{client_id}-{instance}")
-            transactions.start()
-            return Office(
-                name,
-                office_topics(settings, name),
-                instance,
-                transactions=transactions,
-                journal=StateJournal(options, settings.topics.state, f"{client_id}-state"),
-                clock=clock,
-            )
 
-        yield Keeper(name, open_office, tasks, clock)
+@contextmanager
+def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterator[Keeper]:
+    """The keeper of the router's dead letters: it replays (routes again), purges and expires; there is nothing to
+    probe, nor does anything go back by itself."""
+    client_id = settings.groups.keeper(SOURCE)
+    options = settings.kafka.client_config(client_id)
+    with ExitStack() as stack:
+        topics = DeadLetterTopics(options)
+        reading = DeadLetterReader(options, f"{client_id}-letters")
+        stack.callback(reading.close)
+        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        events = EventReader(resolver)
+
+        def open_letters() -> DeadLetterReader:
+            return DeadLetterReader(options, f"{client_id}-job")
+
+        jobs = Jobs(open_letters, topics, events, RoutedAgain(Routes(routing, resolver)))
+        tasks: list[Task] = [
+            Asking(None, jobs),
+            Expiry(topics, reading, events),
+            jobs,
+            Settling(open_letters, topics),
+            Collection(topics),
+        ]
+        names = OfficeTopics(
+            state=settings.topics.state,
+            audit=settings.topics.audit,
+            connector="",
+            rejected=settings.topics.dead_letter_source,
+            credentials="",
+        )
+        yield Keeper(SOURCE, _opener(settings, SOURCE, names, instance), tasks, SystemClock())
+
+
+def routing_of(settings: Settings) -> Routing:
+    """Every connector's wishes, and which event types any destination maps at all."""
+    connectors = [
+        ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
+        for connector in settings.connectors.values()
+    ]
+    return Routing(connectors, frozenset().union(*(kind.event_types for kind in REGISTRY.values())))
+
+
+def _opener(settings: Settings, name: str, topics: OfficeTopics, instance: str) -> OpenOffice:
+    """Takes office: a producer that fences the predecessor's first, then the state."""
+    client_id = settings.groups.keeper(name)
+    options = settings.kafka.client_config(client_id)
+
+    def open_office() -> Office:
+        transactions = TransactionalProducer(options, client_id, f"{client_id}-{instance}")
+        transactions.start()
+        journal = StateJournal(options, settings.topics.state, f"{client_id}-state")
+        try:
+            return Office(name, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
+        except BaseException:
+            transactions.close()
+            journal.close()
+            raise
+
+    return open_office
 
 
 def office_topics(settings: Settings, name: str) -> OfficeTopics:

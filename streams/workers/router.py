@@ -14,7 +14,7 @@ exactly once. A refused commit means that the group moved on: what is still ours
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -78,7 +78,11 @@ class Router:
         transactions: Transactions,
         resolver: SchemaResolver,
         clock: Clock,
+        keep: Callable[[bool], None],
     ) -> None:
+        """`keep` is told whether partition 0 of the first Currents topic is ours: its owner keeps the source's dead
+        letters."""
+        self._keep = keep
         self._patterns = patterns
         self._own_prefix = own_prefix
         self._source_letters_topic = source_letters_topic
@@ -132,16 +136,21 @@ class Router:
             place = f"{start.topic}/{start.partition}/".encode()
             self._states[start.topic, start.partition] = PartitionState(place, start.offset, counts, first)
             self._must_commit = self._must_commit or first is not None
+        self._tell_keeper()
         log.info("partitions assigned", partitions=[f"{start.topic}/{start.partition}" for start in starts])
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._states.pop(partition, None)
+        self._tell_keeper()
         self._waiting.forget(partitions)
         log.info("partitions revoked", partitions=[f"{topic}/{number}" for topic, number in partitions])
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.revoked(partitions)
+
+    def _tell_keeper(self) -> None:
+        self._keep(bool(self._subscribed) and (min(self._subscribed), 0) in self._states)
 
     def gap(self, gap: Gap) -> None:
         """Retention deleted what was not read: counted, said, never skipped in silence."""
@@ -167,6 +176,7 @@ class Router:
         topics = source_topics(self._consumer.topics(), self._patterns, self._own_prefix)
         if topics and not topics <= self._subscribed:
             self._subscribed |= topics
+            self._tell_keeper()
             self._consumer.subscribe(sorted(self._subscribed), self)
             log.info("reading topics", count=len(self._subscribed))
         elif not self._subscribed:

@@ -46,6 +46,8 @@ from streams.workers.probing import Probes
 from streams.workers.purging import Purge
 from streams.workers.redriving import Redrive
 from streams.workers.resolving import SchemaResolver
+from streams.workers.returning import BackToConnector
+from streams.workers.settling import Settling
 from streams.workers.sink import Sink
 
 OPEN = "users.messages.email.Open"
@@ -163,7 +165,7 @@ class Stage:
         reading = FakeLetters(self.kafka)
         probes = Probes(build, self.probes, rules)
         purge = Purge(probes, topics, reading, events, rules)
-        jobs = Jobs()
+        jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC))
         alerts = Alerts(self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once)
         tasks: list[Task] = [
             Asking(probes, jobs),
@@ -173,6 +175,7 @@ class Stage:
             purge,
             Expiry(topics, reading, events),
             jobs,
+            Settling(lambda: FakeLetters(self.kafka), topics),
             Collection(topics),
         ]
 

@@ -184,7 +184,7 @@ def test_letters_are_purged_at_their_deadline_not_before_with_a_receipt_that_say
     stage.run(60, step_seconds=1.0)
     (receipt,) = stage.audit("purged")
     assert receipt["letters"] == 3
-    assert receipt["offsets"] == {"0": [0, 3]}
+    assert receipt["offsets"] == {"0": [[0, 3]]}
     assert receipt["event_types"] == {"users.messages.email.Open": 3}
     assert (receipt["first_event_time"], receipt["last_event_time"]) == (1_795_000_000, 1_795_000_002)
     assert receipt["evidence"]["status"] == 401
@@ -472,3 +472,26 @@ def test_a_request_that_expired_before_a_keeper_saw_it_is_not_carried_out(vendor
     ((outcome, detail),) = answers(stage).values()
     assert outcome == "refused"
     assert "expired" in detail
+
+
+def test_a_replay_of_credential_letters_beside_the_redrive_sends_each_letter_once(vendor: Vendor) -> None:
+    vendor.status = 401
+    stage = Stage(vendor)
+    for number in range(2_500):
+        stage.event(id=f"event-{number}")
+    stage.run(10)
+    vendor.status = 200
+    while not 0 < stage.standing.totals.redriven.get("credentials", 0) < 2_500:
+        stage.run(0.05)
+    stage.ask(
+        "replay",
+        selection={"letters": "credentials.default", "until": stage.clock.epoch_ms() + 1},
+        ends={"credentials.default/0": 2_500},
+        planned=2_000,
+    )
+    stage.run(60)
+    totals = stage.standing.totals
+    assert totals.replayed.get("credentials", 0) > 0
+    assert totals.redriven.get("credentials", 0) + totals.replayed.get("credentials", 0) == 2_500
+    assert len(stage.kafka.read(TOPIC)) == 5_000
+    assert (stage.account.delivered, stage.account.waiting) == (2_500, 0)
