@@ -22,6 +22,7 @@ class StateJournal:
     def __init__(self, options: Mapping[str, Any], topic: str, client_id: str) -> None:
         self._topic = topic
         self._is_assigned = False
+        self._reached = 0
         self._consumer = Consumer(
             {
                 "fetch.wait.max.ms": 100,
@@ -36,43 +37,55 @@ class StateJournal:
         )
 
     def read_to_end(self) -> Sequence[JournalRecord]:
-        """What was not read yet, up to the end as it is now. Raises `KafkaUnreachable`."""
+        """What was not read yet, up to the end as it is now. Raises `KafkaUnreachable`.
+
+        A round trip and no more where nothing is new, so it may be asked before each decision that needs it.
+        """
         try:
-            return self._read_to_end()
+            self._assign()
+            # As the isolation level is set, this end is before any open transaction.
+            _, end = self._consumer.get_watermark_offsets(Place(self._topic, 0), timeout=READ_SECONDS_MAX)
+            records = self._read_until(end)
         except KafkaException as exception:
             raise KafkaUnreachable(f"{self._topic}: {exception.args[0]}") from exception
+        return records
 
     def poll(self) -> Sequence[JournalRecord]:
         """What has come since, without waiting; perhaps nothing."""
-        if not self._is_assigned:
-            return self.read_to_end()
-        return [_record(message) for message in self._consumer.consume(RECORDS_MAX, 0) if message.error() is None]
+        self._assign()
+        return self._consume(0.0)
 
     def close(self) -> None:
         self._consumer.close()
 
-    def _read_to_end(self) -> list[JournalRecord]:
-        place = Place(self._topic, 0, OFFSET_BEGINNING)
-        if self._is_assigned:
-            (position,) = self._consumer.position([Place(self._topic, 0)])
-            place = position if position.offset >= 0 else place
-        # The end is told once per assignment: assigned again where it stands, the reader is told again.
-        self._consumer.assign([place])
-        self._is_assigned = True
+    def _assign(self) -> None:
+        if not self._is_assigned:
+            self._consumer.assign([Place(self._topic, 0, OFFSET_BEGINNING)])
+            self._is_assigned = True
+
+    def _read_until(self, end: int) -> list[JournalRecord]:
         records: list[JournalRecord] = []
         deadline = time.monotonic() + READ_SECONDS_MAX
-        while True:
-            messages = self._consumer.consume(RECORDS_MAX, 0.5)
-            if messages:
+        while self._reached < end:
+            before = self._reached
+            records += self._consume(0.5)
+            if self._reached > before:
                 deadline = time.monotonic() + READ_SECONDS_MAX
             elif time.monotonic() >= deadline:
                 raise KafkaUnreachable(f"{self._topic} was not read to its end: no answer for {READ_SECONDS_MAX:.0f} s")
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    records.append(_record(message))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    return records
+        return records
+
+    def _consume(self, timeout_seconds: float) -> list[JournalRecord]:
+        """Records; the ends that are told on the way count as reached, for markers of transactions are no records."""
+        records = []
+        for message in self._consumer.consume(RECORDS_MAX, timeout_seconds):
+            error = message.error()
+            if error is None:
+                records.append(_record(message))
+                self._reached = (message.offset() or 0) + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._reached = max(self._reached, message.offset() or 0)
+        return records
 
 
 def _record(message: Any) -> JournalRecord:

@@ -18,17 +18,28 @@ ANSWER_SECONDS_MAX = 10.0
 
 
 class DeadLetterReader:
-    """Reads partitions of dead-letter topics as committed, from where it is told."""
+    """Reads partitions of dead-letter topics as committed, from where it is told; it connects when it is first told."""
 
     def __init__(self, options: Mapping[str, Any], client_id: str) -> None:
-        self._consumer = Consumer(
+        self._options = options
+        self._client_id = client_id
+        self._opened: Consumer | None = None
+
+    @property
+    def _consumer(self) -> Consumer:
+        if self._opened is None:
+            self._opened = self._connected()
+        return self._opened
+
+    def _connected(self) -> Consumer:
+        return Consumer(
             {
                 "queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX,
                 "fetch.queue.backoff.ms": 10,
                 "fetch.wait.max.ms": 100,
-                **options,
-                "client.id": client_id,
-                "group.id": client_id,  # required by the client; nothing is ever committed
+                **self._options,
+                "client.id": self._client_id,
+                "group.id": self._client_id,  # required by the client; nothing is ever committed
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
@@ -59,7 +70,9 @@ class DeadLetterReader:
         return LetterPage(letters, ends)
 
     def close(self) -> None:
-        self._consumer.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _skip_to_earliest(self, topic: str, number: int) -> None:
         """Letters after a cursor are gone: somebody deleted them who is not the keeper."""

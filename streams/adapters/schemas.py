@@ -70,11 +70,23 @@ class TopicSchemas:
         self._topic = topic
         self._schemas: dict[bytes, WriterSchema] = {}
         self._ends: dict[int, bool] = {}
-        self._consumer = Consumer(
+        self._options = options
+        self._client_id = client_id
+        self._opened: Consumer | None = None
+
+    @property
+    def _consumer(self) -> Consumer:
+        """Connected when a schema is missed for the first time: most processes never miss one."""
+        if self._opened is None:
+            self._opened = self._connected()
+        return self._opened
+
+    def _connected(self) -> Consumer:
+        return Consumer(
             {
-                **options,
-                "client.id": client_id,
-                "group.id": client_id,  # required by the client; nothing is ever committed
+                **self._options,
+                "client.id": self._client_id,
+                "group.id": self._client_id,  # required by the client; nothing is ever committed
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -88,7 +100,8 @@ class TopicSchemas:
         return self._schemas.get(header[2:])
 
     def close(self) -> None:
-        self._consumer.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def _read_to_end(self) -> None:
         if not self._ends and not self._assign():

@@ -10,6 +10,7 @@ import typer
 
 from streams.cli import config, connectors, demo, emulate, events, explain, ingest, schemas, topics
 from streams.cli import run as run_commands
+from streams.cli.dlq import commands as dlq
 from streams.cli.errors import ExitCode
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(events.app, name="events")
 app.add_typer(topics.app, name="topics")
 app.add_typer(connectors.app, name="connectors")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(emulate.app, name="emulate")
 app.command("ingest")(ingest.ingest)

@@ -50,6 +50,16 @@ class Retry(Section):
     ] = None
 
 
+class FloodBreaker(Section):
+    """When a connector that rejects too much is suspended, before it empties itself into dead letters."""
+
+    share: Annotated[
+        float, Field(gt=0, le=1, allow_inf_nan=False, description="Share of rejected records above which it trips.")
+    ] = 0.2
+    records: Annotated[StrictInt, Field(ge=1, description="It never trips on fewer records than this.")] = 1_000
+    window: Annotated[Duration, Field(description="How far back it looks.")] = 300.0
+
+
 class Smtp(Section):
     """A mail server for alerts."""
 
@@ -101,6 +111,18 @@ class ConnectorKeys(Section):
         Duration,
         Field(description="How long dead letters of a credential scope live while its credentials are invalid."),
     ] = 48 * 3600.0
+    redrive_rate: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Dead letters per second that go back by themselves once credentials are valid again. "
+            "Default: half of the connector's rate, else 1000.",
+        ),
+    ] = None
+    flood_breaker: Annotated[FloodBreaker, Field(description="When rejecting too much suspends the connector.")] = (
+        FloodBreaker()
+    )
     retry: Annotated[Retry, Field(description="When to stop retrying a record.")] = Retry()
     notify: Annotated[Notify, Field(description="Who is told when credentials stop working.")] = Notify()
 
@@ -115,6 +137,8 @@ class Connector:
     event_types: frozenset[str]
     rate_per_second: float | None
     grace_seconds: float
+    redrive_rate_per_second: float | None
+    flood_breaker: FloodBreaker
     give_up_after_seconds: float | None
     notify: Notify
 

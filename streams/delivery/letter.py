@@ -146,6 +146,15 @@ def origin_of(headers: AnyHeaders, read_from: Origin) -> Origin:
     return read_from if value is None else Origin.from_header(value) or read_from
 
 
+def parked_from(headers: AnyHeaders) -> Origin | None:
+    """The Currents record's place as parking wrote it; None where the record was never parked, or not by us."""
+    parts = [
+        header_of(headers, name) or b""
+        for name in (CONNECT_TOPIC_HEADER, CONNECT_PARTITION_HEADER, CONNECT_OFFSET_HEADER)
+    ]
+    return Origin.from_header(b"/".join(parts))
+
+
 def letter_headers(headers: AnyHeaders, origin: Origin, reason: Reason) -> list[tuple[str, bytes | None]]:
     """The headers of a dead letter: every foreign one as it was, ours replaced, never appended twice.
 

@@ -14,8 +14,9 @@
 | `request/<connector>/<id>` | command line | what a person asks of the keeper |
 | `answer/<connector>/<id>` | keeper | what became of it |
 
-`<letters>` is the end of a dead-letter topic's name: `rejected` or `credentials.<scope>`. A record without a value
-takes its key back. Times are milliseconds since 1970.
+`<letters>` is the end of a dead-letter topic's name: `rejected` or `credentials.<scope>`. Beside the settled letters of
+`rejected`, those of `purged` say which of the same offsets a person purged. A record without a value takes its key
+back. Times are milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ REJECTED = "rejected"
 """The letters that are triaged one by one: causes `rejected` and `gave-up`, and all of the source's."""
 CREDENTIALS = "credentials."
 """Begins the letters of a credential scope."""
+PURGED = "purged"
+"""No letters of their own: which settled letters of `rejected` were purged, so that no `replay --again` brings back."""
 
 Partition = tuple[str, int]
 """Letters (the end of a dead-letter topic's name) and partition number."""
@@ -136,6 +139,8 @@ class Totals(Record):
     """Copies of settled letters that `replay --again` put onto the connector's topic."""
     routed: Mapping[str, int] = {}
     """Of source letters: what their replay put onto each connector's topic."""
+    skipped: Mapping[str, int] = {}
+    """Of source letters: those of `replayed` that no connector gets, by the router's reason."""
     overcounted: int = 0
     """Offsets of gaps that held no record: the sinks' `lost` counts offsets, this is what it counts too much."""
     revision: int = 0

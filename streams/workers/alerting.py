@@ -48,6 +48,7 @@ class Alerts:
         self._run = run
         self._sending: dict[tuple[str, str], Future[bool]] = {}
         self._retry_at: dict[tuple[str, str], float] = {}
+        self._texts: dict[tuple[str, str], str] = {}
 
     def begin(self) -> None:
         """What is being sent goes on: its end is written if it is still wanted."""
@@ -82,9 +83,12 @@ class Alerts:
         title, text = self._suspension(office) if kind == SUSPENDED else self._invalidity(office, scope, kind)
 
         def tell() -> bool:
-            parked = self._count_parked()
-            waiting = "" if parked is None else f"\nDead letters now: {parked:,}"
-            return self._notifier.notify(title, text + waiting)
+            # Composed once: a channel that took it knows it again by its text.
+            if alert not in self._texts:
+                parked = self._count_parked()
+                waiting = "" if parked is None else f"\nDead letters when this was written: {parked:,}"
+                self._texts[alert] = text + waiting
+            return self._notifier.notify(title, self._texts[alert])
 
         self._sending[alert] = self._run(tell)
 
@@ -94,6 +98,7 @@ class Alerts:
             self._retry_at[alert] = office.clock.monotonic() + RETRY_SECONDS
             return False
         scope, kind = alert
+        self._texts.pop(alert, None)
         if alert not in self._due(office):
             return False  # the state moved on meanwhile
         change: dict[str, Record | None]

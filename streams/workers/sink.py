@@ -6,9 +6,10 @@
 One thread runs `step` for ever, and each step has the same order:
 
 1. take the answers that came, and let each batch's lane settle it or queue it again;
-2. commit what is settled: letters, counts and offsets in one transaction, or a plain commit where there is no letter;
-3. read records, encode them, fill batches;
-4. send what is due.
+2. obey the connector's state: tell the keeper what is suspected, park what is for INVALID credentials;
+3. commit what is settled: letters, counts and offsets in one transaction, or a plain commit where there is no letter;
+4. read records, encode them, fill batches;
+5. send what is due.
 
 So a kill between any two loses nothing: what was not committed is read again, and the keys of the first delivery make
 the second harmless.
@@ -24,12 +25,25 @@ import structlog
 
 from streams.delivery.account import SinkCounts
 from streams.delivery.batch import Batch, BatchBuilder
-from streams.delivery.contract import Destination, Misconfigured, NoResponse, Rejected, Retry, Skipped, Verdict
-from streams.delivery.lane import Lane
+from streams.delivery.contract import (
+    Destination,
+    Misconfigured,
+    NoResponse,
+    Rejected,
+    Retry,
+    Skipped,
+    Unauthorised,
+    Verdict,
+)
+from streams.delivery.flood import FloodBreaker, FloodRules
+from streams.delivery.lane import Hold, Lane
 from streams.delivery.ledger import Ledger, Parking
 from streams.delivery.pace import TokenBucket
+from streams.keeping.records import ConnectorState, Suspect
+from streams.keeping.standing import CONNECTOR_SCOPE
 from streams.workers.committing import SinkCommitter
 from streams.workers.encoding import EncoderCache, SchemaWaits
+from streams.workers.following import Following
 from streams.workers.ports import Answer, Clock, Consumer, Gap, Message, Partition, Start, Transport
 from streams.workers.waiting import WaitingPartitions
 
@@ -59,10 +73,12 @@ class Sink:
         self,
         connector: str,
         topic: str,
-        destination: Destination,
+        build: Callable[[], Destination],
         *,
         consumer: Consumer,
         committer: SinkCommitter,
+        following: Following,
+        keep: Callable[[bool], None],
         transport: Transport,
         encoders: EncoderCache,
         clock: Clock,
@@ -70,11 +86,20 @@ class Sink:
         give_up_seconds: float | None,
         records_per_second: float | None,
         partition_count: Callable[[], int],
+        flood: FloodRules,
     ) -> None:
+        """`build` makes the destination with its secrets as they are now; `keep` is told whether partition 0 is ours,
+        which makes this process the connector's keeper."""
         self._topic = topic
-        self._destination = destination
+        self._build = build
+        self._destination = destination = build()
+        self._generation = 0
         self._consumer = consumer
         self._committer = committer
+        self._following = following
+        self._keep = keep
+        self._breaker = FloodBreaker(flood)
+        self._committer.on_commit = self._watch_for_flood
         self._transport = transport
         self._encoders = encoders
         self._clock = clock
@@ -91,6 +116,13 @@ class Sink:
         self._ledgers: dict[int, Ledger[Message]] = {}
         self._partitions = 0
         self._waiting = WaitingPartitions(consumer)
+        self._invalid: dict[str, Hold] = {}
+        """Scopes whose credentials are INVALID, and what the destination said."""
+        self._suspicions: dict[str, Suspect] = {}
+        """What the keeper must be told, by scope; `-` concerns the connector."""
+        self._stopped = ""
+        """Why nothing is sent by the whole connector: the state says SUSPENDED, or will once the keeper was told."""
+        self._obeyed_since = -1
         self._in_flight: dict[int, Batch[Message]] = {}
         self._next_ticket = 0
         self._full_since: float | None = None
@@ -101,6 +133,8 @@ class Sink:
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop; then settle what is under way, commit and leave. What fails, raises."""
+        self._following.start()
+        self._obey()
         self._consumer.subscribe([self._topic], self)
         try:
             while not stop.is_set():
@@ -112,14 +146,23 @@ class Sink:
             self._consumer.close()
 
     def step(self) -> None:
-        """Take answers, commit, read, send: in this order."""
+        """Take answers, obey the state, commit, read, send: in this order."""
         self._take_answers(0.0)
+        self._tell_suspicions()
+        if self._following.poll():
+            self._obey()
+        self._park_invalid()
         self._committer.commit_if_due(self._ledgers)
         now = self._clock.monotonic()
         if self._has_room():
             self._set_paused(False)
             self._waiting.resume_due(now)
-            self._admit(self._consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now)))
+            messages = self._consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now))
+            if messages and self._invalid and self._following.catch_up():
+                # A letter on its way back was written after its scope was VALID again: parked by an older view it
+                # would lose its place behind letters that follow it.
+                self._obey()
+            self._admit(messages)
         else:
             self._wait_for_room(now)
         self._flush_aged(self._clock.monotonic())
@@ -134,6 +177,8 @@ class Sink:
         self._committer.assigned(starts)
         self._partitions = self._partition_count() if self._rate is not None else 0
         self._share_rate()
+        if 0 in self._ledgers:
+            self._keep(True)
         if self._is_paused:
             self._consumer.pause([(start.topic, start.partition) for start in starts])
         self._log.info("partitions assigned", partitions=sorted(start.partition for start in starts))
@@ -167,6 +212,8 @@ class Sink:
 
     def _forget(self, numbers: Iterable[int]) -> None:
         gone = set(numbers)
+        if 0 in gone:
+            self._keep(False)
         for number in gone:
             self._ledgers.pop(number).close()
         for scope, builder in self._builders.items():
@@ -190,7 +237,7 @@ class Sink:
         """Encode records and fill batches: the hot path, without a log line, a header or a metric per record."""
         now = self._clock.monotonic()
         encoders, ledgers, lanes, builders = self._encoders.by_header, self._ledgers, self._lanes, self._builders
-        vets_kinds, waiting = self._destination.vets_kinds, self._waiting
+        vets_kinds, waiting, invalid = self._destination.vets_kinds, self._waiting, self._invalid
         for message in messages:
             number = message.partition()
             ledger = ledgers.get(number)
@@ -210,8 +257,12 @@ class Sink:
                 scope, kind, body, cuts = encoding
                 if cuts:
                     self._strings_cut += cuts
+                if invalid and scope in invalid:
+                    refusal = invalid[scope]
+                    ledger.parked(place, Parking(message, "credentials", refusal.status, refusal.detail, scope, 0))
+                    continue
                 if vets_kinds and lanes[scope].vets(kind):
-                    alone = Batch[Message](scope, alone=True, kind=kind)
+                    alone = Batch[Message](scope, alone=True, kind=kind, generation=self._generation)
                     alone.add(body, ledger, place, message)
                     lanes[scope].offer(alone)
                     continue
@@ -233,7 +284,8 @@ class Sink:
     def _has_room(self) -> bool:
         ledgers = self._ledgers.values()
         return (
-            sum(ledger.unsettled for ledger in ledgers) < WINDOW_RECORDS_MAX
+            not self._stopped
+            and sum(ledger.unsettled for ledger in ledgers) < WINDOW_RECORDS_MAX
             and sum(ledger.unsettled_bytes for ledger in ledgers) < WINDOW_BYTES_MAX
         )
 
@@ -276,17 +328,28 @@ class Sink:
                 self._lanes[scope].offer(batch)
 
     def _send_due(self) -> None:
-        """A wrong configuration stops the whole connector; dead credentials only their scope (its lane is held)."""
-        if any(lane.hold is not None and lane.hold.status == 0 for lane in self._lanes.values()):
+        if self._stopped:
             return
         now = self._clock.monotonic()
         for lane in self._lanes.values():
             while (batch := lane.next(now)) is not None:
-                if batch.request is None:
+                if batch.request is None or batch.generation != self._generation:
+                    self._encode_again(batch)
                     batch.request = self._destination.request(lane.scope, batch.bodies, alone=batch.alone)
                 self._next_ticket += 1
                 self._in_flight[self._next_ticket] = batch
                 self._transport.submit(self._next_ticket, batch.request)
+
+    def _encode_again(self, batch: Batch[Message]) -> None:
+        """Other credentials since it was encoded: they may be part of what is sent (Mixpanel's token is)."""
+        if batch.generation == self._generation:
+            return
+        batch.generation = self._generation
+        for index, message in enumerate(batch.sources):
+            encoder, start = self._encoders.find(message, message.value() or b"")
+            encoding = encoder(message.value() or b"", start)
+            assert type(encoding) is tuple, "an event that was encoded before is encoded again"
+            batch.bodies[index] = encoding[2]
 
     def _take_answers(self, timeout_seconds: float) -> None:
         for answer in self._transport.answers(timeout_seconds):
@@ -296,8 +359,110 @@ class Sink:
             lane.answered(batch, verdict, self._clock.monotonic(), self._clock.epoch_ms() / 1000)
             if isinstance(verdict, Retry):
                 self._log.warning("not delivered, sent again later", scope=lane.scope, detail=verdict.detail)
-            if lane.hold is not None:
-                self._committer.hold(lane.scope, lane.hold)
+            if isinstance(verdict, Unauthorised):
+                self._suspect(lane.scope, Suspect(what="credentials", status=verdict.status, detail=verdict.detail))
+            elif isinstance(verdict, Misconfigured):
+                self._stop(Suspect(what="configuration", detail=verdict.detail))
+
+    # The connector's state.
+
+    def _suspect(self, scope: str, suspect: Suspect) -> None:
+        """Have the keeper look into it; until it has, nothing is sent for the scope, and nothing parked."""
+        if scope in self._invalid or scope in self._suspicions or self._following.awaits(scope):
+            return
+        self._suspicions[scope] = suspect
+        self._log.warning(
+            f"{suspect.what} suspected", scope=scope, status=suspect.status, detail=suspect.detail, awaits="the keeper"
+        )
+
+    def _stop(self, suspect: Suspect) -> None:
+        """Send nothing any more, and have the keeper suspend the connector."""
+        if not self._stopped:
+            self._stopped = suspect.detail or suspect.what
+            self._suspect(CONNECTOR_SCOPE, suspect)
+
+    def _tell_suspicions(self) -> None:
+        if not self._suspicions:
+            return
+        now = self._clock.epoch_ms()
+        said = {scope: one.model_copy(update={"at": now}) for scope, one in self._suspicions.items()}
+        if self._committer.tell({self._following.suspicion_key(scope): one for scope, one in said.items()}):
+            for scope, one in said.items():
+                self._following.told(scope, one)
+            self._suspicions.clear()
+
+    def _watch_for_flood(self, settled: int, rejected: int) -> None:
+        now = self._clock.monotonic()
+        self._breaker.add(settled, rejected, now)
+        if rejected and self._breaker.is_tripped(now):
+            self._stop(Suspect(what="flood", detail=self._breaker.reason()))
+
+    def _obey(self) -> None:
+        """Take over what the keeper decided since the last look."""
+        standing = self._following.standing
+        answered = self._following.take_answered()
+        if standing.state.since != self._obeyed_since or CONNECTOR_SCOPE in answered:
+            self._obeyed_since = standing.state.since
+            self._obey_connector(standing.state)
+        for scope, lane in self._lanes.items():
+            state = standing.scope(scope)
+            if state.state == "INVALID":
+                if scope not in self._invalid:
+                    evidence = state.evidence
+                    self._invalid[scope] = Hold(evidence.status, evidence.detail) if evidence else Hold(401, "")
+                    self._log.error("credentials INVALID: records are parked", scope=scope)
+            elif scope in self._invalid:
+                del self._invalid[scope]
+                self._renew()
+                lane.reset()
+                self._log.info("credentials VALID: records are delivered", scope=scope)
+            elif scope in answered:
+                self._renew()
+                lane.release(self._clock.monotonic())
+
+    def _obey_connector(self, state: ConnectorState) -> None:
+        if state.state == "SUSPENDED":
+            self._stopped = state.reason or f"suspended by {state.by}"
+            self._log.warning("connector SUSPENDED: nothing is sent", by=state.by, reason=state.reason)
+        elif self._stopped:
+            self._stopped = ""
+            self._suspicions.clear()
+            self._breaker.reset()
+            self._renew()
+            for lane in self._lanes.values():
+                lane.reset()
+            self._log.info("connector RUNNING")
+
+    def _park_invalid(self) -> None:
+        """What waits for INVALID credentials is parked, unless the connector is SUSPENDED: then nothing is."""
+        if not self._invalid or self._stopped:
+            return
+        for scope, refusal in self._invalid.items():
+            lane = self._lanes[scope]
+            batch = self._builders[scope].take()
+            if batch is not None:
+                lane.offer(batch)
+            lane.park_waiting(refusal)
+
+    def _renew(self) -> None:
+        """Read the secrets again: whoever mended them did so in their files."""
+        try:
+            destination = self._build()
+        except ValueError as error:
+            self._log.warning("secrets not read again", error=str(error))
+            return
+        if destination.scopes != self._destination.scopes:
+            self._log.warning(
+                "secrets not taken: their feeds fall into other scopes now; restart the sink to take them",
+                scopes=list(self._destination.scopes),
+                would_be=list(destination.scopes),
+            )
+            return
+        self._destination = destination
+        self._encoders.use(destination)
+        self._generation += 1
+        for builder in self._builders.values():
+            builder.generation = self._generation
 
     def _verdict(self, answer: Answer, batch: Batch[Message]) -> Verdict:
         outcome = answer.outcome
