@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
-from streams.cli.output import Format, note, print_json, print_table
-from streams.cli.times import iso, parse_time
+from streams.cli.output import Format, note
 
 if TYPE_CHECKING:
-    from streams.cli.explaining import Explanation, Window
-    from streams.workers.tracing import Story, Way
+    from streams.cli.explaining import Window
 
 DEFAULT_MS = 3_600_000
 AROUND_MS = 1_800_000
@@ -47,7 +45,7 @@ def explain(
     A TIME is like 2026-01-31T03:00Z, or how long ago: 2h. It is when the Currents record was written; what became of
     it since is looked for up to now.
     """
-    from streams.cli import explaining
+    from streams.cli import explaining, telling
     from streams.delivery.account import MetadataError
     from streams.keeping.records import StateError
 
@@ -62,21 +60,11 @@ def explain(
             found = explaining.explain(settings, event_id, window, user, report)
     except (MetadataError, StateError) as error:
         raise CommandError(f"what was written before cannot be read: {error}", ExitCode.FAILED) from None
-    not_looked_at = _not_looked_at(found, window, user)
+    sentences = telling.not_looked_at(found, window, user)
     if output is Format.JSON:
-        print_json(
-            {
-                "event_id": event_id,
-                "since": iso(window.since_ms),
-                "until": iso(window.until_ms),
-                "topics": found.topics,
-                "offsets": found.offsets,
-                "records": [_listed(story) for story in found.stories],
-                "not_looked_at": not_looked_at,
-            }
-        )
+        telling.print_as_json(event_id, found, window, sentences)
     else:
-        _print(event_id, found, not_looked_at)
+        telling.print_for_people(event_id, found, sentences)
     if not found.stories:
         note(f"event {event_id} was not found in {found.offsets:,} offsets of {found.topics} topics")
         raise typer.Exit(ExitCode.NOTHING_MATCHED)
@@ -88,100 +76,22 @@ def _window(around: str | None, since: str | None, until: str | None, now_ms: in
     if around is not None:
         if since is not None or until is not None:
             raise CommandError("--around says both ends: leave --since and --until out", ExitCode.USAGE)
-        middle = parse_time("--around", around, now_ms)
+        middle = _moment("--around", around, now_ms)
         return Window(middle - AROUND_MS, middle + AROUND_MS)
-    end = None if until is None else parse_time("--until", until, now_ms)
-    begin = (end or now_ms) - DEFAULT_MS if since is None else parse_time("--since", since, now_ms)
+    end = None if until is None else _moment("--until", until, now_ms)
+    begin = (end or now_ms) - DEFAULT_MS if since is None else _moment("--since", since, now_ms)
     if begin >= (now_ms if end is None else end):
         raise CommandError("--since must be before --until, and both in the past", ExitCode.USAGE)
     return Window(begin, end)
 
 
-def _not_looked_at(found: Explanation, window: Window, user: str | None) -> list[str]:
-    """Where the event may still be, in sentences."""
-    began = "after this began" if window.until_ms is None else f"from {iso(window.until_ms)} on"
-    sentences = [f"Currents records written before {iso(window.since_ms)} or {began} (--around, --since, --until)"]
-    for topic, numbers in found.gaps.items():
-        sentences.append(f"records of {topic} that are deleted (partitions {', '.join(map(str, sorted(numbers)))})")
-    if user is not None:
-        sentences.append("Currents partitions where only a producer with another partitioner puts this user's key")
-    if found.by_key:
-        sentences.append("partitions of our topics other than those of the event's key")
-    sentences += [f"{topic}: there is no such topic" for topic in found.missing]
-    sentences += [f"{topic}: it belongs to nothing in the configuration" for topic in found.orphaned]
-    sentences.append("values that cannot be decoded, unless the id stands in their bytes")
-    if found.is_cut:
-        sentences.append("more records with this id: only the first that were seen are told")
-    return sentences
+def _moment(option: str, text: str, now_ms: int) -> int:
+    from streams.keeping.moments import parse_moment
 
-
-def _print(event_id: str, found: Explanation, not_looked_at: Sequence[str]) -> None:
-    for story in found.stories:
-        for key, value in (*_head(event_id, story), *map(_now, story.ways)):
-            print(f"{key:<12} {value}")
-        if story.ways:
-            print()
-            print_table(
-                ("WHEN", "CONNECTOR", "WHAT", "DETAIL", "PLACE"),
-                (
-                    (iso(step.at), way.connector, step.what, step.detail, step.place)
-                    for way in story.ways
-                    for step in way.steps
-                ),
-            )
-        print()
-    print("not looked at")
-    for sentence in not_looked_at:
-        print(f"  {sentence}")
-    for story in found.stories:
-        for way in story.ways:
-            if way.next_step:
-                note(f"{way.connector}: {way.next_step}")
-
-
-def _head(event_id: str, story: Story) -> Iterator[tuple[str, str]]:
-    yield "event", event_id
-    yield "type", story.event_type or "unknown"
-    yield "time", iso(None if story.event_time is None else story.event_time * 1000) or "unknown"
-    origin = f"{story.origin.topic}/{story.origin.partition}/{story.origin.offset}"
-    yield "read from", origin + ("" if story.read is None else f", written {iso(story.read.written_ms)}")
-    if not story.is_decoded:
-        yield "decoded", "no: its bytes hold the id, and nothing here can read them"
-    yield "router", f"{story.router}: {story.router_detail}"
-
-
-def _now(way: Way) -> tuple[str, str]:
-    """Where the event is now on its way to one connector."""
-    deadline = iso(way.deadline_ms)
-    return way.connector, way.state + (f", until {deadline}" if deadline else "")
-
-
-def _listed(story: Story) -> dict[str, Any]:
-    return {
-        "origin": {
-            "topic": story.origin.topic,
-            "partition": story.origin.partition,
-            "offset": story.origin.offset,
-            "written": None if story.read is None else iso(story.read.written_ms),
-        },
-        "event_type": story.event_type or None,
-        "time": None if story.event_time is None else iso(story.event_time * 1000),
-        "decoded": story.is_decoded,
-        "router": {"state": story.router, "detail": story.router_detail},
-        "connectors": {way.connector: _listed_way(way) for way in story.ways},
-    }
-
-
-def _listed_way(way: Way) -> dict[str, Any]:
-    return {
-        "state": way.state,
-        "deadline": iso(way.deadline_ms),
-        "next_step": way.next_step or None,
-        "steps": [
-            {"at": iso(step.at), "what": step.what, "detail": step.detail, "place": step.place or None}
-            for step in way.steps
-        ],
-    }
+    try:
+        return parse_moment(text, now_ms)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", ExitCode.USAGE) from None
 
 
 @contextmanager

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 from streams.adapters.accounts import Accounts
 from streams.adapters.admin import Administration, Commit
+from streams.adapters.resolver import schema_resolver
 from streams.adapters.searching import Found, Search, Stretch
 from streams.adapters.standings import read_standings
-from streams.cli import composition
+from streams.cli.keeping import routing_of
 from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.delivery.contract import Destination
 from streams.delivery.partitioning import partition_of
-from streams.destinations import REGISTRY
 from streams.keeping.credentials import Rules
 from streams.keeping.records import CREDENTIALS, REJECTED
 from streams.workers.ports import Partition
 from streams.workers.receipts import NEEDLE, Receipt, receipt_of
-from streams.workers.routing import ConnectorRoute, Routing, source_topics
+from streams.workers.routing import source_topics
 from streams.workers.sightings import Place, Sighter
 from streams.workers.tracing import Known, Sighting, Story, stories
 
@@ -72,8 +72,8 @@ def explain(
         stack.callback(search.close)
         counts = search.topics()
         places = _places(settings, counts)
-        resolver = composition._resolver(settings, CLIENT_ID, stack)
-        sighter = Sighter(event_id, resolver, _routing(settings), _destinations(settings), places)
+        resolver = schema_resolver(settings, CLIENT_ID, stack, 0.0)
+        sighter = Sighter(event_id, resolver, routing_of(settings), _destinations(settings), places)
         looking = _Looking(search, sighter, event_id.encode())
         currents = {topic: counts[topic] for topic, place in places.items() if place[0] == "currents"}
         keys = {user.encode()} if user else set[bytes | None]()
@@ -173,14 +173,6 @@ def _wanted(settings: Settings) -> Iterable[str]:
 def _orphaned(settings: Settings, topics: Collection[str], places: Collection[str]) -> list[str]:
     prefixes = (settings.topics.connector(""), settings.topics.dead_letters)
     return sorted(topic for topic in topics if topic.startswith(prefixes) and topic not in places)
-
-
-def _routing(settings: Settings) -> Routing:
-    routes = [
-        ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
-        for connector in settings.connectors.values()
-    ]
-    return Routing(routes, frozenset().union(*(kind.event_types for kind in REGISTRY.values())))
 
 
 def _destinations(settings: Settings) -> dict[str, Destination]:

@@ -15,7 +15,7 @@ from typing import Literal
 from streams.config.names import SOURCE
 from streams.delivery.letter import Origin, Verdict
 from streams.keeping.credentials import Rules, deadline_ms
-from streams.keeping.records import CREDENTIALS, REJECTED, Job
+from streams.keeping.records import CREDENTIALS, PURGED, Job
 from streams.keeping.standing import Standing
 from streams.workers.expiring import REJECTED_MS_MAX
 from streams.workers.ports import Partition
@@ -29,9 +29,6 @@ ConnectorState = Literal[
 ]
 """`returned`: it left the dead letters, and where it went was not seen. `missing`: its copy was not seen.
 `unsure`: delivered, or purged by a receipt whose letters are gone."""
-
-PURGED_LETTERS = "purged"
-"""Stands for `rejected` where the state says which of the settled letters were purged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,7 @@ def _way(event_id: str, connector: str, sightings: list[Sighting], event: Sighti
     steps: list[Step] = []
     before: Verdict | None = None
     for sighting in order:
-        steps.append(_parked(sighting) if sighting.kind == "letter" else _arrived(sighting, before, standing))
+        steps.append(_parked(sighting) if sighting.kind == "letter" else _arrived(sighting, before, known))
         before = sighting.verdict or before
     last = order[-1]
     if last.kind == "letter":
@@ -172,7 +169,7 @@ def _way(event_id: str, connector: str, sightings: list[Sighting], event: Sighti
     return _copy_now(connector, last, event, steps, standing, known)
 
 
-def _arrived(copy: Sighting, before: Verdict | None, standing: Standing) -> Step:
+def _arrived(copy: Sighting, before: Verdict | None, known: Known) -> Step:
     """How a copy came onto the connector's topic."""
     verdict = copy.verdict
     if verdict is None:
@@ -181,7 +178,8 @@ def _arrived(copy: Sighting, before: Verdict | None, standing: Standing) -> Step
     if verdict.job is None or (before is not None and verdict.replays <= replays_before):
         return Step("redriven", copy.written_ms, "credentials were VALID again", copy.place)
     what = "replayed again" if verdict.again else "replayed"
-    return Step(what, copy.written_ms, _ordered(verdict.job, standing.jobs.get(verdict.job)), copy.place)
+    jobs = {name: job for standing in known.standings.values() for name, job in standing.jobs.items()}
+    return Step(what, copy.written_ms, _ordered(verdict.job, jobs.get(verdict.job)), copy.place)
 
 
 def _parked(letter: Sighting) -> Step:
@@ -244,7 +242,7 @@ def _letter_now(
         return Way(connector, state, (*steps, said))
     if not standing.is_settled(place, letter.offset):
         return _still_parked(event_id, connector, letter, steps, standing, known)
-    purged = standing.settled.get((PURGED_LETTERS, letter.partition[1]))
+    purged = standing.settled.get((PURGED, letter.partition[1]))
     job = _job_of(place, letter, standing)
     detail = "" if job is None else _ordered(*job)
     if (purged is not None and letter.offset in purged) or (job is not None and job[1].action == "purge"):
@@ -275,8 +273,6 @@ def _still_parked(
 
 def _job_of(place: tuple[str, int], letter: Sighting, standing: Standing) -> tuple[str, Job] | None:
     """The newest job that read past this letter after it was parked: most likely the one that settled it."""
-    if place[0] != REJECTED:
-        return None
     found = None
     for name, job in standing.jobs.items():
         if job.created >= letter.written_ms and job.positions.get(f"{place[0]}/{place[1]}", 0) > letter.offset:

@@ -313,7 +313,7 @@ def test_an_id_that_only_stands_in_another_field_is_another_event(stage: Stage) 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((EVENT, "--around", "yesterday"), "2026-01-31T03:00Z"),
+        ((EVENT, "--around", "yesterday"), "--around: yesterday is no time"),
         ((EVENT, "--around", "1h", "--since", "2h"), "--around says both ends"),
         ((EVENT, "--since", "1h", "--until", "2h"), "--since must be before --until"),
         (("  ",), "EVENT_ID must be"),

@@ -17,7 +17,7 @@ from streams.workers.routing import ConnectorRoute, Routing
 from streams.workers.sightings import Sighter
 
 OPEN = "users.messages.email.Open"
-SESSION = "users.behaviors.app.SessionStart"
+BANNER = "users.messages.banner.Click"
 CURRENTS, TOPIC = f"currents.{OPEN}", "streams.connector.cdp"
 EVENT = "id-1"
 
@@ -63,7 +63,7 @@ def test_a_bare_value_is_read_by_its_topic_and_on_the_connectors_topic_by_its_he
 def test_a_feed_without_credentials_is_why_the_sink_skips() -> None:
     kafka, looking = FakeKafka(), sighter()
     for platform, skip in (("android", "no_credentials_for_feed"), ("ios", "")):
-        copy = looking.sighting(kafka.write(TOPIC, value(event_type=SESSION, platform=platform)), 6)
+        copy = looking.sighting(kafka.write(TOPIC, value(event_type=BANNER, platform=platform)), 6)
         assert copy is not None
         assert copy.skip == skip
 
