@@ -107,15 +107,16 @@ def _known(settings: Settings) -> Iterator[tuple[WriterSchema, Place]]:
 
 
 def _of_topic(settings: Settings, client_config: ClientConfig) -> Iterator[WriterSchema]:
-    from streams.adapters.admin import Administration
-    from streams.adapters.compacted import read_to_end
+    from streams.adapters.compacted import TopicMissing, read_to_end
     from streams.adapters.schemas import topic_schema
 
     topic = settings.topics.schemas
-    if topic not in Administration(client_config).topic_names():
-        note(f"there is no topic {topic} yet: `streams topics apply` makes it")
+    try:
+        found = read_to_end(client_config, topic, str(client_config["client.id"]))
+    except TopicMissing as error:
+        note(str(error))
         return
-    for key, value in sorted(read_to_end(client_config, topic, str(client_config["client.id"])).items()):
+    for key, value in sorted(found.items()):
         try:
             yield topic_schema(key, value)
         except ValueError as error:
@@ -191,8 +192,8 @@ def _write(settings: Settings, client_config: ClientConfig, new: list[tuple[Writ
     import orjson
 
     from streams.adapters.kafka import TransactionalProducer
+    from streams.adapters.requests import who
     from streams.adapters.schemas import topic_key
-    from streams.cli.who import who
     from streams.config.names import SOURCE
     from streams.workers.ports import Fenced, TransactionAborted
 
