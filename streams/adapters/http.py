@@ -1,4 +1,7 @@
-"""HTTP to destinations and registries: aiohttp on a thread of its own, foreign exceptions translated here."""
+"""HTTP to destinations, registries and webhooks: aiohttp on a thread of its own, foreign exceptions translated here.
+
+Certificates are always verified; the configuration may add authorities, and a proxy that everything goes through.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import queue
 import ssl
 import threading
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from streams.config.outgoing import Http, Proxy
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.workers.ports import Answer
 
@@ -25,7 +30,11 @@ START_SECONDS_MAX = 10.0
 class HttpTransport:
     """Sends requests in the background; answers come through a queue, so one thread decides everything."""
 
-    def __init__(self, *, request_seconds_max: float = REQUEST_SECONDS_MAX) -> None:
+    def __init__(self, outgoing: Http | None = None, *, request_seconds_max: float = REQUEST_SECONDS_MAX) -> None:
+        """`outgoing` says how requests leave: authorities to trust beside the system's, and a proxy."""
+        outgoing = outgoing or Http()
+        self._tls = outgoing.tls()
+        self._proxy = outgoing.proxy
         self._timeout = aiohttp.ClientTimeout(total=request_seconds_max, connect=CONNECT_SECONDS_MAX)
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
@@ -77,11 +86,21 @@ class HttpTransport:
 
     async def _send(self, request: Request) -> Response | NoResponse:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
+            connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=self._tls)
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         try:
+            proxy, credentials = _way(self._proxy, request.url)
+        except ValueError as error:
+            return NoResponse(f"http.proxy.password: {error}", is_misconfigured=True)
+        try:
             async with self._session.request(
-                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
+                request.method,
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+                proxy=proxy,
+                proxy_auth=credentials,
             ) as answer:
                 body = await answer.content.read(BODY_BYTES_MAX + 1)
                 while len(body) <= BODY_BYTES_MAX and not answer.content.at_eof():
@@ -91,7 +110,9 @@ class HttpTransport:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, headers, body)
         except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError) as error:
-            return NoResponse(f"TLS: {type(error).__name__}", is_tls=True)
+            return NoResponse(f"TLS: {_tls_reason(error)}", is_misconfigured=True)
+        except aiohttp.ClientHttpProxyError as error:
+            return NoResponse(f"the proxy answers {error.status}", is_misconfigured=400 <= error.status < 500)
         except TimeoutError:
             return NoResponse("no answer in time")
         except aiohttp.ClientPayloadError:
@@ -106,3 +127,18 @@ class HttpTransport:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
+
+
+def _way(proxy: Proxy | None, url: str) -> tuple[str | None, aiohttp.BasicAuth | None]:
+    """The proxy for this address, if it goes through one, and who we are there, read anew. Raises `ValueError`."""
+    if proxy is None or not proxy.is_for(urlsplit(url).hostname or ""):
+        return None, None
+    if proxy.username is None or proxy.password is None:
+        return proxy.url, None
+    return proxy.url, aiohttp.BasicAuth(proxy.username, proxy.password.reveal(), encoding="utf-8")
+
+
+def _tls_reason(error: Exception) -> str:
+    """Why a certificate was not accepted, in OpenSSL's words; else the kind of failure."""
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    return getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or type(error).__name__

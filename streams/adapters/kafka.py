@@ -364,6 +364,7 @@ class TransactionalProducer:
                 ),
                 CONTACT_SECONDS_MAX,
                 group_consumer.group,
+                ", ".join(sorted({position.topic for position in positions})),
             )
         self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
         self._is_open = False
@@ -383,23 +384,24 @@ class TransactionalProducer:
             log.warning("transaction left to its time-out", error=str(error))
         self._producer.purge()
 
-    def _raise_if_denied(self, error: KafkaError, group: str) -> None:
+    def _raise_if_denied(self, error: KafkaError, group: str, read: str) -> None:
         refused = {topic: why for topic, why in self._undelivered.items() if denial(why)}
-        topics = " or ".join(sorted(refused or self._undelivered))
+        topics = read or " or ".join(sorted(refused or self._undelivered))
+        operation = "Read" if read else "Write"
         for cause in (error, *refused.values()):
-            if denied := denial(cause, topic=topics, operation="Write", group=group, transactional_id=self._id):
+            if denied := denial(cause, topic=topics, operation=operation, group=group, transactional_id=self._id):
                 self._is_open = False  # an abort would be refused too: the broker ends it by its time-out
                 raise denied
 
-    def _until_done(self, call: Callable[[], Any], seconds_max: float, group: str = "") -> None:
-        """Repeat a transactional call while Kafka says that it may be repeated."""
+    def _until_done(self, call: Callable[[], Any], seconds_max: float, group: str = "", read: str = "") -> None:
+        """Repeat a transactional call while Kafka says that it may be repeated. `group` commits offsets of `read`."""
         deadline = time.monotonic() + seconds_max
         while True:
             try:
                 call()
             except KafkaException as exception:
                 error: KafkaError = exception.args[0]
-                self._raise_if_denied(error, group)
+                self._raise_if_denied(error, group, read)
                 if error.code() in _FENCED or error.fatal():
                     self._is_open = False
                     raise Fenced(f"{self._id}: {error}") from exception

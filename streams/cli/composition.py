@@ -91,7 +91,7 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
         transactions = TransactionalProducer(options, client_id, client_id)
         stack.callback(transactions.close)
         transactions.start()
-        transport = HttpTransport()
+        transport = HttpTransport(settings.http)
         stack.callback(transport.close)
         following = Following(
             name, instance_name(), StateJournal(options, settings.topics.state, f"{client_id}-state"), clock

@@ -62,7 +62,7 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
     options = settings.kafka.client_config(client_id)
     clock = SystemClock()
     with ExitStack() as stack:
-        transport = HttpTransport()
+        transport = HttpTransport(settings.http)
         stack.callback(transport.close)
         topics = DeadLetterTopics(options)
         watching, reading = (DeadLetterReader(options, f"{client_id}-{role}") for role in ("redrive", "letters"))
@@ -83,7 +83,7 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
             Asking(probes, jobs),
             probes,
             Alerts(
-                Notifications(name, connector.notify),
+                Notifications(name, connector.notify, settings.http),
                 rules,
                 purge,
                 probes.scopes,

@@ -19,7 +19,7 @@ Resource = Literal["topic", "group", "transactional-id"]
 Operation = Literal["Read", "Write", "Delete", "Create", "Describe", "AlterConfigs"]
 
 READERS_PREFIX = "streams-"
-"""Commands read without joining a group; their clients still name one of these, and the broker looks it up."""
+"""Readers that join no group commit nothing, but their client names one like this, and the broker looks it up."""
 ANY = "*"
 
 
@@ -110,17 +110,17 @@ def _sink(settings: Settings, connector: Connector) -> Iterable[Grant]:
     yield Grant("topic", topics.schemas, ("Read",), "schemas that were added")
     yield Grant("topic", topics.state, ("Read", "Write"), "keeper, and what sinks tell it")
     yield Grant("topic", topics.audit, ("Write",), "receipts, first starts")
-    yield from _source(settings, "Describe", "alerts count dead letters beside what was routed")
+    yield from _source(settings, "Describe", "keeper's books: what was routed")
     yield Grant("group", group, ("Read",), "its consumer group")
     yield Grant("group", f"{group}-", ("Describe",), "readers without a group", is_prefix=True)
-    yield Grant("group", settings.groups.router, ("Describe",), "alerts count dead letters beside what was routed")
-    yield Grant("group", f"{READERS_PREFIX}accounts", ("Describe",), "alerts count dead letters")
+    yield Grant("group", settings.groups.router, ("Describe",), "keeper's books: what was routed")
     yield Grant("transactional-id", f"{group}-", ("Write",), "parking, one id per instance", is_prefix=True)
     yield from _keeper(settings, name)
 
 
 def _keeper(settings: Settings, name: str) -> Iterable[Grant]:
     keeper = settings.groups.keeper(name)
+    yield _readers()
     yield Grant("group", f"{keeper}-", ("Describe",), "keeper's readers", is_prefix=True)
     yield Grant("transactional-id", keeper, ("Write",), "keeper: whoever takes it fences the one before")
 
@@ -152,7 +152,7 @@ def _operator(settings: Settings) -> Iterable[Grant]:
     yield Grant("topic", topics.audit, ("Read", "Write"), "explain; schemas add")
     yield Grant("group", groups.sink(""), ("Describe",), "accounts", is_prefix=True)
     yield Grant("group", groups.router, ("Describe",), "accounts")
-    yield Grant("group", READERS_PREFIX, ("Describe",), "readers without a group", is_prefix=True)
+    yield _readers()
     yield Grant("group", topics.schemas, ("Describe",), "schemas add")
     yield Grant("transactional-id", topics.schemas, ("Write",), "schemas add")
 
@@ -164,9 +164,13 @@ def _import(settings: Settings) -> Iterable[Grant]:
             yield Grant("topic", letters, ("Write",), "letters of the file")
     yield Grant("topic", topics.dead_letter_source, ("Write",), "letters of the file")
     yield Grant("topic", topics.state, ("Read", "Write"), "how far the file is")
-    yield Grant("group", f"{READERS_PREFIX}standings", ("Describe",), "readers without a group")
+    yield _readers()
     prefix = f"{settings.kafka.topic_prefix}import."
     yield Grant("transactional-id", prefix, ("Write",), "one import per connector at a time", is_prefix=True)
+
+
+def _readers() -> Grant:
+    return Grant("group", READERS_PREFIX, ("Describe",), "readers without a group", is_prefix=True)
 
 
 def _dead_letters(settings: Settings, connector: Connector) -> Iterable[str]:

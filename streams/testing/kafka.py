@@ -159,13 +159,13 @@ class Node:
     def __init__(self, libraries: Path, folder: Path, options: NodeOptions | None = None) -> None:
         options = options or NodeOptions()
         self.port = free_port()
-        self.ports = {protocol: free_port() for protocol in options.protocols}
+        self.ports: dict[str, int] = {protocol: free_port() for protocol in options.protocols}
         self._java = [java(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Xmx{HEAP_MEGABYTES_MAX}m"]
         self._java += [*options.java_options, "-cp", f"{libraries}/*"]
         self._folder = folder
         self._child: Child | None = None
         controller = free_port()
-        addresses: dict[str, int] = {"PLAINTEXT": self.port, **self.ports}
+        addresses = {"PLAINTEXT": self.port, **self.ports}
         clients = ",".join(f"{protocol}://127.0.0.1:{port}" for protocol, port in addresses.items())
         protocol_map = SETTINGS["listener.security.protocol.map"]
         settings = {

@@ -416,7 +416,7 @@ class Sink:
         outcome = answer.outcome
         if not isinstance(outcome, NoResponse):
             return self._destination.interpret(outcome, len(batch), alone=batch.alone)
-        return Misconfigured(outcome.detail) if outcome.is_tls else Retry(outcome.detail)
+        return Misconfigured(outcome.detail) if outcome.is_misconfigured else Retry(outcome.detail)
 
     def _settle_in_flight(self, batches: Collection[Batch[Message]]) -> None:
         """Wait for the answers to these batches, as long as a graceful stop allows."""

@@ -79,6 +79,11 @@ class WorkerProcess:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def exit_code(self) -> int | None:
+        """How it ended by itself; None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
     def end(self) -> None:
         if self.is_running():
             self.kill()
@@ -86,6 +91,9 @@ class WorkerProcess:
 
 class Scene:
     """One configuration on one broker, with topics that no other test shares."""
+
+    PREFIX = "streams"
+    """What the names of its topics begin with."""
 
     def __init__(
         self, bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any], source: Mapping[str, Any]
@@ -98,7 +106,7 @@ class Scene:
         content = {
             "kafka": {
                 "bootstrap_servers": bootstrap_servers,
-                "topic_prefix": f"streams-{tag}.",
+                "topic_prefix": f"{self.PREFIX}-{tag}.",
                 "topics": {"partitions": 4},
                 "options": {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": 500},
             },
