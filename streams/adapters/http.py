@@ -9,7 +9,8 @@ import asyncio
 import queue
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -89,18 +90,15 @@ class HttpTransport:
             connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=self._tls)
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         try:
-            proxy, credentials = _way(self._proxy, request.url)
-        except ValueError as error:
-            return NoResponse(f"http.proxy.password: {error}", is_misconfigured=True)
-        try:
+            way = _way(self._proxy, request)
             async with self._session.request(
                 request.method,
                 request.url,
                 data=request.body,
-                headers=request.headers,
+                headers=way.headers,
                 allow_redirects=False,
-                proxy=proxy,
-                proxy_auth=credentials,
+                proxy=way.proxy,
+                proxy_headers=way.proxy_headers,
             ) as answer:
                 body = await answer.content.read(BODY_BYTES_MAX + 1)
                 while len(body) <= BODY_BYTES_MAX and not answer.content.at_eof():
@@ -113,6 +111,8 @@ class HttpTransport:
             return NoResponse(f"TLS: {_tls_reason(error)}", is_misconfigured=True)
         except aiohttp.ClientHttpProxyError as error:
             return NoResponse(f"the proxy answers {error.status}", is_misconfigured=400 <= error.status < 500)
+        except _NoWay as error:
+            return NoResponse(str(error), is_misconfigured=True)
         except TimeoutError:
             return NoResponse("no answer in time")
         except aiohttp.ClientPayloadError:
@@ -129,13 +129,34 @@ class HttpTransport:
             await self._session.close()
 
 
-def _way(proxy: Proxy | None, url: str) -> tuple[str | None, aiohttp.BasicAuth | None]:
-    """The proxy for this address, if it goes through one, and who we are there, read anew. Raises `ValueError`."""
-    if proxy is None or not proxy.is_for(urlsplit(url).hostname or ""):
-        return None, None
+class _NoWay(Exception):
+    """The request cannot leave as the configuration says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one request leaves. `proxy_headers` are for the proxy that opens a tunnel, and for nobody behind it."""
+
+    headers: Mapping[str, str]
+    proxy: str | None = None
+    proxy_headers: Mapping[str, str] | None = None
+
+
+def _way(proxy: Proxy | None, request: Request) -> _Way:
+    """The proxy, if it is for this host, and who we are there, read anew. Raises `_NoWay`."""
+    address = urlsplit(request.url)
+    if proxy is None or not proxy.is_for(address.hostname or ""):
+        return _Way(request.headers)
     if proxy.username is None or proxy.password is None:
-        return proxy.url, None
-    return proxy.url, aiohttp.BasicAuth(proxy.username, proxy.password.reveal(), encoding="utf-8")
+        return _Way(request.headers, proxy.url)
+    try:
+        password = proxy.password.reveal()
+    except ValueError as error:
+        raise _NoWay(f"http.proxy.password: {error}") from None
+    credentials = {"Proxy-Authorization": aiohttp.encode_basic_auth(proxy.username, password)}
+    if address.scheme == "https":
+        return _Way(request.headers, proxy.url, credentials)
+    return _Way({**request.headers, **credentials}, proxy.url)
 
 
 def _tls_reason(error: Exception) -> str:

@@ -26,7 +26,9 @@ class Proxy(Section):
     """A proxy that every request goes through."""
 
     url: Annotated[HttpUrl, Field(description="Address of the proxy.", examples=["http://proxy:3128"])]
-    username: Annotated[StrictStr | None, Field(min_length=1, description="User, where the proxy wants one.")] = None
+    username: Annotated[StrictStr | None, Field(pattern=r"^[^:]+$", description="User, where the proxy wants one.")] = (
+        None
+    )
     password: Annotated[Secret | None, Field(description="Password of the user.")] = None
     no_proxy: Annotated[
         tuple[Annotated[StrictStr, Field(pattern=r"^\.?[A-Za-z0-9_.:\[\]-]+$")], ...],
