@@ -44,9 +44,9 @@ class Read:
 class WorkerProcess:
     """`streams run …` in a process of its own, which a test may kill and start again."""
 
-    def __init__(self, command: list[str], config: Path, instance: str, log: Path) -> None:
+    def __init__(self, command: list[str], config: Path, instance: str, log: Path, log_level: str = "info") -> None:
         self._command = [sys.executable, "-m", "streams", "run", *command, "--config", str(config)]
-        self._environment = {**os.environ, "STREAMS_INSTANCE": instance, "STREAMS_LOG_LEVEL": "info"}
+        self._environment = {**os.environ, "STREAMS_INSTANCE": instance, "STREAMS_LOG_LEVEL": log_level}
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0

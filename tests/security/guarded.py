@@ -135,6 +135,10 @@ class Guard:
         for future in self._admin.create_acls(bindings).values():
             future.result(ANSWER_SECONDS_MAX)
 
+    def delete_topic(self, name: str) -> None:
+        for future in self._admin.delete_topics([name]).values():
+            future.result(ANSWER_SECONDS_MAX)
+
     def asked(self, *users: User) -> list[Asked]:
         """What the authorizer was asked about these users, each question once."""
         names = {user.name for user in users}
@@ -153,9 +157,17 @@ class GuardedScene(Scene):
     """Not `streams`: access to readers' groups, `streams-`, would be access to all of ours."""
 
     def __init__(
-        self, broker: ApacheKafka, authority: Authority, folder: Path, connectors: Mapping[str, Any], **source: Any
+        self,
+        broker: ApacheKafka,
+        authority: Authority,
+        folder: Path,
+        connectors: Mapping[str, Any],
+        outgoing: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(broker.bootstrap_servers, folder, connectors, source)
+        super().__init__(broker.bootstrap_servers, folder, connectors, {})
+        if outgoing is not None:
+            content = yaml.safe_load(self.config.read_text())
+            self.config.write_text(yaml.safe_dump({**content, "http": dict(outgoing)}))
         self.guard = Guard(broker)
         self.users: dict[str, User] = {}
         self._broker = broker
@@ -191,7 +203,8 @@ class GuardedScene(Scene):
 
     def start(self, user: User, *command: str) -> WorkerProcess:
         """`streams run …` as this user."""
-        process = WorkerProcess(list(command), self.config_of(user), user.name, self.folder / f"{user.name}.log")
+        log = self.folder / f"{user.name}.log"
+        process = WorkerProcess(list(command), self.config_of(user), user.name, log, "debug")
         self._processes.append(process)
         process.start()
         return process
