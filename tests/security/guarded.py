@@ -203,8 +203,11 @@ class GuardedScene(Scene):
 
     def start(self, user: User, *command: str) -> WorkerProcess:
         """`streams run …` as this user."""
-        log = self.folder / f"{user.name}.log"
-        process = WorkerProcess(list(command), self.config_of(user), user.name, log, "debug")
+        return self.started(self.config_of(user), *command, name=user.name)
+
+    def started(self, config: Path, *command: str, name: str) -> WorkerProcess:
+        """`streams run …` with this configuration, as the instance of this name."""
+        process = WorkerProcess(list(command), config, name, self.folder / f"{name}.log", "debug")
         self._processes.append(process)
         process.start()
         return process
