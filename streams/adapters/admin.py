@@ -96,6 +96,14 @@ class Administration:
         """How many brokers the cluster has."""
         return len(self._metadata().brokers)
 
+    def broker_setting(self, name: str) -> str | None:
+        """A setting of one broker; None where it has none of that name."""
+        broker = next(iter(self._metadata().brokers))
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        found = self._call(lambda: self._client.describe_configs([resource], request_timeout=ANSWER_SECONDS_MAX))
+        settings = self._answer(found[resource], f"broker {broker}")
+        return str(settings[name].value) if name in settings else None
+
     def topic_names(self) -> frozenset[str]:
         return frozenset(self._metadata().topics)
 
