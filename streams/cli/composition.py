@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from random import Random
 
 from streams.adapters.clock import SystemClock
@@ -14,13 +15,15 @@ from streams.adapters.http import HttpTransport
 from streams.adapters.journal import StateJournal
 from streams.adapters.kafka import GroupConsumer, TransactionalProducer
 from streams.adapters.resolver import schema_resolver
-from streams.cli.keeping import connector_keeper, routing_of, source_keeper
+from streams.cli.keeping import connector_keeper, copies_of, routing_of, source_keeper
 from streams.config import Connector, Settings
+from streams.config.names import SOURCE
 from streams.delivery.flood import FloodRules
 from streams.workers.committing import SinkCommitter, SinkTopics
 from streams.workers.encoding import EncoderCache
 from streams.workers.following import Following
 from streams.workers.keeper import Keeper
+from streams.workers.restraint import Restraint
 from streams.workers.router import Router
 from streams.workers.sink import Sink
 
@@ -62,6 +65,7 @@ def router(settings: Settings) -> Iterator[tuple[Router, Keeper]]:
             resolver=resolver,
             clock=SystemClock(),
             keep=keeper.own,
+            copies=partial(copies_of, settings, SOURCE),
         )
         yield worker, keeper
 
@@ -116,7 +120,14 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
             connector.build,
             consumer=consumer,
             committer=committer,
-            following=following,
+            restraint=Restraint(
+                name,
+                connector.build().scopes,
+                following,
+                committer,
+                FloodRules(flood.share, flood.records, flood.window),
+                clock,
+            ),
             keep=keeper.own,
             transport=transport,
             encoders=encoders,
@@ -125,7 +136,7 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
             give_up_seconds=connector.give_up_after_seconds,
             records_per_second=connector.rate_per_second,
             partition_count=lambda: consumer.partitions_of(topic),
-            flood=FloodRules(flood.share, flood.records, flood.window),
+            copies=partial(copies_of, settings, name),
         )
         yield worker, keeper
 

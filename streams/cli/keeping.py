@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
 import structlog
 
@@ -18,20 +19,24 @@ from streams.adapters.kafka import TransactionalProducer
 from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.notify import Notifications
 from streams.adapters.resolver import schema_resolver
+from streams.adapters.standings import read_standings
+from streams.adapters.verification import TooBusy, verify
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
-from streams.delivery.account import MetadataError
+from streams.delivery.account import MetadataError, SinkCounts
 from streams.destinations import REGISTRY
 from streams.keeping.credentials import Rules
+from streams.keeping.records import StateError
 from streams.workers.alerting import Alerts
 from streams.workers.asking import Asking
+from streams.workers.bookkeeping import Bookkeeping, Books
 from streams.workers.collecting import Collection
 from streams.workers.contents import EventReader
 from streams.workers.expiring import Expiry
 from streams.workers.jobs import Jobs
 from streams.workers.keeper import Keeper, Task
 from streams.workers.office import Office, OfficeTopics, OpenOffice
-from streams.workers.ports import KafkaUnreachable
+from streams.workers.ports import KafkaUnreachable, Partition
 from streams.workers.probing import Probes
 from streams.workers.purging import Purge
 from streams.workers.redriving import Redrive
@@ -40,6 +45,8 @@ from streams.workers.routing import ConnectorRoute, Routes, Routing
 from streams.workers.settling import Settling
 
 log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
 
 REDRIVE_RATE = 1_000.0
 """Letters per second where the connector has no rate of its own."""
@@ -89,6 +96,7 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
             jobs,
             Settling(open_letters, topics),
             Collection(topics),
+            Bookkeeping(_sink_books(settings, name), _waiting_excess(settings, name), pool.submit),
         ]
         yield Keeper(name, _opener(settings, name, office_topics(settings, name), instance), tasks, clock)
 
@@ -100,6 +108,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterat
     client_id = settings.groups.keeper(SOURCE)
     options = settings.kafka.client_config(client_id)
     with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="books"))
         topics = DeadLetterTopics(options)
         reading = DeadLetterReader(options, f"{client_id}-letters")
         stack.callback(reading.close)
@@ -116,6 +125,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterat
             jobs,
             Settling(open_letters, topics),
             Collection(topics),
+            Bookkeeping(_router_books(settings), lambda: None, pool.submit),
         ]
         names = OfficeTopics(
             state=settings.topics.state,
@@ -198,18 +208,68 @@ def _redrive_rate(connector: Connector) -> float:
     return REDRIVE_RATE if rate is None else max(1.0, rate / 2)
 
 
-def _parked_counter(settings: Settings, name: str) -> Callable[[], int | None]:
-    """Counts a connector's dead letters; None where Kafka does not say."""
+def copies_of(settings: Settings, name: str) -> Mapping[Partition, tuple[int, str]]:
+    """A keeper's copies of what its group committed. Raises `KafkaUnreachable` and `StateError`."""
+    copies = read_standings(settings)[name].copies
+    return {
+        (topic, int(number)): commit for topic, copy in copies.items() for number, commit in copy.partitions.items()
+    }
 
-    def count() -> int | None:
-        accounts = Accounts(settings, Administration(settings.kafka.client_config("streams-alerts")))
+
+@contextmanager
+def _accounts(settings: Settings) -> Iterator[Accounts]:
+    accounts = Accounts(settings, Administration(settings.kafka.client_config("streams-keeper")))
+    try:
+        yield accounts
+    finally:
+        accounts.close()
+
+
+def _or_none(name: str, read: Callable[[], Result]) -> Callable[[], Result | None]:
+    """What Kafka says; None, and a line in the log, where it does not."""
+
+    def attempt() -> Result | None:
         try:
-            account = accounts.of([name])[name]
-        except (KafkaUnreachable, KafkaRefusal, MetadataError) as error:
-            log.warning("dead letters not counted", connector=name, error=str(error))
+            return read()
+        except (KafkaUnreachable, KafkaRefusal, MetadataError, StateError, TooBusy) as error:
+            log.warning("account not read", connector=name, error=str(error))
             return None
-        finally:
-            accounts.close()
-        return sum(account.parked.values())
 
-    return count
+    return attempt
+
+
+def _parked_counter(settings: Settings, name: str) -> Callable[[], int | None]:
+    def count() -> int:
+        with _accounts(settings) as accounts:
+            return sum(accounts.of([name])[name].parked.values())
+
+    return _or_none(name, count)
+
+
+def _sink_books(settings: Settings, name: str) -> Callable[[], Books | None]:
+    def read() -> Books:
+        with _accounts(settings) as accounts:
+            commits = accounts.sink_commits(name)
+        lost = sum(SinkCounts.from_metadata(commit.metadata).lost for commit in commits.values())
+        return Books({place: (commit.offset, commit.metadata) for place, commit in commits.items()}, lost)
+
+    return _or_none(name, read)
+
+
+def _router_books(settings: Settings) -> Callable[[], Books | None]:
+    """Currents topics are the customer's: what a gap there held is not counted better than by offsets."""
+
+    def read() -> Books:
+        with _accounts(settings) as accounts:
+            commits = accounts.router_commits()
+        return Books({place: (commit.offset, commit.metadata) for place, commit in commits.items()}, 0)
+
+    return _or_none(SOURCE, read)
+
+
+def _waiting_excess(settings: Settings, name: str) -> Callable[[], int | None]:
+    def count() -> int:
+        found = verify(settings, name)
+        return found.waiting - found.account.waiting
+
+    return _or_none(name, count)

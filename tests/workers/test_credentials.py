@@ -11,6 +11,7 @@ from streams.delivery.contract import NoResponse, Request, Response
 from streams.delivery.flood import FloodRules
 from streams.delivery.letter import verdict_of
 from streams.testing.ports import FakeKafka
+from streams.workers.ports import Gap
 from tests.workers.stage import CREDENTIALS, MIXPANEL, TOPIC, Stage, events_of, imports_all
 
 JSON = {"content-type": "application/json"}
@@ -355,7 +356,6 @@ def test_a_suspended_connector_stays_so_over_a_restart(vendor: Vendor) -> None:
     stage.run(1)
     stage.consumer.close()
     again = Stage(vendor, kafka=stage.kafka, clock=stage.clock)
-    again.sink._obey()
     again.event()
     again.run(20)
     assert again.transport.requests == []
@@ -495,3 +495,33 @@ def test_a_replay_of_credential_letters_beside_the_redrive_sends_each_letter_onc
     assert totals.redriven.get("credentials", 0) + totals.replayed.get("credentials", 0) == 2_500
     assert len(stage.kafka.read(TOPIC)) == 5_000
     assert (stage.account.delivered, stage.account.waiting) == (2_500, 0)
+
+
+def test_a_group_whose_commits_were_forgotten_goes_on_where_the_keepers_copy_says(vendor: Vendor) -> None:
+    stage = Stage(vendor)
+    for _ in range(5):
+        stage.event()
+    stage.run(40)
+    stage.consumer.close()
+    stage.kafka.committed.clear()  # no member for a week
+    again = Stage(vendor, kafka=stage.kafka, clock=stage.clock)
+    again.event()
+    again.run(5)
+    assert len(delivered_ids(again)) == 1
+    assert again.counts["delivered"] == 6
+    (line,) = again.audit("started at a copy")
+    assert line["partitions"] == {"0": 5}
+
+
+def test_what_a_gap_really_lost_is_counted_once_somebody_could_count(vendor: Vendor) -> None:
+    stage = Stage(vendor)
+    stage.event()
+    stage.run(2)
+    stage.sink.gap(Gap(TOPIC, 0, 1, 11))
+    stage.run(2)
+    assert stage.counts["lost"] == 10
+    stage.excess = 4  # four of the ten offsets held markers
+    stage.run(65)
+    assert (stage.standing.totals.overcounted, stage.standing.totals.reconciled) == (4, 10)
+    stage.run(65)
+    assert stage.standing.totals.overcounted == 4

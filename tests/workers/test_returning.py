@@ -91,6 +91,7 @@ class Source:
         return Router(
             ROUTING,
             keep=lambda _is_ours: None,
+            copies=dict,
             patterns=[r"^currents\..+"],
             own_prefix="streams.",
             source_letters_topic=TOPICS.rejected,

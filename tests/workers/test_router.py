@@ -37,6 +37,7 @@ class Stage:
         self.router = Router(
             Routing([ConnectorRoute("one", "streams.connector.one", frozenset({OPEN}))], {OPEN}),
             keep=lambda _is_ours: None,
+            copies=dict,
             patterns=[r"^currents\..+"],
             own_prefix="streams.",
             source_letters_topic="streams.dead-letter.source",
