@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from streams.keeping.records import SettledBlock, key
 from tests.chaos.scene import Read, read_to_end
