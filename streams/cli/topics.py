@@ -117,7 +117,7 @@ def _command(servers: str, grant: Grant, principal: str) -> str:
     words = ["kafka-acls.sh", "--bootstrap-server", servers, "--add", "--allow-principal", principal]
     for operation in grant.operations:
         words += ["--operation", operation]
-    words += [f"--{grant.resource}", grant.name]
+    words += [f"--{grant.resource}"] if grant.resource == "cluster" else [f"--{grant.resource}", grant.name]
     if grant.is_prefix:
         words += ["--resource-pattern-type", "prefixed"]
     return shlex.join(words)

@@ -15,12 +15,14 @@ from streams.config.connector import Connector
 from streams.config.loading import Settings
 from streams.config.names import SOURCE
 
-Resource = Literal["topic", "group", "transactional-id"]
-Operation = Literal["Read", "Write", "Delete", "Create", "Describe", "AlterConfigs"]
+Resource = Literal["topic", "group", "transactional-id", "cluster"]
+Operation = Literal["Read", "Write", "Delete", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
 
 READERS_PREFIX = "streams-"
 """Readers that join no group commit nothing, but their client names one like this, and the broker looks it up."""
 ANY = "*"
+CLUSTER = "kafka-cluster"
+"""Kafka's own name of the resource that is the whole cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def roles(settings: Settings) -> tuple[Role, ...]:
         Role("topics", "streams topics plan, apply", tuple(_topics(settings))),
         Role("operator", "streams connectors, dlq, explain, schemas", tuple(_operator(settings))),
         Role("import", "streams dlq import", tuple(_import(settings))),
+        Role("doctor", "streams doctor", tuple(_doctor(settings))),
     )
 
 
@@ -167,6 +170,18 @@ def _import(settings: Settings) -> Iterable[Grant]:
     yield _readers()
     prefix = f"{settings.kafka.topic_prefix}import."
     yield Grant("transactional-id", prefix, ("Write",), "one import per connector at a time", is_prefix=True)
+
+
+def _doctor(settings: Settings) -> Iterable[Grant]:
+    topics, groups = settings.topics, settings.groups
+    ours: tuple[Operation, ...] = ("Describe", "DescribeConfigs")
+    yield Grant("topic", topics.prefix, ours, "topics that are missing or differ", is_prefix=True)
+    yield Grant("topic", topics.state, ("Read",), "states")
+    yield from _source(settings, "Describe", "whether there are any")
+    yield Grant("group", groups.sink(""), ("Describe",), "processes that run", is_prefix=True)
+    yield Grant("group", groups.router, ("Describe",), "processes that run")
+    yield _readers()
+    yield Grant("cluster", CLUSTER, ("DescribeConfigs",), "how long offsets of groups are kept")
 
 
 def _readers() -> Grant:

@@ -47,7 +47,7 @@ def test_json_and_commands_say_the_same(config: Path) -> None:
 def test_a_table_has_every_role(config: Path) -> None:
     result = acls(config)
     assert result.returncode == 0
-    for role in ("router", "sink growth", "ingest", "topics", "operator", "import"):
+    for role in ("router", "sink growth", "ingest", "topics", "operator", "import", "doctor"):
         assert f"\n{role}  " in result.stdout
 
 

@@ -56,7 +56,7 @@ def test_a_patterns_literal_beginning_is_what_every_match_begins_with(pattern: s
 
 def test_each_connector_has_a_role_of_its_own_and_sees_no_other_connectors_records(settings: Settings) -> None:
     names = [role.name for role in roles(settings)]
-    assert names == ["router", "sink growth", "sink cdp", "ingest", "topics", "operator", "import"]
+    assert names == ["router", "sink growth", "sink cdp", "ingest", "topics", "operator", "import", "doctor"]
     topics = {name for resource, name in grants(settings, "sink cdp") if resource == "topic"}
     assert not any("growth" in name for name in topics)
     assert {f"acme.dead-letter.cdp.{end}" for end in ("rejected", "credentials.ios", "credentials.web")} <= topics

@@ -158,9 +158,11 @@ class _Course:
     def _look(self) -> None:
         self._see_command_lines()
         self._do("operator", "connectors", "show", CONNECTOR, "--ledger", "--verify")
+        self._do("doctor", "doctor", code=5)  # nobody knows the certificate of one destination
         self._do("operator", "schemas", "list")
         schema = self._scene.folder / "added.avsc"
-        schema.write_bytes(orjson.dumps({**OPEN_SCHEMA, "doc": "added by hand"}))
+        added = {"name": "added_by_hand", "type": ["null", "string"], "default": None}
+        schema.write_bytes(orjson.dumps({**OPEN_SCHEMA, "fields": [*OPEN_SCHEMA["fields"], added]}))
         self._do("operator", "schemas", "add", str(schema))
         for name in (CONNECTOR, "source"):
             self._do("operator", "dlq", "list", name)
@@ -176,9 +178,13 @@ class _Course:
         self._wait(lambda: self._parked("credentials") >= 1, "a letter for dead credentials")
         self._do("operator", "connectors", "list")
         self._do("operator", "connectors", "show", CONNECTOR)
+        file = self._scene.folder / "credentials.jsonl"
+        self._do("operator", "dlq", "export", CONNECTOR, "--scope", "default", "--to", str(file))
         self._mixpanel.restore()
         self._do("operator", "connectors", "probe", CONNECTOR)
         self._wait(lambda: self._account().delivered > before and not self._parked("credentials"), "the redrive")
+        self._do("import", "dlq", "import", CONNECTOR, "--from", str(file))
+        self._wait(lambda: self._account().delivered > before + 1, "the redrive of what was imported")
 
     def _decide(self) -> None:
         file = self._scene.folder / "letters.jsonl"

@@ -93,6 +93,12 @@ class Asked:
         return is_same and _plain(grant["resource"]) == _plain(self.resource) and (begins or grant["name"] == "*")
 
 
+_RESOURCES = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactional-id": ResourceType.TRANSACTIONAL_ID,
+    "cluster": ResourceType.BROKER,  # the client's word for it
+}
 _IMPLIED = {("AlterConfigs", "DESCRIBE_CONFIGS")}
 _LINE = re.compile(
     r"Principal = User:(\S+) is (Allowed|Denied) operation = (\w+) from host = \S+ on resource = (\w+):\w+:(\S+) for"
@@ -119,9 +125,9 @@ class Guard:
         return user
 
     def allow(self, user: User, grants: Iterable[Mapping[str, Any]]) -> None:
-        bindings = [
+        bindings = {
             AclBinding(
-                ResourceType[grant["resource"].replace("-", "_").upper()],
+                _RESOURCES[grant["resource"]],
                 grant["name"],
                 ResourcePatternType[grant["pattern"].upper()],
                 f"User:{user.name}",
@@ -131,8 +137,8 @@ class Guard:
             )
             for grant in grants
             for operation in grant["operations"]
-        ]
-        for future in self._admin.create_acls(bindings).values():
+        }
+        for future in self._admin.create_acls(list(bindings)).values():
             future.result(ANSWER_SECONDS_MAX)
 
     def delete_topic(self, name: str) -> None:
