@@ -27,6 +27,7 @@ from confluent_kafka.admin import (
 
 from streams.adapters.denials import denial
 from streams.adapters.reading import reader
+from streams.adapters.silence import Silence
 from streams.config.kafka import ClientConfig
 from streams.config.topology import ActualTopic
 from streams.workers.ports import KafkaUnreachable, Partition
@@ -87,10 +88,10 @@ class Administration:
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
-        self._last_error: KafkaError | None = None
+        self._silence = Silence()
         self._readers: dict[str, Consumer] = {}
         try:
-            self._client = AdminClient({**config, "log_level": 0}, error_cb=self._remember)
+            self._client = AdminClient({**config, "log_level": 0}, error_cb=self._silence)
         except KafkaException as exception:
             raise KafkaRefusal(f"kafka.options: {_text(exception)}") from exception
 
@@ -257,13 +258,8 @@ class Administration:
         if exception.args[0].code() not in _SILENT:
             return KafkaRefusal(f"{what}: {_text(exception)}" if what else _text(exception))
         servers = self._config["bootstrap.servers"]
-        last = self._last_error
-        reason = _text(exception) if last is None else last.str()
+        reason = self._silence.reason(self._client, exception)
         return KafkaUnreachable(f"Kafka at {servers} does not answer: {reason}")
-
-    def _remember(self, error: KafkaError) -> None:
-        if self._last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._last_error = error
 
 
 def _oldest(consumer: Consumer, waiting: set[Partition]) -> int | None:

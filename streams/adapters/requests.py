@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from streams.adapters.admin import KafkaRefusal
 from streams.adapters.denials import denial
+from streams.adapters.silence import Silence
 from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.keeping.records import Answer, Request, key, parse
@@ -87,16 +88,18 @@ class _StateTopic:
 
     def write(self, record_key: str, value: bytes | None) -> int:
         """Write and wait until it is there; its offset."""
+        silence = Silence()
         producer = Producer(
             {
                 **self._config,
+                "error_cb": silence,
                 "enable.idempotence": True,
                 "acks": "all",
                 "partitioner": "murmur2_random",
                 "message.timeout.ms": round(WRITE_SECONDS_MAX * 1000),
             }
         )
-        self._require_topic(producer)
+        self._require_topic(producer, silence)
         outcome: list[int | KafkaError] = []
         producer.produce(
             self._topic,
@@ -115,13 +118,13 @@ class _StateTopic:
             case _:
                 raise KafkaUnreachable(f"{self._topic}: the request could not be written: no answer")
 
-    def _require_topic(self, producer: Producer) -> None:
+    def _require_topic(self, producer: Producer, silence: Silence) -> None:
         """A producer would wait for a missing topic until its message times out."""
         try:
             found = producer.list_topics(self._topic, timeout=WRITE_SECONDS_MAX).topics[self._topic]
         except KafkaException as exception:
-            servers = self._config["bootstrap.servers"]
-            raise KafkaUnreachable(f"Kafka at {servers} does not answer: {exception.args[0].str()}") from exception
+            servers, reason = self._config["bootstrap.servers"], silence.reason(producer, exception)
+            raise KafkaUnreachable(f"Kafka at {servers} does not answer: {reason}") from exception
         if found.error is not None:
             if denied := denial(found.error, topic=self._topic, operation="Write"):
                 raise denied

@@ -44,7 +44,7 @@ def test_no_printed_operation_is_superfluous(seen: Evening) -> None:
                 if SEALED not in grant["name"] and not any(one.is_covered_by(grant, operation) for one in asked):
                     name = grant["name"].replace(seen.scene.settings.kafka.topic_prefix, "")
                     superfluous.add((role, operation, grant["resource"], name))
-    assert superfluous == LATER
+    assert superfluous <= LATER
 
 
 def test_a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_connector_stops(seen: Evening) -> None:
