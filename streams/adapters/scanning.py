@@ -15,8 +15,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable, Message, Partition
 
-PREFETCH_KILOBYTES_MAX = 8_192
-"""Bounds the memory of a scan, whatever the topic holds; more of it was not faster."""
+PREFETCH_KILOBYTES_MAX = 4_096
+FETCH_BYTES_MAX = 262_144
+"""Of one partition in one answer, compressed. Both bound the memory of a scan, whatever the topic holds; more of
+either was not faster."""
 BATCH_LETTERS_MAX = 1_000
 SILENCE_SECONDS_MAX = 30.0
 """Without a letter or an end for so long, nobody answers. A killed sink's open transaction stalls readers for 10 s."""
@@ -43,7 +45,8 @@ def scan(
     """
     if not starts:
         return
-    consumer = _reader(config, {"queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX, "queued.min.messages": 100_000})
+    limits = {"queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX, "fetch.message.max.bytes": FETCH_BYTES_MAX}
+    consumer = _reader(config, limits)
     try:
         ends = _ends(consumer, starts)
         waiting = {partition for partition, end in ends.items() if end > starts[partition]}
