@@ -142,16 +142,20 @@ def _sorted(messages: list[Any], waiting: set[Partition], ends: Mapping[Partitio
         error = message.error()
         if error is None:
             partition = (message.topic(), message.partition())
-            offset = message.offset()
-            if offset < ends[partition]:
-                letters.setdefault(partition, []).append(message)
-            if offset + 1 >= ends[partition]:
-                waiting.discard(partition)
+            if partition in letters:
+                letters[partition].append(message)
+            else:
+                letters[partition] = [message]
         elif error.code() == KafkaError._PARTITION_EOF:
             waiting.discard((message.topic(), message.partition()))
         elif not error.retriable():
             raise KafkaException(error)
-    return list(letters.items())
+    for partition, of_partition in letters.items():
+        if of_partition[-1].offset() + 1 >= ends[partition]:
+            waiting.discard(partition)
+            while of_partition and of_partition[-1].offset() >= ends[partition]:
+                of_partition.pop()
+    return [(partition, of_partition) for partition, of_partition in letters.items() if of_partition]
 
 
 def _unsettled(
