@@ -11,6 +11,8 @@ from streams.workers.ports import KafkaUnreachable
 
 READ_SECONDS_MAX = 60.0
 """Without any record or end for this long, nobody answers."""
+LOOK_SECONDS = 0.05
+"""The end is told by a fetch that finds nothing, and commands wait for it: broker and client must not dawdle."""
 
 
 class TopicMissing(KafkaUnreachable):
@@ -24,6 +26,7 @@ def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes 
     """
     consumer = Consumer(
         {
+            "fetch.wait.max.ms": round(LOOK_SECONDS * 1000),
             **config,
             "group.id": group,
             "isolation.level": "read_committed",
@@ -51,7 +54,7 @@ def _read(consumer: Consumer, topic: str, key_prefix: bytes) -> dict[bytes, byte
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in unfinished])
     deadline = time.monotonic() + READ_SECONDS_MAX
     while unfinished:
-        messages = consumer.consume(1_000, 0.5)
+        messages = consumer.consume(1_000, LOOK_SECONDS)
         if messages:
             deadline = time.monotonic() + READ_SECONDS_MAX
         elif time.monotonic() >= deadline:

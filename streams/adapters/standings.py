@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from streams.adapters.compacted import TopicMissing, read_to_end
 from streams.config import Settings
 from streams.config.names import SOURCE
@@ -10,12 +12,12 @@ from streams.keeping.standing import Standing
 CLIENT_ID = "streams-standings"
 
 
-def read_standings(settings: Settings) -> dict[str, Standing]:
-    """Every connector of the configuration, and `source`. Raises `KafkaUnreachable` and `StateError`.
+def read_standings(settings: Settings, others: Iterable[str] = ()) -> dict[str, Standing]:
+    """Every connector of the configuration, `source` and these others. Raises `KafkaUnreachable` and `StateError`.
 
     Where the state topic was never made, nothing was ever said of any of them.
     """
-    standings = {name: Standing(name) for name in (*settings.connectors, SOURCE)}
+    standings = {name: Standing(name) for name in (*settings.connectors, SOURCE, *others)}
     try:
         state = read_to_end(settings.kafka.client_config(CLIENT_ID), settings.topics.state, CLIENT_ID)
     except TopicMissing:

@@ -128,6 +128,15 @@ def verdict_of(headers: AnyHeaders) -> Verdict | None:
     return Verdict.from_header(header_of(headers, VERDICT_HEADER))
 
 
+def again_of(headers: AnyHeaders) -> str | None:
+    """The job that sends this settled letter once more; None for every other record."""
+    for name, value in headers:
+        if name == VERDICT_HEADER:
+            verdict = Verdict.from_header(value)
+            return None if verdict is None else verdict.again
+    return None
+
+
 def fingerprint(reason: Reason) -> str:
     """16 hex digits that letters of one kind share: cause, status, message without its variable parts, event type."""
     message = normalised(reason.detail)
@@ -144,6 +153,15 @@ def origin_of(headers: AnyHeaders, read_from: Origin) -> Origin:
     """The Currents record's place: what `streams-origin` says, else where the record was read."""
     value = header_of(headers, ORIGIN_HEADER)
     return read_from if value is None else Origin.from_header(value) or read_from
+
+
+def parked_from(headers: AnyHeaders) -> Origin | None:
+    """The Currents record's place as parking wrote it; None where the record was never parked, or not by us."""
+    parts = [
+        header_of(headers, name) or b""
+        for name in (CONNECT_TOPIC_HEADER, CONNECT_PARTITION_HEADER, CONNECT_OFFSET_HEADER)
+    ]
+    return Origin.from_header(b"/".join(parts))
 
 
 def letter_headers(headers: AnyHeaders, origin: Origin, reason: Reason) -> list[tuple[str, bytes | None]]:

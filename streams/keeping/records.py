@@ -8,14 +8,16 @@
 | `cursor/<connector>/<letters>/<partition>` | keeper | every dead letter before this offset is settled |
 | `settled/<connector>/<letters>/<partition>/<block>` | keeper | settled letters after the cursor, one bit an offset |
 | `totals/<connector>` | keeper | what left the dead-letter topics, and how |
+| `copy/<connector>/<topic>` | keeper | what the group committed, for Kafka forgets a memberless group after 7 days |
 | `job/<connector>/<id>` | keeper | a replay or purge that a person ordered |
 | `imported/<connector>/<id>` | `dlq import` | letters that came back from a file |
 | `suspect/<connector>/<scope>/<instance>` | sinks | a destination's refusal that the keeper shall look into |
 | `request/<connector>/<id>` | command line | what a person asks of the keeper |
 | `answer/<connector>/<id>` | keeper | what became of it |
 
-`<letters>` is the end of a dead-letter topic's name: `rejected` or `credentials.<scope>`. A record without a value
-takes its key back. Times are milliseconds since 1970.
+`<letters>` is the end of a dead-letter topic's name: `rejected` or `credentials.<scope>`. Beside the settled letters of
+`rejected`, those of `purged` say which of the same offsets a person purged. A record without a value takes its key
+back. Times are milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -25,13 +27,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "job", "answer")
+KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "copy", "job", "answer")
 """Kinds that only a connector's keeper writes."""
 
 REJECTED = "rejected"
 """The letters that are triaged one by one: causes `rejected` and `gave-up`, and all of the source's."""
 CREDENTIALS = "credentials."
 """Begins the letters of a credential scope."""
+PURGED = "purged"
+"""No letters of their own: which settled letters of `rejected` were purged, so that no `replay --again` brings back."""
 
 Partition = tuple[str, int]
 """Letters (the end of a dead-letter topic's name) and partition number."""
@@ -136,9 +140,20 @@ class Totals(Record):
     """Copies of settled letters that `replay --again` put onto the connector's topic."""
     routed: Mapping[str, int] = {}
     """Of source letters: what their replay put onto each connector's topic."""
+    skipped: Mapping[str, int] = {}
+    """Of source letters: those of `replayed` that no connector gets, by the router's reason."""
     overcounted: int = 0
     """Offsets of gaps that held no record: the sinks' `lost` counts offsets, this is what it counts too much."""
+    reconciled: int = 0
+    """The sinks' `lost` of which `overcounted` is the exact excess."""
     revision: int = 0
+
+
+class Copy(Record):
+    """What a group committed for a topic: per partition number the offset and the metadata."""
+
+    kind = "copy"
+    partitions: Mapping[str, tuple[int, str]] = {}
 
 
 class Imported(Record):
@@ -212,6 +227,7 @@ KINDS: Mapping[str, type[Record]] = {
         Cursor,
         SettledBlock,
         Totals,
+        Copy,
         Imported,
         Suspect,
         Request,

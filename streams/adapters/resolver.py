@@ -1,4 +1,4 @@
-"""Builds what finds writers' schemas, from the configuration."""
+"""A resolver of writers' schemas from the configuration: the shipped ones, folders, the schemas topic, a registry."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from streams.workers.ports import SchemaSource
 from streams.workers.resolving import SchemaResolver
 
 
-def resolver_of(settings: Settings, client_id: str, stack: ExitStack) -> SchemaResolver:
-    """What finds writers' schemas for one worker; `stack` closes what it opens."""
+def schema_resolver(settings: Settings, client_id: str, stack: ExitStack, wait_seconds: float) -> SchemaResolver:
+    """A resolver for as long as `stack` is open. After `wait_seconds` an unknown schema is final."""
     source = settings.source
     topic_schemas = TopicSchemas(
         settings.kafka.client_config(client_id), settings.topics.schemas, f"{client_id}-schemas"
@@ -40,6 +40,6 @@ def resolver_of(settings: Settings, client_id: str, stack: ExitStack) -> SchemaR
         registry,
         encoding=source.encoding,
         source_topic_prefix=source.topic_prefix,
-        unknown_schema_seconds_max=source.unknown_schema_wait,
+        unknown_schema_seconds_max=wait_seconds,
         clock=SystemClock(),
     )
