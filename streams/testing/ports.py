@@ -149,8 +149,9 @@ class FakeConsumer:
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """A rebalance takes these partitions away; they come back with the next poll."""
         assert self._listener is not None
-        self._listener.revoked(partitions)
-        for partition in partitions:
+        owned = [partition for partition in partitions if partition in self._positions]
+        self._listener.revoked(owned)
+        for partition in owned:
             del self._positions[partition]
 
     def _assign_new(self) -> None:

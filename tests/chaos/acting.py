@@ -59,15 +59,22 @@ class Stagehand:
     def __init__(self, scene: Scene, broker: Broker, destinations: dict[str, EmulatorClient]) -> None:
         self.written: dict[str, Written] = {}
         """By topic/partition/offset."""
-        self.revoked: dict[tuple[str, str], list[list[int]]] = {}
-        """When each scope's key was revoked, and until when (ms); the last one may be open."""
+        self.revoked: dict[str, dict[str, list[list[int]]]] = {
+            name: {scope: [] for scope in scopes} for name, scopes in plan.SCOPES.items()
+        }
+        """Per connector and scope when its key was revoked, and until when (ms; 0: it still is)."""
         self.counts: Counter[str] = Counter()
         self.diary: list[str] = []
         self.scene = scene
         self._broker = broker
         self._destinations = destinations
         self._producer = Producer(
-            {"bootstrap.servers": scene.bootstrap_servers, "enable.idempotence": True, "partitioner": "murmur2_random"}
+            {
+                "bootstrap.servers": scene.bootstrap_servers,
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "log_level": 0,
+            }
         )
         self._processes: dict[str, WorkerProcess] = {}
         for name in plan.PROCESSES:
@@ -234,13 +241,13 @@ class Stagehand:
         self._producer.poll(0)
 
     def _revoke(self, connector: str, scope: str) -> None:
-        self.revoked.setdefault((connector, scope), []).append([now_ms(), 0])
+        self.revoked[connector][scope].append([now_ms(), 0])
         self._destinations[connector].revoke(CREDENTIALS.get(scope, scope))
         self.counts["keys revoked"] += 1
 
     def _restore(self, connector: str, scope: str) -> None:
         self._destinations[connector].restore(CREDENTIALS.get(scope, scope))
-        spans = self.revoked.get((connector, scope), [])
+        spans = self.revoked[connector][scope]
         if spans and not spans[-1][1]:
             spans[-1][1] = now_ms()
 

@@ -16,9 +16,9 @@ from streams.keeping.standing import Standing
 from streams.testing.emulators import EmulatorClient
 from tests.chaos import plan
 from tests.chaos.acting import Stagehand, Written
-from tests.chaos.auditing import Auditor, Receipt
 from tests.chaos.scene import Read
 from tests.chaos.witness import Witness
+from tests.keeping.auditing import Auditor, Receipt
 
 OURS = PARKING_HEADERS | {"streams-origin"}
 PROBE = "streams probe"
@@ -104,7 +104,9 @@ class Checker:
         return names
 
     def _receipts(self) -> Sequence[Receipt]:
-        auditor = Auditor(self._connector, self._stagehand.grace_ms(self._connector), self._stagehand.revoked)
+        auditor = Auditor(
+            self._connector, self._stagehand.grace_ms(self._connector), self._stagehand.revoked[self._connector]
+        )
         parked_at = {
             (letters, letter.partition, letter.offset): verdict(letter).parked_at_ms
             for letters, topic in self._letter_topics().items()

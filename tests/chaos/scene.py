@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -147,7 +147,9 @@ class Scene:
         self.config.write_text(yaml.safe_dump(content))
         self.settings: Settings = load(self.config)
         self.administration = Administration(self.settings.kafka.client_config("chaos"))
-        self.accounts = Accounts(self.settings, self.administration)
+        kafka = self.settings.kafka
+        quiet = kafka.model_copy(update={"options": {**kafka.options, "log_level": 0}})
+        self.accounts = Accounts(replace(self.settings, kafka=quiet), self.administration)
         for topic in topology.wanted_topics(self.settings, 1):
             self.administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
         self._processes: list[WorkerProcess] = []

@@ -18,7 +18,7 @@ import pytest
 
 from streams.config import topology
 from streams.emulators.mparticle.options import Limits, MParticleOptions
-from streams.testing.brokers import Broker, NoBroker, choose
+from streams.testing.brokers import Broker
 from streams.testing.emulators import EmulatorClient, MixpanelEmulator, MParticleEmulator
 from tests.chaos import plan
 from tests.chaos.acting import ENTRY, OPEN, PUSH, TYPES, Stagehand
@@ -32,19 +32,6 @@ ACTS = 14 if "ROUNDS" not in os.environ else 30
 SECONDS_MAX = 120 + 240 * ROUNDS
 GRACES = {plan.MIXPANEL: 5, plan.MPARTICLE: 8}
 """Seconds. Probes come and clocks may differ by a tenth of it."""
-
-
-@pytest.fixture
-def own_broker() -> Iterator[Broker]:
-    """A broker that may be restarted: nobody else uses it."""
-    try:
-        broker = choose()
-    except NoBroker as problem:
-        pytest.skip(str(problem))
-    if broker.kind not in ("docker", "apache"):
-        pytest.skip(f"a broker of kind {broker.kind} is not ours to restart")
-    with broker:
-        yield broker
 
 
 @contextmanager

@@ -6,30 +6,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+Spans = Sequence[Sequence[int]]
+"""Begins and ends in milliseconds; an end of 0 is still to come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What one purge says of itself: which letters, how many, which offsets (from, to exclusive) per partition."""
+    """What one purge says of itself: which letters, how many, in which ranges of offsets (from, to exclusive)."""
 
     letters: str
     count: int
-    offsets: Mapping[int, tuple[int, int]]
+    offsets: Mapping[int, Sequence[tuple[int, int]]]
+    is_by_deadline: bool
 
     def holds(self, partition: int, offset: int) -> bool:
-        first, end = self.offsets.get(partition, (0, 0))
-        return first <= offset < end
+        return any(first <= offset < end for first, end in self.offsets.get(partition, ()))
 
 
 class Auditor:
     """Walks the lines in order; knows from them who is SUSPENDED and INVALID since when, and what was extended."""
 
-    def __init__(
-        self, connector: str, grace_ms: int, revoked: Mapping[tuple[str, str], Sequence[Sequence[int]]]
-    ) -> None:
-        """`revoked` is when each (connector, scope)'s key was revoked, and until when (0: still), in ms."""
+    def __init__(self, connector: str, grace_ms: int, refused: Mapping[str, Spans]) -> None:
+        """`refused` is when the destination refused each scope's key."""
         self._connector = connector
         self._grace_ms = grace_ms
-        self._revoked = revoked
+        self._refused = refused
         self._invalid_since: dict[str, int] = {}
         self._extended: dict[str, int] = {}
         self._suspensions: list[list[int]] = []
@@ -38,7 +39,10 @@ class Auditor:
     def receipts(
         self, lines: Sequence[Mapping[str, Any]], parked_at: Mapping[tuple[str, int, int], int]
     ) -> list[Receipt]:
-        """Every receipt. Raises `AssertionError` where a purge came early or without cause, or an alert twice."""
+        """Every receipt; `parked_at` is by letters, partition and offset.
+
+        Raises `AssertionError` where a purge came early, or without cause, name or reason, or an alert twice.
+        """
         found = []
         for line in lines:
             match line["what"]:
@@ -69,11 +73,10 @@ class Auditor:
         self._alerts.add(alert)
 
     def _receipt(self, line: Mapping[str, Any], parked_at: Mapping[tuple[str, int, int], int]) -> Receipt:
-        scope, at = line["scope"], line["at"]
-        assert scope in self._invalid_since, f"{self._connector}: {scope} was purged while VALID"
-        assert all(end for _, end in self._suspensions), f"{self._connector} was purged while SUSPENDED"
-        offsets = {int(number): (first, end) for number, (first, end) in line["offsets"].items()}
-        receipt = Receipt(f"credentials.{scope}", line["letters"], offsets)
+        is_by_deadline = "scope" in line
+        offsets = {int(number): [(first, end) for first, end in ranges] for number, ranges in line["offsets"].items()}
+        letters = f"credentials.{line['scope']}" if is_by_deadline else line["from"]
+        receipt = Receipt(letters, line["letters"], offsets, is_by_deadline)
         times = [
             time
             for (letters, number, offset), time in parked_at.items()
@@ -81,22 +84,25 @@ class Auditor:
         ]
         assert len(times) == receipt.count, f"a receipt of {receipt.count} letters spans {len(times)}: {line}"
         assert sum(line["event_types"].values()) == receipt.count
+        if is_by_deadline:
+            self._require_due(line, times)
+        else:
+            assert line["who"], f"a person's purge without a name: {line}"
+            assert line["why"], f"a person's purge without a reason: {line}"
+        return receipt
+
+    def _require_due(self, line: Mapping[str, Any], times: Sequence[int]) -> None:
+        scope, at = line["scope"], line["at"]
+        assert scope in self._invalid_since, f"{self._connector}: {scope} was purged while VALID"
+        assert all(end for _, end in self._suspensions), f"{self._connector} was purged while SUSPENDED"
         for time in times:
             deadline = self._deadline(scope, time, line["probe_began"])
             assert deadline <= line["probe_began"] <= at, f"purged early: parked at {time}, due {deadline}: {line}"
-            self._require_dead_key(scope, deadline, at)
-        return receipt
+            assert any(begin <= at and (not end or end >= deadline) for begin, end in self._refused.get(scope, ())), (
+                f"{self._connector}: {scope} was purged at {at} though its key was good since before {deadline}"
+            )
 
     def _deadline(self, scope: str, parked_at: int, now: int) -> int:
         begin = max(parked_at, self._invalid_since[scope])
-        suspended = sum(
-            max(0, min(end or now, now) - max(start, begin)) for start, end in self._suspensions if (end or now) > begin
-        )
+        suspended = sum(max(0, min(end or now, now) - max(start, begin)) for start, end in self._suspensions)
         return begin + self._grace_ms + self._extended[scope] + suspended
-
-    def _require_dead_key(self, scope: str, deadline: int, at: int) -> None:
-        """A fix that came before the deadline, and stayed, loses nothing."""
-        spans = self._revoked.get((self._connector, scope), ())
-        assert any(start <= at and (not end or end >= deadline) for start, end in spans), (
-            f"{self._connector}: {scope} was purged at {at} though its key was good at the deadline, {deadline}"
-        )
