@@ -58,7 +58,9 @@ _MOVED_ON = frozenset(
         KafkaError._NO_OFFSET,
     }
 )
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+_FENCED = frozenset(
+    {KafkaError._FENCED, KafkaError._FATAL, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+)
 
 
 class GroupConsumer:
@@ -320,19 +322,44 @@ class TransactionalProducer:
 
     @property
     def produce(self) -> Callable[..., None]:
-        return self._producer.produce
+        return self._produce
+
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: ports.Headers | None = None,
+        partition: int = -1,
+    ) -> None:
+        try:
+            self._producer.produce(topic, value, key, partition, headers=headers)  # type: ignore[arg-type]
+        except KafkaException as exception:
+            self._require_alive(exception)
+            if exception.args[0].code() != KafkaError._STATE:
+                raise
+            self.abort()  # an earlier record of the transaction was refused meanwhile
+            raise TransactionAborted(_text(exception)) from exception
 
     def start(self) -> None:
         """Fence every predecessor with this transactional id, and end its open transaction."""
         self._until_done(lambda: self._producer.init_transactions(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
 
     def begin(self) -> None:
-        self._producer.begin_transaction()
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as exception:
+            self._require_alive(exception)
+            raise
         self._is_open = True
 
     def flush_queue(self) -> None:
         """Wait until the queue has room again."""
-        self._producer.poll(0.1)
+        try:
+            self._producer.poll(0.1)
+        except KafkaException as exception:
+            self._require_alive(exception)
+            raise
 
     def commit(self, positions: Sequence[Position], consumer: ports.Consumer | None) -> None:
         """Commit the records with the group's offsets. Raises `TransactionAborted` or `Fenced`."""
@@ -385,10 +412,8 @@ class TransactionalProducer:
             try:
                 call()
             except KafkaException as exception:
+                self._require_alive(exception)
                 error: KafkaError = exception.args[0]
-                if error.code() in _FENCED or error.fatal():
-                    self._is_open = False
-                    raise Fenced(f"{self._id}: {error}") from exception
                 if error.txn_requires_abort() or error.code() in _MOVED_ON:
                     self.abort()
                     raise TransactionAborted(str(error)) from exception
@@ -396,6 +421,13 @@ class TransactionalProducer:
                     raise KafkaUnreachable(f"{self._id}: {error}") from exception
             else:
                 return
+
+    def _require_alive(self, exception: KafkaException) -> None:
+        """Raises `Fenced` where this producer will never write again."""
+        error: KafkaError = exception.args[0]
+        if error.code() in _FENCED or error.fatal():
+            self._is_open = False
+            raise Fenced(f"{self._id}: {error}") from exception
 
 
 def _topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:
