@@ -45,7 +45,8 @@ class WorkerProcess:
     """`streams run …` in a process of its own, which a test may kill and start again."""
 
     def __init__(self, command: list[str], config: Path, instance: str, log: Path) -> None:
-        self._command = [sys.executable, "-m", "streams", "run", *command, "--config", str(config)]
+        common = ["--config", str(config), "--with-parent", str(os.getpid())]
+        self._command = [sys.executable, "-m", "streams", "run", *command, *common]
         self._environment = {**os.environ, "STREAMS_INSTANCE": instance, "STREAMS_LOG_LEVEL": "info"}
         self.log = log
         self.instance = instance

@@ -16,6 +16,7 @@ from streams.keeping.records import CREDENTIALS as CREDENTIALS_LETTERS
 from streams.keeping.records import REJECTED as REJECTED_LETTERS
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeKafka
+from streams.workers.keeper import Keeper
 from tests.keeping.auditing import Auditor, Receipt
 from tests.workers.stage import AUDIT, CREDENTIALS, REJECTED, TOPIC, Stage, events_of
 
@@ -202,14 +203,12 @@ class Pipeline(RuleBasedStateMachine):
     @rule(steps=st.integers(1, 5))
     def a_zombie_keeps(self, steps: int) -> None:
         """It goes on with what it knows, until it learns that it was replaced."""
-        zombie = self.zombies[0]
-        if zombie.keeper.office is not None:
-            for _ in range(steps):
-                zombie.keeper.step()
-                if zombie.keeper.office is None:
-                    break
-        if zombie.keeper.office is None:
-            zombie.keeper.own(False)
+        zombie = self.zombies[0].keeper
+        for _ in range(steps):
+            if _keeps(zombie):
+                zombie.step()
+        if not _keeps(zombie):
+            zombie.own(False)
             self.zombies.pop(0)
 
     # What always holds.
@@ -297,6 +296,10 @@ class Pipeline(RuleBasedStateMachine):
 
     def _started(self) -> Stage:
         return Stage(self.vendor, kafka=self.kafka, clock=self.clock, grace_seconds=GRACE_SECONDS)
+
+
+def _keeps(keeper: Keeper) -> bool:
+    return keeper.office is not None
 
 
 TestPipeline = Pipeline.TestCase
