@@ -52,7 +52,7 @@ def test_a_process_ends_and_names_what_is_missing(
     name = scene.settings.kafka.topic_prefix + end
     process = scene.start(scene.as_role(role, without=(operation, name)), *role.split())
     scene.wait_until(lambda: not process.is_running(), "the process to end")
-    assert process.exit_code() == 1
+    assert process.exit_code == 1
     last = process.log.read_text().strip().splitlines()[-1]
     assert last.startswith("streams: ")
     assert name in last

@@ -127,7 +127,7 @@ def test_who_is_not_let_in_hears_why_within_the_start_and_never_the_password(
     }
     scene.wait_until(lambda: not any(process.is_running() for process in waits.values()), "both to give up")
     for word, process in waits.items():
-        assert process.exit_code() == 5
+        assert process.exit_code == 5
         log = process.log.read_text()
         last = log.strip().splitlines()[-1]
         assert last.startswith("streams: Kafka at 127.0.0.1")
