@@ -56,6 +56,7 @@ def test_a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_conne
 
 def test_requests_left_by_the_proxy(seen: Evening) -> None:
     assert {target.split()[0] for target in seen.proxied} == {"POST", "CONNECT"}
+    assert any(SECRETS["webhook"] in target for target in seen.proxied), "alerts went another way"
 
 
 def test_nothing_secret_and_nobody_is_told_anywhere(seen: Evening) -> None:
@@ -67,7 +68,9 @@ def test_nothing_secret_and_nobody_is_told_anywhere(seen: Evening) -> None:
     for topic in (topics.audit, topics.state):
         places[topic] = "\n".join(f"{record.key!r} {record.value!r} {record.headers}" for record in scene.read(topic))
     letters = [topic for topic in scene.administration.topic_names() if topic.startswith(topics.dead_letters)]
-    places["headers"] = "\n".join(str(record.headers) for topic in letters for record in scene.read(topic))
+    parked = [record for topic in letters for record in scene.read(topic)]
+    places["headers"] = "\n".join(str(record.headers) for record in parked)
+    assert any(PERSONAL["email"].encode() in (record.value or b"") for record in parked), "nothing was planted"
     assert places["headers"]
     assert places["alerts"]
     needles = {**SECRETS, **PERSONAL, **{user.name: user.password for user in scene.users.values()}}
