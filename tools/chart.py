@@ -40,12 +40,17 @@ FLAG: Schema = {"type": "boolean"}
 OPEN: Schema = {"type": "object"}
 """Kubernetes checks what is in it."""
 LIST_OF_OPEN: Schema = {"type": "array", "items": OPEN}
-LABELS: Schema = {"type": "object", "additionalProperties": TEXT}
+LABEL: Schema = {"type": "string", "pattern": r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"}
+KEYS: Schema = {"pattern": r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"}
+LABELS: Schema = {"type": "object", "propertyNames": KEYS, "additionalProperties": LABEL}
+ANNOTATIONS: Schema = {"type": "object", "propertyNames": KEYS, "additionalProperties": TEXT}
+TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
 NAME: Schema = {"type": "string", "pattern": r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$"}
 """Of an object in Kubernetes, or nothing."""
 COUNT_OR_SHARE: Schema = {
     "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^([0-9]{1,3}%)?$"}]
 }
+DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))?$"}
 PEERS: Schema = {"type": "array", "items": OPEN}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
 
@@ -92,15 +97,15 @@ POD: Schema = {
     "extraVolumeMounts": LIST_OF_OPEN,
     "extraContainers": LIST_OF_OPEN,
     "initContainers": LIST_OF_OPEN,
-    "podAnnotations": LABELS,
+    "podAnnotations": ANNOTATIONS,
     "podLabels": LABELS,
-    "workloadAnnotations": LABELS,
+    "workloadAnnotations": ANNOTATIONS,
     "nodeSelector": LABELS,
     "tolerations": LIST_OF_OPEN,
     "affinity": OPEN,
     "topologySpreadConstraints": LIST_OF_OPEN,
-    "priorityClassName": TEXT,
-    "runtimeClassName": TEXT,
+    "priorityClassName": NAME,
+    "runtimeClassName": NAME,
     "hostAliases": LIST_OF_OPEN,
     "dnsPolicy": {"enum": ["", "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]},
     "dnsConfig": OPEN,
@@ -138,7 +143,7 @@ SECRET = section(
         },
     }
 )
-RULE_OVERRIDE = section({"expr": TEXT, "for": TEXT, "labels": LABELS, "annotations": LABELS})
+RULE_OVERRIDE = section({"expr": TEXT, "for": DURATION, "labels": TEXTS, "annotations": TEXTS})
 
 
 def strict(definitions: Schema) -> Schema:
@@ -172,20 +177,20 @@ def values_schema() -> Schema:
                 "type": "object",
                 "description": "Helm hands it to charts inside charts; nothing here reads it.",
             },
-            "nameOverride": TEXT,
+            "nameOverride": LABEL,
             "fullnameOverride": NAME,
             "commonLabels": LABELS,
-            "commonAnnotations": LABELS,
+            "commonAnnotations": ANNOTATIONS,
             "image": section(
                 {
-                    "registry": TEXT,
-                    "repository": {"type": "string", "minLength": 1},
-                    "tag": TEXT,
+                    "registry": {"type": "string", "pattern": r"^([A-Za-z0-9][A-Za-z0-9.:/_-]*)?$"},
+                    "repository": {"type": "string", "pattern": r"^[a-z0-9][a-z0-9./_-]*$"},
+                    "tag": {"type": "string", "pattern": r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$"},
                     "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
                     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
                 }
             ),
-            "imagePullSecrets": {"type": "array", "items": section({"name": TEXT}, required=["name"])},
+            "imagePullSecrets": {"type": "array", "items": section({"name": NAME}, required=["name"])},
             "config": section(
                 {
                     "kafka": whole["properties"]["kafka"],
@@ -217,9 +222,9 @@ def values_schema() -> Schema:
             ),
             "router": section(ROUTER),
             "sink": section(SINK),
-            "keda": section({"triggerAuthentication": NAME, "secretTargetRef": LIST_OF_OPEN, "metadata": LABELS}),
+            "keda": section({"triggerAuthentication": NAME, "secretTargetRef": LIST_OF_OPEN, "metadata": TEXTS}),
             "pod": section(POD),
-            "serviceAccount": section({"create": FLAG, "name": NAME, "annotations": LABELS}),
+            "serviceAccount": section({"create": FLAG, "name": NAME, "annotations": ANNOTATIONS}),
             "topics": section(
                 {"job": section({"enabled": FLAG, "backoffLimit": count(), "activeDeadlineSeconds": count(1)})}
             ),
@@ -251,8 +256,8 @@ def values_schema() -> Schema:
                 {
                     "enabled": FLAG,
                     "labels": LABELS,
-                    "interval": {"type": "string", "pattern": "^([0-9]+(ms|s|m))?$"},
-                    "scrapeTimeout": {"type": "string", "pattern": "^([0-9]+(ms|s|m))?$"},
+                    "interval": DURATION,
+                    "scrapeTimeout": DURATION,
                     "relabelings": LIST_OF_OPEN,
                     "metricRelabelings": LIST_OF_OPEN,
                 }
@@ -262,13 +267,13 @@ def values_schema() -> Schema:
                     "enabled": FLAG,
                     "labels": LABELS,
                     "repositoryUrl": {"type": "string", "pattern": r"^(https?://[^\s]+)?$"},
-                    "additionalRuleLabels": LABELS,
+                    "additionalRuleLabels": TEXTS,
                     "disabled": {"type": "array", "items": TEXT},
                     "overrides": {"type": "object", "additionalProperties": RULE_OVERRIDE},
                     "extraGroups": LIST_OF_OPEN,
                 }
             ),
-            "dashboards": section({"enabled": FLAG, "labels": LABELS, "annotations": LABELS}),
+            "dashboards": section({"enabled": FLAG, "labels": LABELS, "annotations": ANNOTATIONS}),
             "extraManifests": {"type": "array", "items": {"type": ["string", "object"]}},
         },
         "$defs": strict(whole["$defs"]),

@@ -84,6 +84,13 @@ def render(values: Values, namespace: str = NAMESPACE) -> Rendered:
     return Rendered(templates, objects)
 
 
+def merged(values: Values) -> Values:
+    """The values over the chart's own, as Helm checks them: a null takes a default away."""
+    found = _chart().merge_values(values)
+    assert isinstance(found, dict)
+    return found
+
+
 def lint_messages(values: Values) -> list[str]:
     """What `helm lint --strict` complains of."""
     report = lint(CHART, values, strict=True, namespace=NAMESPACE, quiet=True)
