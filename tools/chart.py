@@ -47,9 +47,8 @@ ANNOTATIONS: Schema = {"type": "object", "propertyNames": KEYS, "additionalPrope
 TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
 NAME: Schema = {"type": "string", "pattern": r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$"}
 """Of an object in Kubernetes, or nothing."""
-COUNT_OR_SHARE: Schema = {
-    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^([0-9]{1,3}%)?$"}]
-}
+COUNT_OR_SHARE: Schema = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,3}%$"}]}
+COUNT_SHARE_OR_NOTHING: Schema = {"anyOf": [*COUNT_OR_SHARE["anyOf"], {"const": ""}]}
 DURATION: Schema = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))?$"}
 PEERS: Schema = {"type": "array", "items": OPEN}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
@@ -117,7 +116,7 @@ POD: Schema = {
     "livenessProbe": PROBE,
     "readinessProbe": PROBE,
 }
-BUDGET = section({"enabled": FLAG, "maxUnavailable": COUNT_OR_SHARE, "minAvailable": COUNT_OR_SHARE})
+BUDGET = section({"enabled": FLAG, "maxUnavailable": COUNT_OR_SHARE, "minAvailable": COUNT_SHARE_OR_NOTHING})
 ROUTER: Schema = {**POD, "replicas": count(1), "podDisruptionBudget": BUDGET}
 SINK: Schema = {
     **ROUTER,

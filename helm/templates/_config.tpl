@@ -34,7 +34,7 @@ ssl.key.location: /secrets/kafka/user.key
 {{- else }}
 security.protocol: SASL_SSL
 sasl.mechanism: SCRAM-SHA-512
-sasl.username: {{ include "streams.workloadName" . }}
+sasl.username: {{ include "streams.workloadName" . | quote }}
 sasl.password: file:/secrets/kafka/password
 {{- end }}
 {{- end -}}
@@ -69,18 +69,18 @@ follow a changed Secret without a restart.
 {{- $hook := eq .component "topics" -}}
 {{- $strimzi := $root.Values.strimzi -}}
 {{- if $strimzi.users.enabled }}
-- {volume: secret-kafka, path: /secrets/kafka, secret: {{ include "streams.workloadName" . }}}
-- {volume: secret-kafka-ca, path: /secrets/kafka-ca, secret: {{ default (printf "%s-cluster-ca-cert" $strimzi.cluster) $strimzi.users.clusterCaSecret }}}
+- {volume: secret-kafka, path: /secrets/kafka, secret: {{ include "streams.workloadName" . | quote }}}
+- {volume: secret-kafka-ca, path: /secrets/kafka-ca, secret: {{ default (printf "%s-cluster-ca-cert" $strimzi.cluster) $strimzi.users.clusterCaSecret | quote }}}
 {{- end }}
 {{- range $name, $secret := dict "kafka" $root.Values.kafkaSecret "registry" $root.Values.registrySecret }}
 {{- if or $secret.existingSecret $secret.values }}
-- {volume: secret-{{ $name }}, path: /secrets/{{ $name }}, secret: {{ include "streams.componentSecret" (dict "root" $root "secret" $secret "name" $name "hook" $hook) }}}
+- {volume: secret-{{ $name }}, path: /secrets/{{ $name }}, secret: {{ include "streams.componentSecret" (dict "root" $root "secret" $secret "name" $name "hook" $hook) | quote }}}
 {{- end }}
 {{- end }}
 {{- range $name, $connector := $root.Values.connectors }}
 {{- $secret := default (dict) $connector.secret }}
 {{- if and (or $secret.existingSecret $secret.values) (or (ne $.component "sink") (eq $name (default "" $.connector))) }}
-- {volume: secret-connector-{{ $name }}, path: /secrets/connectors/{{ $name }}, secret: {{ include "streams.componentSecret" (dict "root" $root "secret" $secret "name" (printf "connector-%s" $name) "hook" $hook) }}}
+- {volume: secret-connector-{{ $name }}, path: /secrets/connectors/{{ $name }}, secret: {{ include "streams.componentSecret" (dict "root" $root "secret" $secret "name" (printf "connector-%s" $name) "hook" $hook) | quote }}}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{/* Names and labels. A name that is cut gets eight digits of its hash, so that two long ones stay apart. */}}
+{{/* Names and labels. Whatever a user may choose is quoted: `on` and `0` are names too. A name that is cut gets eight digits of its hash, so that two long ones stay apart. */}}
 
 {{- define "streams.cut" -}}
 {{- if gt (len .name) (int .length) -}}
@@ -51,13 +51,13 @@
 
 {{/* Labels that select: frozen, since selectors of workloads cannot change. root, component, and connector for a sink. */}}
 {{- define "streams.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 {{- with .connector }}
-streams/connector: {{ . }}
+streams/connector: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -66,7 +66,7 @@ streams/connector: {{ . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: streams
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | quote }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -74,8 +74,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* The metadata that every object has: root, name; component and connector for labels; annotations. */}}
 {{- define "streams.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "streams.labels" . | nindent 2 }}
   {{- with .labels }}

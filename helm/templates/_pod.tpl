@@ -20,7 +20,7 @@ spec:
   {{- if and .hook $values.serviceAccount.create }}
   serviceAccountName: default
   {{- else }}
-  serviceAccountName: {{ include "streams.serviceAccountName" .root }}
+  serviceAccountName: {{ include "streams.serviceAccountName" .root | quote }}
   {{- end }}
   automountServiceAccountToken: false
   enableServiceLinks: false
@@ -34,7 +34,7 @@ spec:
   {{- end }}
   {{- range $key := list "priorityClassName" "runtimeClassName" "dnsPolicy" }}
   {{- with index $settings $key }}
-  {{ $key }}: {{ . }}
+  {{ $key }}: {{ . | quote }}
   {{- end }}
   {{- end }}
   {{- range $key := list "hostAliases" "dnsConfig" "nodeSelector" "tolerations" "affinity" }}
@@ -61,7 +61,7 @@ spec:
   {{- end }}
   containers:
     - name: streams
-      image: {{ include "streams.image" .root }}
+      image: {{ include "streams.image" .root | quote }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
       args:
         {{- toYaml .args | nindent 8 }}
@@ -104,13 +104,13 @@ spec:
     {{- end }}
   volumes:
     - name: config
-      configMap: {name: {{ include "streams.workloadName" . }}}
+      configMap: {name: {{ include "streams.workloadName" . | quote }}}
     - name: tmp
       emptyDir: {sizeLimit: 64Mi}
     {{- range $folders }}
     - name: {{ .volume }}
       # Readable for the group (fsGroup) and nobody else.
-      secret: {secretName: {{ .secret }}, defaultMode: 288}
+      secret: {secretName: {{ .secret | quote }}, defaultMode: 288}
     {{- end }}
     {{- with $settings.extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -131,7 +131,7 @@ spec:
   value: {{ .values.httpPort | quote }}
 {{- with .values.telemetry.otlpEndpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
-  value: {{ . }}
+  value: {{ . | quote }}
 - name: OTEL_EXPORTER_OTLP_PROTOCOL
   value: {{ $.values.telemetry.otlpProtocol }}
 - name: OTEL_SERVICE_NAME

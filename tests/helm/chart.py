@@ -109,12 +109,12 @@ def case_name(path: Path) -> str:
     return path.name.removesuffix("-values.yaml")
 
 
-class StrictLoader(yaml.SafeLoader):
+class StrictLoader(yaml.CSafeLoader):
     """Refuses a key that stands twice, which a template with two hands in one mapping produces."""
 
 
 def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key) for key, _ in node.value]
     if twice := {key for key in keys if keys.count(key) > 1}:
         raise yaml.constructor.ConstructorError(None, None, f"stands twice: {twice}", node.start_mark)
     return loader.construct_mapping(node, deep=True)

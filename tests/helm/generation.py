@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -13,7 +14,8 @@ ASCII = st.characters(min_codepoint=33, max_codepoint=126)
 UNDERSTOOD = {
     "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "description", "enum", "examples",
     "exclusiveMinimum", "items", "maxItems", "maxProperties", "maximum", "minItems", "minLength", "minProperties",
-    "minimum", "not", "pattern", "patternProperties", "properties", "propertyNames", "required", "title", "type", "format",
+    "minimum", "not", "pattern", "patternProperties", "properties", "propertyNames", "required", "title", "type",
+    "format",
     "writeOnly", "$schema", "$defs", "if", "then",
 }  # fmt: skip
 """Keywords of the chart's schema: a new one needs a branch below."""
@@ -67,15 +69,15 @@ class Drawing:
                 length = self._draw(st.integers(least, min(schema.get("maxItems", 99), least + 2)))
                 return [self.value(schema.get("items", {})) for _ in range(length)]
             case "string":
-                return self._draw(_text(schema))
+                return self._draw(_text(schema.get("pattern"), schema.get("minLength", 0)))
             case "boolean":
                 return self._draw(st.booleans())
             case "integer":
                 least = schema.get("minimum", 0)
                 return self._draw(st.integers(least, min(schema.get("maximum", least + 9), least + 9)))
             case "number":
-                least = schema.get("minimum", schema.get("exclusiveMinimum", 0))
-                return self._draw(st.sampled_from([least + 1, least + 0.5]))
+                least = float(schema["minimum"] if "minimum" in schema else schema.get("exclusiveMinimum", 0))
+                return self._draw(st.sampled_from([least + 0.5, least + 1]))
             case "null":
                 return None
         raise AssertionError(f"no values are known for {schema}")
@@ -110,11 +112,12 @@ class Drawing:
         return place
 
 
-def _text(schema: Schema) -> SearchStrategy[str]:
-    if "pattern" in schema:
-        # Helm's \\d is a digit from 0 to 9, Python's any that Unicode has.
-        return st.from_regex(schema["pattern"], fullmatch=True, alphabet=ASCII).filter(lambda text: len(text) < 60)
-    return st.text("abcxyz0129-./: {}'\"", min_size=schema.get("minLength", 0), max_size=12)
+@cache
+def _text(pattern: str | None, least: int) -> SearchStrategy[str]:
+    if pattern is None:
+        return st.text("abcxyz0129-./: {}'\"", min_size=least, max_size=12)
+    # Helm's \\d is a digit from 0 to 9, Python's any that Unicode has.
+    return st.from_regex(pattern, fullmatch=True, alphabet=ASCII).filter(lambda text: len(text) < 60)
 
 
 def documents(schema: Schema) -> SearchStrategy[Any]:

@@ -105,5 +105,5 @@ def test_a_query_with_a_wrong_name_is_noticed() -> None:
     assert unknown("rate(streams_delivered_record_total[5m])") == {"streams_delivered_record_total"}
     assert unknown('streams_keeper{conector="a"}') == {"streams_keeper{conector}"}
     assert unknown("sum by (conector) (streams_keeper)") == {"(conector)"}
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         unknown("sum(streams_keeper")

@@ -1,4 +1,4 @@
-"""What the chart promises beyond valid objects: isolation, secrets, scale, networks, alerts, and problems told at once."""
+"""What the chart promises beyond valid objects: isolation, secrets, scale, networks, alerts, every problem at once."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ def environment(manifest: Manifest) -> dict[str, Any]:
     return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
 
 
+def secrets_of(manifest: Manifest) -> set[str]:
+    """The Secrets that its pods mount."""
+    return {volume["secret"]["secretName"] for volume in pod(manifest)["volumes"] if "secret" in volume}
+
+
 def checksums(manifest: Manifest) -> dict[str, str]:
     found = manifest["spec"]["template"]["metadata"]["annotations"]
     return {name: text for name, text in found.items() if name.startswith("checksum/")}
@@ -87,11 +92,8 @@ def test_a_connectors_change_restarts_its_own_sink_and_the_router_and_no_other_s
 
 def test_a_sink_mounts_its_own_secret_and_no_other() -> None:
     rendered = render(values())
-    assert [found["secret"]["secretName"] for found in pod(rendered.one("Deployment", "-one"))["volumes"] if "secret" in found] == ["one"]  # fmt: skip
-    mounted = {
-        found["secret"]["secretName"] for found in pod(rendered.one("StatefulSet"))["volumes"] if "secret" in found
-    }
-    assert mounted == {"one", "two"}
+    assert secrets_of(rendered.one("Deployment", "-one")) == {"one"}
+    assert secrets_of(rendered.one("StatefulSet")) == {"one", "two"}
 
 
 def test_a_rendered_secret_that_changes_restarts_who_reads_it_once() -> None:
@@ -114,7 +116,11 @@ def test_the_hook_has_copies_of_rendered_secrets_because_it_runs_before_them() -
         assert int(annotations["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
     plain = [name for name, secret in secrets.items() if "annotations" not in secret["metadata"]]
     assert len(plain) == 3
-    assert {secrets[name]["stringData"].popitem() for name in mounted} == {secrets[name]["stringData"].popitem() for name in plain}  # fmt: skip
+
+    def contents(names: list[str]) -> list[dict[str, str]]:
+        return sorted((secrets[name]["stringData"] for name in names), key=str)
+
+    assert contents(mounted) == contents(plain)
     assert pod(job)["serviceAccountName"] == "default", "the release's own is not there yet"
 
 
@@ -177,6 +183,16 @@ def test_selectors_of_two_workloads_never_meet() -> None:
         assert (
             found["spec"]["selector"]["matchLabels"].keys().isdisjoint({"app.kubernetes.io/version", "helm.sh/chart"})
         )
+
+
+@pytest.mark.parametrize("name", ["on", "null", "true", "e1"])
+def test_a_name_that_yaml_reads_as_something_else_stays_a_name(name: str) -> None:
+    rendered = render(values(connectors={name: connector(name)}, fullnameOverride="0", nameOverride="1e3"))
+    assert rendered.one("ServiceAccount")["metadata"]["name"] == "0"
+    labels = rendered.one("Deployment")["metadata"]["labels"]
+    assert (labels["streams/connector"], labels["app.kubernetes.io/name"]) == (name, "1e3")
+    assert pod(rendered.one("Deployment"))["containers"][0]["args"] == ["run", "sink", name]
+    assert yaml.safe_load(rendered.settings(f"-{name}"))["connectors"].keys() == {name}
 
 
 # Networks
@@ -245,7 +261,7 @@ def test_each_process_connects_as_its_own_user() -> None:
         options = yaml.safe_load(rendered.one("ConfigMap", name)["data"]["streams.yaml"])["kafka"]["options"]
         assert options["sasl.username"] == name
         assert name in users
-        assert name in {found["secret"]["secretName"] for found in pod(manifest)["volumes"] if "secret" in found}
+        assert name in secrets_of(manifest)
 
 
 def test_a_sinks_user_can_touch_no_other_connectors_topics() -> None:
@@ -315,7 +331,8 @@ PROBLEMS = [
     ),
     (
         change("connectors", "one", "replicas", to=7),
-        "connectors.one.replicas: is 7, and config.kafka.topics.partitions is 6; more processes than partitions stand idle",
+        "connectors.one.replicas: is 7, and config.kafka.topics.partitions is 6; "
+        "more processes than partitions stand idle",
     ),
     (
         change("sink", "autoscaling", to={"enabled": True, "maxReplicas": 7}),
@@ -333,7 +350,8 @@ PROBLEMS = [
     ),
     (
         change("strimzi", to={"cluster": "main", "users": {"enabled": True}}),
-        "topics.job.enabled: the Job runs before its KafkaUser exists; set it to false, and strimzi.topics.enabled to true",
+        "topics.job.enabled: the Job runs before its KafkaUser exists; "
+        "set it to false, and strimzi.topics.enabled to true",
     ),
     (change("prometheusRule", "enabled", to=True), "prometheusRule.repositoryUrl: is empty"),
     (
