@@ -49,13 +49,26 @@ sasl.password: file:/secrets/kafka/password
 {{- end -}}
 {{- end -}}
 
-{{/* Keys of a pod: those of `pod`, then of `router` or `sink`, then of the connector. */}}
+{{/*
+Keys of a pod: those of `pod`, then of `router` or `sink`, then of the connector. The nearer one wins, but what is extra
+is added: a variable for one connector must not take away those of all.
+*/}}
 {{- define "streams.settings" -}}
 {{- $settings := deepCopy .root.Values.pod -}}
+{{- $nearer := list -}}
 {{- if eq .component "sink" -}}
-{{- $settings = mergeOverwrite $settings (deepCopy .root.Values.sink) (omit (index .root.Values.connectors .connector | deepCopy) "config" "secret") -}}
+{{- $nearer = list .root.Values.sink (omit (index .root.Values.connectors .connector) "config" "secret") -}}
 {{- else if eq .component "router" -}}
-{{- $settings = mergeOverwrite $settings (deepCopy .root.Values.router) -}}
+{{- $nearer = list .root.Values.router -}}
+{{- end -}}
+{{- range $layer := $nearer -}}
+{{- $layer = deepCopy $layer -}}
+{{- range $key := list "extraEnv" "extraEnvFrom" "extraVolumes" "extraVolumeMounts" "extraContainers" "initContainers" -}}
+{{- if index $layer $key -}}
+{{- $_ := set $layer $key (concat (default (list) (index $settings $key)) (index $layer $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- $settings = mergeOverwrite $settings $layer -}}
 {{- end -}}
 {{- toYaml $settings -}}
 {{- end -}}

@@ -170,6 +170,18 @@ def test_a_connector_overrides_the_defaults_of_all_with_false_and_nothing_too() 
     assert budgets["release-streams-sink-two"]["maxUnavailable"] == "25%"
 
 
+def test_what_is_extra_is_added_to_what_all_have() -> None:
+    both = values(pod={"extraEnv": [{"name": "A", "value": "1"}]}, sink={"extraEnv": [{"name": "B", "value": "2"}]})
+    both["connectors"]["one"] |= {"extraEnv": [{"name": "C", "value": "3"}], "tolerations": [{"key": "one"}]}
+    both["pod"]["tolerations"] = [{"key": "all"}]
+    rendered = render(both)
+    assert {"A", "B", "C"} <= environment(rendered.one("Deployment", "-one")).keys()
+    assert environment(rendered.one("Deployment", "-two")).keys().isdisjoint({"C"})
+    assert environment(rendered.one("StatefulSet")).keys().isdisjoint({"B", "C"})
+    assert pod(rendered.one("Deployment", "-one"))["tolerations"] == [{"key": "one"}]
+    assert pod(rendered.one("Deployment", "-two"))["tolerations"] == [{"key": "all"}]
+
+
 def test_selectors_of_two_workloads_never_meet() -> None:
     rendered = render(values())
     selectors = [
