@@ -54,6 +54,9 @@ The least that each role needs of Kafka, why beside it. One entry: {resource, op
   operations: [Read, Describe]
 - resource: {type: topic, name: {{ printf "%saudit" $prefix | quote }}, patternType: literal}
   operations: [Write, Describe]
+# Each process looks at its start whether every topic of ours is there.
+- resource: {type: topic, name: {{ printf "%sdead-letter.source" $prefix | quote }}, patternType: literal}
+  operations: [Describe]
 - resource: {type: group, name: {{ printf "%ssink.%s" $prefix .connector | quote }}, patternType: literal}
   operations: [Read, Describe]
 # Readers of schemas and state are named after the group and the process; they commit nothing.
