@@ -30,6 +30,9 @@ The least that each role needs of Kafka, why beside it. One entry: {resource, op
 # Its group, and the names that readers of schemas go by.
 - resource: {type: group, name: {{ printf "%srouter" $prefix | quote }}, patternType: prefix}
   operations: [Read, Describe]
+# The names that commands go by which are typed in its pod.
+- resource: {type: group, name: streams-, patternType: prefix}
+  operations: [Describe]
 # Accounts ride on the commits of all groups.
 - resource: {type: group, name: {{ $prefix | quote }}, patternType: prefix}
   operations: [Describe]
@@ -66,4 +69,7 @@ The least that each role needs of Kafka, why beside it. One entry: {resource, op
   operations: [Write, Describe]
 - resource: {type: transactionalId, name: {{ printf "%skeeper.%s" $prefix .connector | quote }}, patternType: literal}
   operations: [Write, Describe]
+# The names that the keeper's readers go by; they commit nothing.
+- resource: {type: group, name: {{ printf "%skeeper.%s-" $prefix .connector | quote }}, patternType: prefix}
+  operations: [Read, Describe]
 {{- end -}}

@@ -51,7 +51,7 @@ to what the program wants.
 {{- end -}}
 {{- $topics = append $topics (dict "name" (printf "%sdead-letter.source" $prefix) "partitions" $partitions "config" $kept) -}}
 {{- $topics = append $topics (dict "name" (printf "%sschemas" $prefix) "partitions" $partitions "config" $compacted) -}}
-{{- $topics = append $topics (dict "name" (printf "%sstate" $prefix) "partitions" 1 "config" $compacted) -}}
+{{- $topics = append $topics (dict "name" (printf "%sstate" $prefix) "partitions" 1 "config" (merge (dict "message.timestamp.type" "LogAppendTime") $compacted)) -}}
 {{- $topics = append $topics (dict "name" (printf "%saudit" $prefix) "partitions" $partitions "config" (merge (dict "retention.ms" "34560000000") $deleted)) -}}
 {{- toYaml $topics -}}
 {{- end -}}

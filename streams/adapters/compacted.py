@@ -6,28 +6,26 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.reading import reader
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable
 
 READ_SECONDS_MAX = 60.0
 """Without any record or end for this long, nobody answers."""
+LOOK_SECONDS = 0.05
+"""The end is told by a fetch that finds nothing, and commands wait for it: broker and client must not dawdle."""
+
+
+class TopicMissing(KafkaUnreachable):
+    """There is no such topic."""
 
 
 def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes = b"") -> dict[bytes, bytes]:
-    """Latest values of the keys that begin so. `group` commits nothing. Raises `KafkaUnreachable`.
+    """Latest values of the keys that begin so. `group` commits nothing. Raises `KafkaUnreachable`, `TopicMissing`.
 
     The end is what partition EOF events say: offsets of a topic that transactions write never count records.
     """
-    consumer = Consumer(
-        {
-            **config,
-            "group.id": group,
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = reader(config, group, tuning={"fetch.wait.max.ms": round(LOOK_SECONDS * 1000)})
     try:
         return _read(consumer, topic, key_prefix)
     except KafkaException as exception:
@@ -40,12 +38,14 @@ def _read(consumer: Consumer, topic: str, key_prefix: bytes) -> dict[bytes, byte
     latest: dict[bytes, bytes] = {}
     found = consumer.list_topics(topic, timeout=READ_SECONDS_MAX).topics[topic]
     if found.error is not None:
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TopicMissing(f"there is no topic {topic}; make it with `streams topics apply`")
         raise KafkaException(found.error)
     unfinished = set(found.partitions)
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in unfinished])
     deadline = time.monotonic() + READ_SECONDS_MAX
     while unfinished:
-        messages = consumer.consume(1_000, 0.5)
+        messages = consumer.consume(1_000, LOOK_SECONDS)
         if messages:
             deadline = time.monotonic() + READ_SECONDS_MAX
         elif time.monotonic() >= deadline:

@@ -13,6 +13,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.adapters.http import HttpTransport
+from streams.adapters.reading import reader
 from streams.delivery.contract import NoResponse, Request
 from streams.events.schema import WriterSchema
 from streams.events.schemas import load_folder, writer_schema
@@ -50,6 +51,19 @@ class FolderSchemas:
             self._schemas |= {schema.fingerprint: schema for schema in schemas}
 
 
+def topic_key(schema: WriterSchema) -> bytes:
+    """The key of a schema on the topic `streams.schemas`: its fingerprint as in a value's header, lower-case hex."""
+    return schema.fingerprint.hex().encode()
+
+
+def topic_schema(key: bytes, value: bytes) -> WriterSchema:
+    """The schema of a record of the topic `streams.schemas`. Raises `ValueError`."""
+    schema = writer_schema(orjson.loads(value))
+    if topic_key(schema) != key:
+        raise ValueError("key and schema differ")
+    return schema
+
+
 class TopicSchemas:
     """The compacted topic of schemas that ingest and operators add; read to its end whenever one is missed."""
 
@@ -57,17 +71,16 @@ class TopicSchemas:
         self._topic = topic
         self._schemas: dict[bytes, WriterSchema] = {}
         self._ends: dict[int, bool] = {}
-        self._consumer = Consumer(
-            {
-                **options,
-                "client.id": client_id,
-                "group.id": client_id,  # required by the client; nothing is ever committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-            }
-        )
+        self._options = options
+        self._client_id = client_id
+        self._opened: Consumer | None = None
+
+    @property
+    def _consumer(self) -> Consumer:
+        """Connected when a schema is missed for the first time: most processes never miss one."""
+        if self._opened is None:
+            self._opened = reader(self._options, self._client_id)
+        return self._opened
 
     def find(self, header: bytes) -> WriterSchema | None:
         """The schema of a single-object header, if the topic holds it. Raises `SchemasUnavailable`."""
@@ -75,7 +88,8 @@ class TopicSchemas:
         return self._schemas.get(header[2:])
 
     def close(self) -> None:
-        self._consumer.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def _read_to_end(self) -> None:
         if not self._ends and not self._assign():
@@ -106,15 +120,12 @@ class TopicSchemas:
         return True
 
     def _add(self, key: str | bytes | None, value: str | bytes | None) -> None:
-        if key is None or value is None:
+        if not isinstance(key, bytes) or not isinstance(value, bytes):
             return
         try:
-            schema = writer_schema(orjson.loads(value))
+            schema = topic_schema(key, value)
         except ValueError as error:
             log.warning("record in the schemas topic ignored", topic=self._topic, error=str(error))
-            return
-        if schema.fingerprint.hex() != (key if isinstance(key, str) else key.decode("ascii", "replace")):
-            log.warning("record in the schemas topic ignored", topic=self._topic, error="key and schema differ")
             return
         self._schemas[schema.fingerprint] = schema
 

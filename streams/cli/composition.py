@@ -7,21 +7,24 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from random import Random
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.http import HttpTransport
+from streams.adapters.journal import StateJournal
 from streams.adapters.kafka import GroupConsumer, TransactionalProducer
-from streams.adapters.schemas import FolderSchemas, RegistrySchemas, TopicSchemas
+from streams.adapters.resolver import schema_resolver
+from streams.cli.keeping import connector_keeper, copies_of, routing_of, source_keeper
 from streams.config import Connector, Settings
-from streams.destinations import REGISTRY
-from streams.events.schemas import shipped
-from streams.workers.committing import SinkCommitter
+from streams.config.names import SOURCE
+from streams.delivery.flood import FloodRules
+from streams.workers.committing import SinkCommitter, SinkTopics
 from streams.workers.encoding import EncoderCache
-from streams.workers.ports import SchemaSource
-from streams.workers.resolving import SchemaResolver
+from streams.workers.following import Following
+from streams.workers.keeper import Keeper
+from streams.workers.restraint import Restraint
 from streams.workers.router import Router
-from streams.workers.routing import ConnectorRoute, Routing
 from streams.workers.sink import Sink
 
 COLLECT_OBJECTS = 50_000
@@ -34,25 +37,25 @@ def instance_name() -> str:
 
 
 @contextmanager
-def router(settings: Settings) -> Iterator[Router]:
-    """A router that is in touch with Kafka. Raises `KafkaUnreachable` and `Fenced`."""
+def router(settings: Settings) -> Iterator[tuple[Router, Keeper]]:
+    """A router that is in touch with Kafka, and the keeper of its own dead letters, which runs on a thread of its own.
+
+    Raises `KafkaUnreachable` and `Fenced`.
+    """
     group = settings.groups.router
     client_id = f"{group}-{instance_name()}"
     options = settings.kafka.client_config(client_id)
     with ExitStack() as stack:
-        resolver = _resolver(settings, client_id, stack)
+        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         consumer = GroupConsumer(options, group, settings.kafka.group_protocol, client_id)
         consumer.await_contact()
         transactions = TransactionalProducer(options, client_id, client_id)
         transactions.start()
-        connectors = [
-            ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
-            for connector in settings.connectors.values()
-        ]
-        mapped = frozenset().union(*(kind.event_types for kind in REGISTRY.values()))
+        routing = routing_of(settings)
+        keeper = stack.enter_context(source_keeper(settings, routing, instance_name()))
         _freeze_what_stays()
-        yield Router(
-            Routing(connectors, mapped),
+        worker = Router(
+            routing,
             patterns=settings.source.topics,
             own_prefix=settings.kafka.topic_prefix,
             source_letters_topic=settings.topics.dead_letter_source,
@@ -61,20 +64,28 @@ def router(settings: Settings) -> Iterator[Router]:
             transactions=transactions,
             resolver=resolver,
             clock=SystemClock(),
+            keep=keeper.own,
+            copies=partial(copies_of, settings, SOURCE),
         )
+        yield worker, keeper
 
 
 @contextmanager
-def sink(settings: Settings, connector: Connector) -> Iterator[Sink]:
-    """The sink of one connector, in touch with Kafka. Raises `KafkaUnreachable` and `Fenced`."""
+def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keeper]]:
+    """The sink of one connector, in touch with Kafka, and the connector's keeper, which runs on a thread of its own.
+
+    Raises `KafkaUnreachable` and `Fenced`.
+    """
     name = connector.name
     group = settings.groups.sink(name)
     topic = settings.topics.connector(name)
     client_id = f"{group}-{instance_name()}"
     options = settings.kafka.client_config(client_id)
-    destination = connector.build()
+    clock = SystemClock()
     with ExitStack() as stack:
-        encoders = EncoderCache(destination, _resolver(settings, client_id, stack))
+        encoders = EncoderCache(
+            connector.build(), schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        )
         consumer = GroupConsumer(options, group, settings.kafka.group_protocol, client_id)
         consumer.await_contact()
         transactions = TransactionalProducer(options, client_id, client_id)
@@ -82,31 +93,52 @@ def sink(settings: Settings, connector: Connector) -> Iterator[Sink]:
         transactions.start()
         transport = HttpTransport()
         stack.callback(transport.close)
+        following = Following(
+            name, instance_name(), StateJournal(options, settings.topics.state, f"{client_id}-state"), clock
+        )
+        stack.callback(following.close)
+        keeper = stack.enter_context(connector_keeper(settings, connector, instance_name()))
         committer = SinkCommitter(
             name,
-            topic,
-            settings.topics.dead_letter_rejected(name),
-            settings.topics.audit,
+            SinkTopics(
+                connector=topic,
+                rejected=settings.topics.dead_letter_rejected(name),
+                credentials=settings.topics.dead_letter_credentials(name, ""),
+                state=settings.topics.state,
+                audit=settings.topics.audit,
+            ),
             consumer=consumer,
             transactions=transactions,
             encoders=encoders,
             clock=SystemClock(),
         )
         _freeze_what_stays()
-        yield Sink(
+        flood = connector.flood_breaker
+        worker = Sink(
             name,
             topic,
-            destination,
+            connector.build,
             consumer=consumer,
             committer=committer,
+            restraint=Restraint(
+                name,
+                connector.build().scopes,
+                following,
+                committer,
+                FloodRules(flood.share, flood.records, flood.window),
+                clock,
+            ),
+            keep=keeper.own,
             transport=transport,
             encoders=encoders,
-            clock=SystemClock(),
+            clock=clock,
             random=Random(),  # noqa: S311 - spreads retries, guards nothing
             give_up_seconds=connector.give_up_after_seconds,
             records_per_second=connector.rate_per_second,
             partition_count=lambda: consumer.partitions_of(topic),
+            copies=partial(copies_of, settings, name),
         )
+        yield worker, keeper
 
 
 def _freeze_what_stays() -> None:
@@ -117,34 +149,3 @@ def _freeze_what_stays() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_OBJECTS, 20, 20)
-
-
-def _resolver(settings: Settings, client_id: str, stack: ExitStack) -> SchemaResolver:
-    source = settings.source
-    topic_schemas = TopicSchemas(
-        settings.kafka.client_config(client_id), settings.topics.schemas, f"{client_id}-schemas"
-    )
-    stack.callback(topic_schemas.close)
-    sources: list[SchemaSource] = [topic_schemas]
-    if source.schema_folders:
-        sources.insert(0, FolderSchemas(source.schema_folders))
-    registry = None
-    if source.schema_registry is not None:
-        transport = HttpTransport()
-        stack.callback(transport.close)
-        registry = RegistrySchemas(
-            source.schema_registry.url,
-            transport,
-            username=source.schema_registry.username,
-            password=source.schema_registry.password,
-            bearer_token=source.schema_registry.bearer_token,
-        )
-    return SchemaResolver(
-        shipped(),
-        sources,
-        registry,
-        encoding=source.encoding,
-        source_topic_prefix=source.topic_prefix,
-        unknown_schema_seconds_max=source.unknown_schema_wait,
-        clock=SystemClock(),
-    )

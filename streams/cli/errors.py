@@ -44,6 +44,8 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         from streams.adapters.admin import KafkaRefusal
         from streams.config import ConfigurationError
+        from streams.delivery.account import MetadataError
+        from streams.keeping.records import StateError
         from streams.workers.ports import KafkaUnreachable
 
         try:
@@ -54,7 +56,7 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
             _leave("\n".join(str(problem) for problem in error.problems), ExitCode.USAGE)
         except KafkaUnreachable as error:
             _leave(str(error), ExitCode.UNREACHABLE)
-        except KafkaRefusal as error:
+        except (KafkaRefusal, MetadataError, StateError) as error:
             _leave(str(error), ExitCode.FAILED)
 
     return run

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, WithJsonSchema, model_validator
 
 from streams.config.kafka import Section
 from streams.delivery.contract import Destination
@@ -24,6 +25,22 @@ def _is_positive(seconds: float) -> float:
 Duration = Annotated[Seconds, AfterValidator(_is_positive)]
 
 
+ADDRESS_PATTERN = r'([^\s@,;<>()"]+@[^\s@,;<>()"]+)?'
+
+
+def _is_address(text: str) -> str:
+    if not re.fullmatch(ADDRESS_PATTERN, text):
+        raise ValueError("must be one mail address: name@example.com")
+    return text
+
+
+Address = Annotated[
+    StrictStr,
+    AfterValidator(_is_address),
+    WithJsonSchema({"type": "string", "pattern": f"^{ADDRESS_PATTERN}$"}),
+]
+
+
 class Retry(Section):
     """What happens to a record that the destination does not take for a long time."""
 
@@ -33,6 +50,16 @@ class Retry(Section):
     ] = None
 
 
+class FloodBreaker(Section):
+    """When a connector that rejects too much is suspended, before it empties itself into dead letters."""
+
+    share: Annotated[
+        float, Field(gt=0, le=1, allow_inf_nan=False, description="Share of rejected records above which it trips.")
+    ] = 0.2
+    records: Annotated[StrictInt, Field(ge=1, description="It never trips on fewer records than this.")] = 1_000
+    window: Annotated[Duration, Field(description="How far back it looks.")] = 300.0
+
+
 class Smtp(Section):
     """A mail server for alerts."""
 
@@ -40,14 +67,20 @@ class Smtp(Section):
     port: Annotated[StrictInt, Field(ge=1, le=65_535, description="Port of the mail server.")] = 587
     username: Annotated[StrictStr | None, Field(description="User, where the server wants one.")] = None
     password: Annotated[Secret | None, Field(description="Password of the user.")] = None
-    sender: Annotated[StrictStr, Field(description="Address that alerts come from.")] = ""
+    sender: Annotated[Address, Field(description="Address that alerts come from. Default: the one they go to.")] = ""
+
+    @model_validator(mode="after")
+    def _user_has_a_password(self) -> Smtp:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: set both or neither")
+        return self
 
 
 class Notify(Section):
     """Who is told when a connector's credentials stop working."""
 
     webhook: Annotated[Secret | None, Field(description="Slack-compatible webhook. Its address is a secret.")] = None
-    email: Annotated[StrictStr, Field(description="Address for alerts; needs `smtp`.")] = ""
+    email: Annotated[Address, Field(description="Address for alerts; needs `smtp`.")] = ""
     smtp: Annotated[Smtp, Field(description="Mail server, where `email` is set.")] = Smtp()
 
     @model_validator(mode="after")
@@ -78,6 +111,18 @@ class ConnectorKeys(Section):
         Duration,
         Field(description="How long dead letters of a credential scope live while its credentials are invalid."),
     ] = 48 * 3600.0
+    redrive_rate: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Dead letters per second that go back by themselves once credentials are valid again. "
+            "Default: half of the connector's rate, else 1000.",
+        ),
+    ] = None
+    flood_breaker: Annotated[FloodBreaker, Field(description="When rejecting too much suspends the connector.")] = (
+        FloodBreaker()
+    )
     retry: Annotated[Retry, Field(description="When to stop retrying a record.")] = Retry()
     notify: Annotated[Notify, Field(description="Who is told when credentials stop working.")] = Notify()
 
@@ -92,6 +137,8 @@ class Connector:
     event_types: frozenset[str]
     rate_per_second: float | None
     grace_seconds: float
+    redrive_rate_per_second: float | None
+    flood_breaker: FloodBreaker
     give_up_after_seconds: float | None
     notify: Notify
 

@@ -160,6 +160,8 @@ def _connector(
         event_types=_selection(keys.events, kind, document, path, problems),
         rate_per_second=keys.rate,
         grace_seconds=keys.grace,
+        redrive_rate_per_second=keys.redrive_rate,
+        flood_breaker=keys.flood_breaker,
         give_up_after_seconds=keys.retry.give_up_after,
         notify=keys.notify,
     )

@@ -21,6 +21,7 @@ class Topics:
         return f"{self.prefix}dead-letter.{name}.rejected"
 
     def dead_letter_credentials(self, name: str, scope: str) -> str:
+        """With an empty scope: what the names of all of them begin with."""
         return f"{self.prefix}dead-letter.{name}.credentials.{scope}"
 
     @property
@@ -61,3 +62,7 @@ class Groups:
 
     def sink(self, name: str) -> str:
         return f"{self.prefix}sink.{name}"
+
+    def keeper(self, name: str) -> str:
+        """A transactional id: the same for every process, so that whoever takes it fences the one before."""
+        return f"{self.prefix}keeper.{name}"

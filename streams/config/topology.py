@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streams.config.kafka import MESSAGE_BYTES_MAX
 from streams.config.loading import Settings
@@ -74,7 +74,9 @@ def wanted_topics(settings: Settings, brokers: int) -> tuple[WantedTopic, ...]:
         ]
     topics.append(topic(names.dead_letter_source, "delete", FOR_EVER))
     topics.append(topic(names.schemas, "compact"))
-    topics.append(topic(names.state, "compact", partitions=1))
+    state = topic(names.state, "compact", partitions=1)
+    # The broker's time of writing: a keeper whose clock differs from it purges nothing.
+    topics.append(replace(state, exactly={**state.exactly, "message.timestamp.type": "LogAppendTime"}))
     topics.append(topic(names.audit, "delete", AUDIT_RETENTION_MS))
     return tuple(topics)
 

@@ -19,7 +19,8 @@ def warnings(settings: Settings) -> tuple[Problem, ...]:
         for sentence in own():
             place, _, mend = sentence.partition(": ")
             remarks.append(Problem(f"{path}.{place}", mend))
-        if connector.notify.webhook is not None or connector.notify.email:
-            mend = "is checked but not used yet: this version sends no alerts"
-            remarks.append(Problem(f"{path}.notify", mend))
+        webhook = connector.notify.webhook
+        if webhook is not None and not webhook.reveal().startswith(("http://", "https://")):
+            mend = "no alert will arrive: must be an address that begins with http:// or https://"
+            remarks.append(Problem(f"{path}.notify.webhook", mend))
     return tuple(remarks)

@@ -20,22 +20,10 @@ SourceCause = Literal["undecodable", "unknown-schema"]
 
 METADATA_BYTES_MAX = 1024
 """Kafka takes 4,096 bytes of commit metadata by default (offset.metadata.max.bytes); the contract promises 1 KiB."""
-HELD_DETAIL_CHARACTERS_MAX = 120
-HELD_SCOPES_MAX = 4
 
 
 class MetadataError(ValueError):
     """Commit metadata that this program did not write."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A credential scope to which nothing is sent, and why: 401 or 403, or `status` 0 for the configuration."""
-
-    scope: str
-    status: int
-    since_ms: int
-    detail: str
 
 
 @dataclass(slots=True)
@@ -46,7 +34,6 @@ class SinkCounts:
     skipped: dict[str, int] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
     lost: int = 0
-    held: tuple[Held, ...] = ()
 
     def skip(self, reason: str, count: int = 1) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + count
@@ -55,7 +42,7 @@ class SinkCounts:
         self.parked[cause] = self.parked.get(cause, 0) + count
 
     def copy(self) -> SinkCounts:
-        return SinkCounts(self.delivered, dict(self.skipped), dict(self.parked), self.lost, self.held)
+        return SinkCounts(self.delivered, dict(self.skipped), dict(self.parked), self.lost)
 
     def add(self, other: SinkCounts) -> None:
         self.delivered += other.delivered
@@ -64,7 +51,6 @@ class SinkCounts:
             self.skip(reason, count)
         for cause, count in other.parked.items():
             self.park(cause, count)
-        self.held = tuple(dict.fromkeys(self.held + other.held))
 
     def to_metadata(self) -> str:
         """The commit metadata: JSON under 1 KiB."""
@@ -72,16 +58,6 @@ class SinkCounts:
         content["skipped"] = self.skipped
         content["parked"] = self.parked
         content["lost"] = self.lost
-        if self.held:
-            content["held"] = [
-                {
-                    "scope": held.scope,
-                    "status": held.status,
-                    "since": held.since_ms,
-                    "detail": held.detail[:HELD_DETAIL_CHARACTERS_MAX],
-                }
-                for held in self.held[:HELD_SCOPES_MAX]
-            ]
         return _dump(content)
 
     @classmethod
@@ -96,10 +72,6 @@ class SinkCounts:
                 skipped=_counts(content, "skipped"),
                 parked=_counts(content, "parked"),
                 lost=_count(content, "lost"),
-                held=tuple(
-                    Held(str(held["scope"]), int(held["status"]), int(held["since"]), str(held["detail"]))
-                    for held in content.get("held", ())
-                ),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise MetadataError(f"commit metadata is not a sink's account: {error}") from error
@@ -168,24 +140,46 @@ class RouterCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """What a keeper counted of a connector's dead letters, by cause: what left them and how, what came in otherwise.
+
+    `routed` came by replayed source letters; `overcounted` is how much too much the sinks' `lost` counts.
+    """
+
+    redriven: Mapping[str, int] = field(default_factory=dict)
+    replayed: Mapping[str, int] = field(default_factory=dict)
+    purged: Mapping[str, int] = field(default_factory=dict)
+    expired: Mapping[str, int] = field(default_factory=dict)
+    imported: Mapping[str, int] = field(default_factory=dict)
+    again: int = 0
+    routed: int = 0
+    overcounted: int = 0
+
+    def left(self, cause: str) -> int:
+        """Letters of a cause that left the dead letters, less those that were imported."""
+        gone = (self.redriven, self.replayed, self.purged, self.expired)
+        return sum(counts.get(cause, 0) for counts in gone) - self.imported.get(cause, 0)
+
+    @property
+    def back(self) -> int:
+        """Records that came back onto the connector's topic."""
+        return _sum(self.redriven) + _sum(self.replayed) + self.again
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """One connector's account; `waiting` is what was routed and is not settled yet."""
+    """One connector's account. `parked` is what is parked now; `waiting` is on its topic and not settled yet."""
 
     routed: int
     delivered: int
     skipped: Mapping[str, int]
     parked: Mapping[str, int]
     lost: int
+    waiting: int
     imported: int = 0
     again: int = 0
     purged: int = 0
     expired: int = 0
-
-    @property
-    def waiting(self) -> int:
-        settled = self.delivered + sum(self.skipped.values()) + sum(self.parked.values())
-        gone = self.purged + self.expired + self.lost
-        return self.routed + self.imported + self.again - settled - gone
 
     def to_json(self) -> dict[str, Any]:
         """The shape in which every listing shows an account."""
@@ -203,24 +197,41 @@ class Account:
         }
 
 
-def account(connector: str, sinks: Iterable[str | None], routers: Iterable[str | None]) -> Account:
-    """A connector's account from the commit metadata of every partition of its sink's group and of the router's.
+def account(
+    connector: str, sinks: Iterable[str | None], routers: Iterable[str | None], returned: Returned | None = None
+) -> Account:
+    """A connector's account from the commit metadata of every partition of its sink's group and of the router's, and
+    from what its keeper counted. Raises `MetadataError`.
 
-    Read the sink's offsets first, then the router's: else what was settled in between looks like less than nothing
-    waiting. Raises `MetadataError`.
+    What waits is what was put onto the connector's topic less what its sinks settled; what is parked now is what
+    they parked less what left. Taken at one moment the two add up with everything else.
     """
-    settled, routed = SinkCounts(), RouterCounts()
+    counted = returned or Returned()
+    settled, routers_counts = SinkCounts(), RouterCounts()
     for metadata in sinks:
         settled.add(SinkCounts.from_metadata(metadata))
     for metadata in routers:
-        routed.add(RouterCounts.from_metadata(metadata))
+        routers_counts.add(RouterCounts.from_metadata(metadata))
+    routed = routers_counts.routed.get(connector, 0) + counted.routed
+    lost = settled.lost - counted.overcounted
+    put = routed + counted.back
+    causes = {**settled.parked, **counted.imported}
     return Account(
-        routed=routed.routed.get(connector, 0),
+        routed=routed,
+        imported=_sum(counted.imported),
+        again=counted.again,
         delivered=settled.delivered,
         skipped=settled.skipped,
-        parked=settled.parked,
-        lost=settled.lost,
+        parked={cause: settled.parked.get(cause, 0) - counted.left(cause) for cause in causes},
+        purged=_sum(counted.purged),
+        expired=_sum(counted.expired),
+        lost=lost,
+        waiting=put - settled.delivered - _sum(settled.skipped) - _sum(settled.parked) - lost,
     )
+
+
+def _sum(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())
 
 
 def _dump(content: dict[str, Any]) -> str:

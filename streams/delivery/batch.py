@@ -29,8 +29,8 @@ class Span(Generic[Source]):
 class Batch(Generic[Source]):
     """Events of one credential scope, in the order in which they were read, with the records that they came from.
 
-    `request` is built once and kept, so that every attempt sends the same bytes. Times are seconds of the monotonic
-    clock.
+    `request` is built once and kept, so that every attempt sends the same bytes. Only other credentials change it:
+    `generation` counts those that its events were encoded with. Times are seconds of the monotonic clock.
     """
 
     scope: str
@@ -39,6 +39,7 @@ class Batch(Generic[Source]):
     spans: list[Span[Source]] = field(default_factory=list)
     alone: bool = False
     kind: str = ""
+    generation: int = 0
     request: Request | None = None
     attempts: int = 0
     sent_at: float = 0.0
@@ -73,6 +74,7 @@ class Batch(Generic[Source]):
         middle = len(self.bodies) // 2
         halves = self._part(range(middle)), self._part(range(middle, len(self.bodies)))
         for half in halves:
+            half.generation = self.generation
             half.failed_at = self.failed_at
             half.failing_since = self.failing_since
             half.server_errors_since = self.server_errors_since
@@ -91,7 +93,7 @@ class Batch(Generic[Source]):
         if self.attempts:
             return self
         part = self._part(kept)
-        part.alone, part.kind = self.alone, self.kind
+        part.alone, part.kind, part.generation = self.alone, self.kind, self.generation
         return part
 
     def _part(self, indices: Iterable[int]) -> Batch[Source]:
@@ -108,6 +110,7 @@ class BatchBuilder(Generic[Source]):
 
     scope: str
     limits: Limits
+    generation: int = 0
     opened_at: float = 0.0
     _batch: Batch[Source] | None = None
     _bytes: int = 0
@@ -122,7 +125,7 @@ class BatchBuilder(Generic[Source]):
         if batch is not None and self._bytes + len(body) + SEPARATOR_BYTES > self.limits.batch_bytes_max:
             full, batch = batch, None
         if batch is None:
-            self._batch = batch = Batch[Source](self.scope)
+            self._batch = batch = Batch[Source](self.scope, generation=self.generation)
             self._bytes = ENVELOPE_BYTES
             self.opened_at = now
         batch.add(body, ledger, place, source)

@@ -34,7 +34,7 @@ SERVER_ERRORS_SECONDS_MAX = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing is sent for this scope: 401 or 403, or `status` 0 for a wrong configuration."""
+    """Nothing is sent until the keeper has looked: after a 401 or 403, or `status` 0 for a wrong configuration."""
 
     status: int
     detail: str
@@ -111,6 +111,24 @@ class Lane(Generic[Source]):
     def drop_waiting(self) -> None:
         """Forget all that waits: the worker stops, and what was not sent is read again by the next owner."""
         self._ready.clear()
+
+    def park_waiting(self, refusal: Hold) -> None:
+        """The scope's credentials are INVALID: all that waits is parked."""
+        while self._ready:
+            self._park(self._ready.popleft(), "credentials", refusal.status, refusal.detail)
+
+    def release(self, now: float) -> None:
+        """The keeper's probe was accepted: try again, after a wait that grows while traffic is refused all the same."""
+        self.hold = None
+        self._failures += 1
+        self._backing_off_since = now
+        self._blocked_until = now + wait_seconds(self._limits.retry_base_seconds, self._failures, self._random)
+
+    def reset(self) -> None:
+        """The scope is VALID again, or the connector RUNNING: send at once."""
+        self.hold = None
+        self._failures = 0
+        self._blocked_until = 0.0
 
     def next(self, now: float) -> Batch[Source] | None:
         """The batch to send now, if any: it counts as in flight from here on.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
-Headers = list[tuple[str, bytes]]
+AnyHeaders = Sequence[tuple[str, bytes | None]]
 
 ORIGIN_HEADER = "streams-origin"
 EVENT_TYPE_HEADER = "streams-event-type"
@@ -68,41 +68,139 @@ class Reason:
     parked_at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the header `streams-verdict` says. `replays` counts orders of people, `job` is the last of them.
+
+    `again` is the job that sends a settled letter once more: its destination must not take it for a duplicate.
+    """
+
+    status: int = 0
+    detail: str = ""
+    scope: str = ""
+    parked_at_ms: int = 0
+    attempts: int = 0
+    replays: int = 0
+    job: str | None = None
+    again: str | None = None
+
+    def to_header(self) -> bytes:
+        content = {
+            "status": self.status,
+            "detail": self.detail,
+            "scope": self.scope,
+            "parked_at": self.parked_at_ms,
+            "attempts": self.attempts,
+            "replays": self.replays,
+            "job": self.job,
+        }
+        return orjson.dumps(content | ({"again": self.again} if self.again else {}))
+
+    @classmethod
+    def from_header(cls, value: bytes | None) -> Verdict | None:
+        """None where the header is not there, or not as we write it."""
+        try:
+            content = orjson.loads(value or b"")
+            return cls(
+                status=int(content["status"]),
+                detail=str(content["detail"]),
+                scope=str(content["scope"]),
+                parked_at_ms=int(content["parked_at"]),
+                attempts=int(content["attempts"]),
+                replays=int(content["replays"]),
+                job=content.get("job"),
+                again=content.get("again"),
+            )
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return None
+
+
+def header_of(headers: AnyHeaders, name: str) -> bytes | None:
+    """The last header of this name, which is the one that counts."""
+    for header, value in reversed(headers):
+        if header == name:
+            return value
+    return None
+
+
+def verdict_of(headers: AnyHeaders) -> Verdict | None:
+    """What the record's `streams-verdict` says; None where it has none that can be read."""
+    return Verdict.from_header(header_of(headers, VERDICT_HEADER))
+
+
+def again_of(headers: AnyHeaders) -> str | None:
+    """The job that sends this settled letter once more; None for every other record."""
+    for name, value in headers:
+        if name == VERDICT_HEADER:
+            verdict = Verdict.from_header(value)
+            return None if verdict is None else verdict.again
+    return None
+
+
 def fingerprint(reason: Reason) -> str:
     """16 hex digits that letters of one kind share: cause, status, message without its variable parts, event type."""
-    message = _VARIABLE.sub("*", reason.detail)
+    message = normalised(reason.detail)
     content = "\n".join((reason.cause, str(reason.status), message, reason.event_type))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def origin_of(headers: Sequence[tuple[str, bytes | None]], read_from: Origin) -> Origin:
+def normalised(detail: str) -> str:
+    """A message with its variable parts as `*`."""
+    return _VARIABLE.sub("*", detail)
+
+
+def origin_of(headers: AnyHeaders, read_from: Origin) -> Origin:
     """The Currents record's place: what `streams-origin` says, else where the record was read."""
-    for name, value in reversed(headers):
-        if name == ORIGIN_HEADER and value is not None:
-            return Origin.from_header(value) or read_from
-    return read_from
+    value = header_of(headers, ORIGIN_HEADER)
+    return read_from if value is None else Origin.from_header(value) or read_from
 
 
-def letter_headers(
-    headers: Sequence[tuple[str, bytes | None]], origin: Origin, reason: Reason
-) -> list[tuple[str, bytes | None]]:
-    """The headers of a dead letter: every foreign one as it was, ours replaced, never appended twice."""
-    verdict = {
-        "status": reason.status,
-        "detail": reason.detail,
-        "scope": reason.scope,
-        "parked_at": reason.parked_at_ms,
-        "attempts": reason.attempts,
-        "replays": 0,
-        "job": None,
-    }
+def parked_from(headers: AnyHeaders) -> Origin | None:
+    """The Currents record's place as parking wrote it; None where the record was never parked, or not by us."""
+    parts = [
+        header_of(headers, name) or b""
+        for name in (CONNECT_TOPIC_HEADER, CONNECT_PARTITION_HEADER, CONNECT_OFFSET_HEADER)
+    ]
+    return Origin.from_header(b"/".join(parts))
+
+
+def letter_headers(headers: AnyHeaders, origin: Origin, reason: Reason) -> list[tuple[str, bytes | None]]:
+    """The headers of a dead letter: every foreign one as it was, ours replaced, never appended twice.
+
+    A record that was parked before keeps its history: attempts are summed, replays and job stay.
+    """
+    before = verdict_of(headers) or Verdict()
+    verdict = Verdict(
+        status=reason.status,
+        detail=reason.detail,
+        scope=reason.scope,
+        parked_at_ms=reason.parked_at_ms,
+        attempts=before.attempts + reason.attempts,
+        replays=before.replays,
+        job=before.job,
+    )
     return [
         *((name, value) for name, value in headers if name not in PARKING_HEADERS),
         (CAUSE_HEADER, reason.cause.encode()),
         (FINGERPRINT_HEADER, fingerprint(reason).encode()),
-        (VERDICT_HEADER, orjson.dumps(verdict)),
+        (VERDICT_HEADER, verdict.to_header()),
         (CONNECT_TOPIC_HEADER, origin.topic.encode()),
         (CONNECT_PARTITION_HEADER, str(origin.partition).encode()),
         (CONNECT_OFFSET_HEADER, str(origin.offset).encode()),
         (CONNECT_MESSAGE_HEADER, reason.detail.encode()),
     ]
+
+
+def returned_headers(
+    headers: AnyHeaders, *, job: str | None = None, again: bool = False
+) -> list[tuple[str, bytes | None]]:
+    """The headers of a letter on its way back: as before it was parked, and its history in `streams-verdict`.
+
+    `job` is the order of a person, which counts as a replay; a redrive has none. `again` marks a copy of a settled
+    letter.
+    """
+    verdict = verdict_of(headers) or Verdict()
+    if job is not None:
+        verdict = replace(verdict, replays=verdict.replays + 1, job=job, again=job if again else None)
+    kept: list[tuple[str, bytes | None]] = [(name, value) for name, value in headers if name not in PARKING_HEADERS]
+    return [*kept, (VERDICT_HEADER, verdict.to_header())]

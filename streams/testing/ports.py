@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.workers.ports import (
     Answer,
+    Clock,
     CommitRefused,
     Consumer,
+    Fenced,
     Headers,
+    JournalRecord,
+    LetterPage,
     Listener,
     Message,
     Partition,
@@ -31,6 +35,7 @@ class FakeMessage:
     _key: bytes | None
     _value: bytes | None
     _headers: tuple[tuple[str, bytes | None], ...] = ()
+    written_ms: int | None = None
 
     def topic(self) -> str:
         return self._topic
@@ -51,6 +56,18 @@ class FakeMessage:
         return list(self._headers) or None
 
 
+class Killed(BaseException):
+    """The process ended here: for whoever killed it to catch."""
+
+
+@dataclass(slots=True)
+class Kill:
+    """Ends a process at its n-th commit from now on: before it, or right after it."""
+
+    commits: int
+    is_committed: bool
+
+
 @dataclass(slots=True)
 class FakeKafka:
     """Topics and one group's commits in memory, shared by the fake consumers and transactions of a test."""
@@ -59,6 +76,13 @@ class FakeKafka:
     committed: dict[Partition, Position] = field(default_factory=dict)
     refuse_commits: int = 0
     """How many of the next commits are refused, as after a rebalance."""
+    clock: Clock | None = None
+    """The broker's: with one, records are stamped with its time when they are written."""
+    deleted_before: dict[Partition, int] = field(default_factory=dict)
+    owners: dict[str, FakeTransactions] = field(default_factory=dict)
+    """Who holds each transactional id: an earlier holder is fenced."""
+    kills: dict[str, Kill] = field(default_factory=dict)
+    """By transactional id: whose commits end in death."""
 
     def write(
         self,
@@ -69,7 +93,8 @@ class FakeKafka:
         partition: int = 0,
     ) -> FakeMessage:
         log = self.records.setdefault((topic, partition), [])
-        message = FakeMessage(topic, partition, len(log), key, value, tuple(headers))
+        written_ms = None if self.clock is None else self.clock.epoch_ms()
+        message = FakeMessage(topic, partition, len(log), key, value, tuple(headers), written_ms)
         log.append(message)
         return message
 
@@ -80,6 +105,14 @@ class FakeKafka:
     def commit(self, positions: Sequence[Position]) -> None:
         for position in positions:
             self.committed[position.topic, position.partition] = position
+
+    def is_killed(self, transactional_id: str, *, is_committed: bool) -> bool:
+        """Whether the process dies at this side of the commit."""
+        kill = self.kills.get(transactional_id)
+        if kill is None or kill.is_committed != is_committed:
+            return False
+        kill.commits -= 1
+        return kill.commits == 0
 
     def is_refused(self) -> bool:
         if self.refuse_commits:
@@ -138,8 +171,9 @@ class FakeConsumer:
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """A rebalance takes these partitions away; they come back with the next poll."""
         assert self._listener is not None
-        self._listener.revoked(partitions)
-        for partition in partitions:
+        owned = [partition for partition in partitions if partition in self._positions]
+        self._listener.revoked(owned)
+        for partition in owned:
             del self._positions[partition]
 
     def _assign_new(self) -> None:
@@ -160,10 +194,16 @@ class FakeConsumer:
 
 
 class FakeTransactions:
-    """Transactions on a `FakeKafka`: what is not committed leaves nothing behind."""
+    """Transactions on a `FakeKafka`: what is not committed leaves nothing behind.
 
-    def __init__(self, kafka: FakeKafka) -> None:
+    With a `transactional_id` it fences whoever had that id before.
+    """
+
+    def __init__(self, kafka: FakeKafka, transactional_id: str = "") -> None:
         self.kafka = kafka
+        self._id = transactional_id
+        if transactional_id:
+            kafka.owners[transactional_id] = self
         self.is_closed = False
         self._open: list[tuple[str, bytes | None, bytes | None, Headers]] | None = None
 
@@ -181,11 +221,17 @@ class FakeTransactions:
     def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
         assert self._open is not None, "no transaction is open"
         written, self._open = self._open, None
+        if self.kafka.is_killed(self._id, is_committed=False):
+            raise Killed
+        if self._id and self.kafka.owners[self._id] is not self:
+            raise Fenced(f"{self._id} was taken by another")
         if self.kafka.is_refused():
             raise TransactionAborted("the group moved on")
         for topic, value, key, headers in written:
             self.kafka.write(topic, value, key, headers)
         self.kafka.commit(positions)
+        if self.kafka.is_killed(self._id, is_committed=True):
+            raise Killed
 
     def abort(self) -> None:
         self._open = None
@@ -196,6 +242,82 @@ class FakeTransactions:
     def _produce(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers) -> None:
         assert self._open is not None, "no transaction is open"
         self._open.append((topic, value, key, list(headers)))
+
+
+class FakeJournal:
+    """Reads one topic of a `FakeKafka`, all partitions in order."""
+
+    def __init__(self, kafka: FakeKafka, topic: str) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._read = 0
+
+    def read_to_end(self) -> Sequence[JournalRecord]:
+        return self.poll()
+
+    def poll(self) -> Sequence[JournalRecord]:
+        new = self._kafka.read(self._topic)[self._read :]
+        self._read += len(new)
+        return [JournalRecord((one.key() or b"").decode(), one.value(), one.written_ms) for one in new]
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class FakeLetters:
+    """Reads dead letters of a `FakeKafka`; what was deleted is not there."""
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self._kafka = kafka
+        self._positions: dict[Partition, int] = {}
+
+    def open(self, starts: Mapping[Partition, int]) -> None:
+        self._positions = {
+            partition: max(offset, self._kafka.deleted_before.get(partition, 0)) for partition, offset in starts.items()
+        }
+
+    def read(self, records_max: int, timeout_seconds: float) -> LetterPage:
+        letters: list[Message] = []
+        ends = {}
+        for partition, position in self._positions.items():
+            log = self._kafka.records.get(partition, [])
+            new = log[position : position + records_max - len(letters)]
+            self._positions[partition] = position + len(new)
+            letters += new
+            if self._positions[partition] >= len(log):
+                ends[partition] = len(log)
+        return LetterPage(letters, ends)
+
+    def close(self) -> None:
+        self._positions = {}
+
+
+class FakeLetterTopics:
+    """Topics of a `FakeKafka`: each has so many partitions."""
+
+    def __init__(self, kafka: FakeKafka, partitions: int = 1) -> None:
+        self._kafka = kafka
+        self._partitions = partitions
+
+    def partitions(self, topic: str) -> Sequence[Partition]:
+        return [(topic, number) for number in range(self._partitions)]
+
+    def delete_before(self, offsets: Mapping[Partition, int]) -> None:
+        for partition, offset in offsets.items():
+            self._kafka.deleted_before[partition] = max(offset, self._kafka.deleted_before.get(partition, 0))
+
+
+class FakeNotifier:
+    """Remembers what it was told; `is_down` makes it fail."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.is_down = False
+
+    def notify(self, title: str, text: str) -> bool:
+        if not self.is_down:
+            self.told.append((title, text))
+        return not self.is_down
 
 
 class FakeTransport:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
 import structlog
 
-from streams.delivery.account import Held
-from streams.delivery.lane import Hold
 from streams.delivery.ledger import Ledger, Parking, Progress
 from streams.delivery.letter import Origin, Reason, letter_headers, origin_of
+from streams.keeping.records import Record
 from streams.workers.encoding import EncoderCache
 from streams.workers.ports import (
     Clock,
@@ -18,10 +18,10 @@ from streams.workers.ports import (
     Consumer,
     Message,
     Position,
-    Start,
     TransactionAborted,
     Transactions,
 )
+from streams.workers.starting import Beginning, audit_lines
 
 log = structlog.get_logger(__name__)
 
@@ -34,16 +34,30 @@ COMMIT_RECORDS_MAX = 4_000
 LETTERS_PER_TRANSACTION_MAX = 1_000
 """Bounds what one transaction writes within its time-out; the rest comes with the next commit."""
 
+SAY_PARKED_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SinkTopics:
+    """Names of the topics that a sink reads and writes; `credentials` begins those of credential letters."""
+
+    connector: str
+    rejected: str
+    credentials: str
+    state: str
+    audit: str
+
 
 class SinkCommitter:
-    """Commits the settled prefix of a sink's partitions, with the account as metadata."""
+    """Commits the settled prefix of a sink's partitions, with the account as metadata.
+
+    `on_commit` is told how many records were delivered or rejected by each commit, and how many of them rejected.
+    """
 
     def __init__(
         self,
         connector: str,
-        topic: str,
-        rejected_topic: str,
-        audit_topic: str,
+        topics: SinkTopics,
         *,
         consumer: Consumer,
         transactions: Transactions,
@@ -51,40 +65,35 @@ class SinkCommitter:
         clock: Clock,
     ) -> None:
         self._connector = connector
-        self._topic = topic
-        self._rejected_topic = rejected_topic
-        self._audit_topic = audit_topic
+        self._topics = topics
+        self._topic = topics.connector
         self._consumer = consumer
         self._transactions = transactions
         self._encoders = encoders
         self._clock = clock
         self._committed_at = clock.monotonic()
-        self._first_starts: list[Start] = []
-        self._held: tuple[Held, ...] = ()
+        self._first_starts: list[Beginning] = []
+        self.on_commit: Callable[[int, int], None] = lambda _settled, _rejected: None
         self._must_restate = False
+        self._parked: dict[str, int] = {}
+        self._say_parked_at = clock.monotonic()
         self._log = log.bind(connector=connector)
 
-    def assigned(self, starts: Sequence[Start]) -> None:
-        """Partitions that the group never committed begin at the earliest record: once, and audited."""
-        self._first_starts += [start for start in starts if start.metadata is None]
+    def assigned(self, begun: Sequence[Beginning]) -> None:
+        """Partitions that the group never committed begin somewhere: once, and audited."""
+        self._first_starts += [beginning for beginning in begun if beginning.why]
 
-    def hold(self, scope: str, hold: Hold) -> None:
-        """Say once, in the log and in the commit's metadata, that nothing is sent to a scope any more, and why."""
-        if any(held.scope == scope for held in self._held):
-            return
-        held = Held(scope, hold.status, self._clock.epoch_ms(), hold.detail)
-        self._held += (held,)
-        self._must_restate = True
-        what = "credentials refused, scope held" if hold.status else "connector suspended: configuration"
-        mend = "mend them" if hold.status else "mend it"
-        self._log.error(
-            what,
-            scope=scope,
-            status=hold.status,
-            detail=hold.detail,
-            consequence="nothing is sent, parked or committed for it; records wait in the connector's topic",
-            next_step=f"{mend}, then restart the sink; streams connectors show {self._connector}",
-        )
+    def tell(self, suspicions: Mapping[str, Record]) -> bool:
+        """Write what the keeper shall look into, by key; whether it was written."""
+        try:
+            self._transactions.begin()
+            for name, suspicion in suspicions.items():
+                self._write(self._topics.state, name.encode(), suspicion.to_bytes(), [])
+            self._transactions.commit((), None)
+        except TransactionAborted as error:
+            self._log.warning("suspicion not written, told again", error=str(error))
+            return False
+        return True
 
     def restate(self) -> None:
         """The counts changed without a record being settled: commit them where the offsets stand."""
@@ -128,11 +137,26 @@ class SinkCommitter:
         except (CommitRefused, TransactionAborted) as error:
             self._log.warning("commit refused, the group moved on", error=str(error))
             return False
-        if letters:
-            self._log.warning("records parked", count=len(letters), topic=self._rejected_topic)
+        self._say_parked(letters)
         for number, progress in progresses.items():
             ledgers[number].committed(progress)
+        self._count(letters, sum(progress.records for progress in progresses.values()))
         return True
+
+    def _say_parked(self, letters: Sequence[Parking[Message]]) -> None:
+        """What was parked since it was said last, by cause: at once, then every 10 s while it goes on."""
+        for letter in letters:
+            self._parked[letter.cause] = self._parked.get(letter.cause, 0) + 1
+        now = self._clock.monotonic()
+        if self._parked and now >= self._say_parked_at:
+            self._log.warning("records parked", **self._parked)
+            self._parked.clear()
+            self._say_parked_at = now + SAY_PARKED_SECONDS
+
+    def _count(self, letters: Sequence[Parking[Message]], records: int) -> None:
+        rejected = sum(letter.cause == "rejected" for letter in letters)
+        others = len(letters) - rejected
+        self.on_commit(records - others, rejected)
 
     def _commit_plainly(self, positions: Sequence[Position], letters: Sequence[Parking[Message]]) -> None:
         if letters:
@@ -147,7 +171,6 @@ class SinkCommitter:
         self._transactions.commit(positions, self._consumer)
 
     def _position(self, number: int, progress: Progress[Message]) -> Position:
-        progress.counts.held = self._held
         return Position(self._topic, number, progress.next_offset, progress.counts.to_metadata())
 
     def _park(self, letter: Parking[Message]) -> None:
@@ -163,7 +186,8 @@ class SinkCommitter:
         )
         headers = message.headers() or []
         origin = origin_of(headers, Origin(message.topic(), message.partition(), message.offset()))
-        self._write(self._rejected_topic, message.key(), message.value(), letter_headers(headers, origin, reason))
+        topic = self._topics.credentials + letter.scope if letter.cause == "credentials" else self._topics.rejected
+        self._write(topic, message.key(), message.value(), letter_headers(headers, origin, reason))
 
     def _write(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
@@ -180,7 +204,6 @@ class SinkCommitter:
         self._must_restate = False
         positions = []
         for number, ledger in ledgers.items():
-            ledger.counts.held = self._held
             positions.append(Position(self._topic, number, ledger.next_offset, ledger.counts.to_metadata()))
         try:
             if positions:
@@ -191,29 +214,25 @@ class SinkCommitter:
 
     def _audit_first_starts(self, ledgers: Mapping[int, Ledger[Message]]) -> bool:
         """One transaction of the audit line and the first commit: so it is said once, whatever is killed."""
-        starts = [
-            start
-            for start in self._first_starts
-            if start.partition in ledgers and ledgers[start.partition].next_offset == start.offset
+        begun = [
+            beginning
+            for beginning in self._first_starts
+            if (ledger := ledgers.get(beginning.start.partition)) is not None
+            and ledger.next_offset == beginning.start.offset
         ]
-        self._first_starts = starts
-        if not starts:
+        self._first_starts = begun
+        if not begun:
             return True
-        positions = [
-            Position(self._topic, start.partition, start.offset, ledgers[start.partition].counts.to_metadata())
-            for start in starts
-        ]
-        line = {
-            "v": 1,
-            "at": self._clock.epoch_ms(),
-            "who": f"sink {self._connector}",
-            "what": "started at the earliest record",
-            "why": "the group had never committed",
-            "partitions": {str(start.partition): start.offset for start in starts},
-        }
+        positions = []
+        for beginning in begun:
+            start = beginning.start
+            metadata = ledgers[start.partition].counts.to_metadata()
+            positions.append(Position(self._topic, start.partition, start.offset, metadata))
+        places = {str(one.start.partition): (one.start.offset, one.why) for one in begun}
         try:
             self._transactions.begin()
-            self._write(self._audit_topic, self._connector.encode(), orjson.dumps(line), [])
+            for line in audit_lines(f"sink {self._connector}", self._clock.epoch_ms(), places):
+                self._write(self._topics.audit, self._connector.encode(), orjson.dumps(line), [])
             self._transactions.commit(positions, self._consumer)
         except TransactionAborted as error:
             self._log.warning("first commit refused, the group moved on", error=str(error))

@@ -27,6 +27,13 @@ class EncoderCache:
         self._destination = destination
         self._resolver = resolver
 
+    def use(self, destination: Destination) -> None:
+        """Encode with this destination from now on: its secrets may be part of what is sent."""
+        self._destination = destination
+        self.by_header.clear()
+        self._by_confluent_header.clear()
+        self._by_fingerprint.clear()
+
     def find(self, message: Message, value: bytes) -> tuple[Encoder, int]:
         """The encoder of a value that `by_header` does not hold, and where its datum starts. Raises `SchemaWaits`."""
         encoder = self._by_confluent_header.get(value[:CONFLUENT_HEADER_BYTES])

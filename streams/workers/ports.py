@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -132,7 +132,9 @@ class Transactions(Protocol):
         """`produce(topic, value, key, headers=)` in the transaction; raises `BufferError` when the queue is full."""
         ...
 
-    def begin(self) -> None: ...
+    def begin(self) -> None:
+        """Open a transaction. Raises `Fenced`."""
+        ...
 
     def flush_queue(self) -> None:
         """Wait until the queue has room again."""
@@ -174,6 +176,71 @@ class Clock(Protocol):
 
     def epoch_ms(self) -> int:
         """Milliseconds since 1970."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One record of the state topic. `written_ms` is the broker's time of writing; None where the topic keeps none."""
+
+    key: str
+    value: bytes | None
+    written_ms: int | None
+
+
+class Journal(Protocol):
+    """A reader of the state topic, from its beginning on, as committed. One thread uses it."""
+
+    def read_to_end(self) -> Sequence[JournalRecord]:
+        """What was not read yet, up to the end as it is now. Raises `KafkaUnreachable`."""
+        ...
+
+    def poll(self) -> Sequence[JournalRecord]:
+        """What has come since, without waiting; perhaps nothing."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPage:
+    """Letters in offset order per partition. `ends` are the partitions whose end was reached, and where it is."""
+
+    letters: Sequence[Message]
+    ends: Mapping[Partition, int]
+
+
+class Letters(Protocol):
+    """Reads dead letters as committed, without a group. One thread uses it."""
+
+    def open(self, starts: Mapping[Partition, int]) -> None:
+        """Read these partitions from these offsets on, and no others; 0 is the earliest that there is."""
+        ...
+
+    def read(self, records_max: int, timeout_seconds: float) -> LetterPage:
+        """The next letters. A partition's end is told again after each reading beyond it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LetterTopics(Protocol):
+    """What a keeper does with the dead-letter topics beside reading them."""
+
+    def partitions(self, topic: str) -> Sequence[Partition]:
+        """The topic's partitions; none where it does not exist. Raises `KafkaUnreachable`."""
+        ...
+
+    def delete_before(self, offsets: Mapping[Partition, int]) -> None:
+        """Delete records before these offsets. What fails is logged and left: it is only garbage collection."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people. Never raises."""
+
+    def notify(self, title: str, text: str) -> bool:
+        """Whether every configured channel took it. May take some seconds."""
         ...
 
 

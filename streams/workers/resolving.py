@@ -90,6 +90,11 @@ class SchemaResolver:
             return self._resolve_confluent(value[:CONFLUENT_HEADER_BYTES])
         return Unreadable("undecodable: the value is neither Avro single-object nor Confluent wire format")
 
+    def ask_again(self) -> None:
+        """Whoever knows of a schema that was added: what was missed is asked for at once."""
+        self._missed_at.clear()
+        self._asked_at.clear()
+
     def _resolve_single_object(self, header: bytes) -> Resolution:
         schema = self._book.by_fingerprint(header[2:])
         if schema is None:

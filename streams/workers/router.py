@@ -14,16 +14,15 @@ exactly once. A refused commit means that the group moved on: what is still ours
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 import structlog
 
 from streams.delivery.account import RouterCounts, SourceCause
-from streams.delivery.letter import EVENT_TYPE_HEADER, ORIGIN_HEADER, Origin, Reason, letter_headers
+from streams.delivery.letter import ORIGIN_HEADER, Origin, Reason, letter_headers
 from streams.events.encoding import SINGLE_OBJECT_HEADER_BYTES
-from streams.events.schema import WriterSchema
 from streams.events.walker import MISSING, PRESENT
 from streams.workers.ports import (
     Clock,
@@ -38,8 +37,9 @@ from streams.workers.ports import (
     TransactionAborted,
     Transactions,
 )
-from streams.workers.resolving import Known, SchemaResolver, Unknown, event_type_header
-from streams.workers.routing import Route, Routing, source_topics
+from streams.workers.resolving import SchemaResolver, Unknown
+from streams.workers.routing import Found, Routes, Routing, source_topics
+from streams.workers.starting import Beginning, Copies, audit_lines, beginnings
 from streams.workers.waiting import WaitingPartitions
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,8 @@ class PartitionState:
     """`topic/partition/`: what `streams-origin` begins with."""
     next_offset: int
     counts: RouterCounts
-    start_to_audit: Start | None
+    beginning: Beginning | None
+    """Until it is audited, where it has to be."""
     pending: RouterCounts = field(default_factory=RouterCounts)
     pending_offset: int = -1
 
@@ -79,19 +80,22 @@ class Router:
         transactions: Transactions,
         resolver: SchemaResolver,
         clock: Clock,
+        keep: Callable[[bool], None],
+        copies: Copies,
     ) -> None:
-        self._routing = routing
+        """`keep` is told whether partition 0 of the first Currents topic is ours: its owner keeps the source's dead
+        letters."""
+        self._keep = keep
+        self._copies = copies
         self._patterns = patterns
         self._own_prefix = own_prefix
         self._source_letters_topic = source_letters_topic
         self._audit_topic = audit_topic
         self._consumer = consumer
         self._transactions = transactions
-        self._resolver = resolver
         self._clock = clock
         self._states: dict[Partition, PartitionState] = {}
-        self._routes: dict[bytes, Route] = {}
-        self._routes_by_fingerprint: dict[bytes, Route] = {}
+        self._routes = Routes(routing, resolver)
         self._waiting = WaitingPartitions(consumer)
         self._subscribed: frozenset[str] = frozenset()
         self._looked_at: float | None = None
@@ -130,22 +134,28 @@ class Router:
     # The group's news, inside `poll`: no transaction is open then.
 
     def assigned(self, starts: Sequence[Start]) -> None:
-        for start in starts:
-            first = start if start.metadata is None else None
+        for beginning in beginnings(starts, self._copies, self._consumer):
+            start = beginning.start
             counts = RouterCounts.from_metadata(start.metadata)
+            counts.lost += beginning.lost
             place = f"{start.topic}/{start.partition}/".encode()
-            self._states[start.topic, start.partition] = PartitionState(place, start.offset, counts, first)
-            self._must_commit = self._must_commit or first is not None
+            self._states[start.topic, start.partition] = PartitionState(place, start.offset, counts, beginning)
+            self._must_commit = self._must_commit or bool(beginning.why)
+        self._tell_keeper()
         log.info("partitions assigned", partitions=[f"{start.topic}/{start.partition}" for start in starts])
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._states.pop(partition, None)
+        self._tell_keeper()
         self._waiting.forget(partitions)
         log.info("partitions revoked", partitions=[f"{topic}/{number}" for topic, number in partitions])
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.revoked(partitions)
+
+    def _tell_keeper(self) -> None:
+        self._keep(bool(self._subscribed) and (min(self._subscribed), 0) in self._states)
 
     def gap(self, gap: Gap) -> None:
         """Retention deleted what was not read: counted, said, never skipped in silence."""
@@ -171,6 +181,7 @@ class Router:
         topics = source_topics(self._consumer.topics(), self._patterns, self._own_prefix)
         if topics and not topics <= self._subscribed:
             self._subscribed |= topics
+            self._tell_keeper()
             self._consumer.subscribe(sorted(self._subscribed), self)
             log.info("reading topics", count=len(self._subscribed))
         elif not self._subscribed:
@@ -178,7 +189,8 @@ class Router:
 
     def _route_all(self, messages: Sequence[Message], now: float) -> None:
         """The hot path: no log line and no metric per record."""
-        states, routes, produce, waiting = self._states, self._routes, self._transactions.produce, self._waiting
+        states, routes, waiting = self._states, self._routes.by_header, self._waiting
+        produce = self._transactions.produce
         topic, number = "", -1
         state: PartitionState | None = None
         for message in messages:
@@ -219,40 +231,27 @@ class Router:
             else:
                 self._park(message, state, "undecodable", "undecodable: the datum does not fit its schema")
 
-    def _find_route(self, message: Message, state: PartitionState, now: float) -> tuple[Route, int, Headers] | None:
+    def _find_route(self, message: Message, state: PartitionState, now: float) -> Found | None:
         """The route of a value that the cache does not know; None if it was parked, or its partition waits."""
-        value = message.value()
         place = (message.topic(), message.partition())
         try:
-            resolution = self._resolver.resolve(value, message.topic(), event_type_header(message) if value else None)
+            found = self._routes.find(message, message.topic())
         except SchemasUnavailable as error:
             log.warning("schema registry does not answer, waiting", error=str(error))
             self._waiting.hold(place, message.offset(), now)
             return None
-        if isinstance(resolution, Known):
-            route = self._route_of(resolution.schema)
-            if len(resolution.cache_key) == SINGLE_OBJECT_HEADER_BYTES:
-                self._routes[resolution.cache_key] = route
-            added: Headers = []
-            if not resolution.cache_key:
-                added = [(EVENT_TYPE_HEADER, resolution.schema.event_type.encode())]
-            return route, resolution.start, added
-        if isinstance(resolution, Unknown):
-            if not resolution.is_final:
+        if isinstance(found, Found):
+            return found
+        if isinstance(found, Unknown):
+            if not found.is_final:
                 self._waiting.hold(place, message.offset(), now)
                 return None
-            self._park(message, state, "unknown-schema", resolution.detail)
+            self._park(message, state, "unknown-schema", found.detail)
         else:
-            self._park(message, state, "undecodable", resolution.detail)
+            self._park(message, state, "undecodable", found.detail)
         state.pending.read += 1
         state.pending_offset = message.offset() + 1
         return None
-
-    def _route_of(self, schema: WriterSchema) -> Route:
-        route = self._routes_by_fingerprint.get(schema.fingerprint)
-        if route is None:
-            route = self._routes_by_fingerprint[schema.fingerprint] = self._routing.route(schema)
-        return route
 
     def _park(self, message: Message, state: PartitionState, cause: SourceCause, detail: str) -> None:
         origin = Origin(message.topic(), message.partition(), message.offset())
@@ -274,23 +273,15 @@ class Router:
 
     def _audit_first_starts(self) -> None:
         """The audit line goes in the transaction of the first commit: so it is said once, whatever is killed."""
-        starts = [state.start_to_audit for state in self._states.values() if state.start_to_audit is not None]
-        if not starts:
-            return
-        line = {
-            "v": 1,
-            "at": self._clock.epoch_ms(),
-            "who": "router",
-            "what": "started at the earliest record",
-            "why": "the group had never committed",
-            "partitions": {f"{start.topic}/{start.partition}": start.offset for start in starts},
-        }
-        self._write(self._audit_topic, b"router", orjson.dumps(line), [])
+        begun = [state.beginning for state in self._states.values() if state.beginning and state.beginning.why]
+        places = {f"{one.start.topic}/{one.start.partition}": (one.start.offset, one.why) for one in begun}
+        for line in audit_lines("router", self._clock.epoch_ms(), places):
+            self._write(self._audit_topic, b"router", orjson.dumps(line), [])
 
     def _positions(self) -> list[Position]:
         positions = []
         for (topic, number), state in self._states.items():
-            if state.pending_offset < 0 and state.start_to_audit is None:
+            if state.pending_offset < 0 and not (state.beginning and state.beginning.why):
                 continue
             counts = state.counts.copy()
             counts.add(state.pending)
@@ -306,7 +297,7 @@ class Router:
                 state.counts.add(state.pending)
                 state.pending = RouterCounts()
                 state.pending_offset = -1
-            state.start_to_audit = None
+            state.beginning = None
 
     def _read_again(self) -> None:
         """Forget what the aborted transaction counted; what is still ours is read from the last commit."""

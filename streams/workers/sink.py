@@ -6,9 +6,10 @@
 One thread runs `step` for ever, and each step has the same order:
 
 1. take the answers that came, and let each batch's lane settle it or queue it again;
-2. commit what is settled: letters, counts and offsets in one transaction, or a plain commit where there is no letter;
-3. read records, encode them, fill batches;
-4. send what is due.
+2. obey the connector's state: tell the keeper what is suspected, park what is for INVALID credentials;
+3. commit what is settled: letters, counts and offsets in one transaction, or a plain commit where there is no letter;
+4. read records, encode them, fill batches;
+5. send what is due.
 
 So a kill between any two loses nothing: what was not committed is read again, and the keys of the first delivery make
 the second harmless.
@@ -24,13 +25,26 @@ import structlog
 
 from streams.delivery.account import SinkCounts
 from streams.delivery.batch import Batch, BatchBuilder
-from streams.delivery.contract import Destination, Misconfigured, NoResponse, Rejected, Retry, Skipped, Verdict
+from streams.delivery.contract import (
+    Destination,
+    Misconfigured,
+    NoResponse,
+    Rejected,
+    Retry,
+    Skipped,
+    Unauthorised,
+    Verdict,
+)
 from streams.delivery.lane import Lane
 from streams.delivery.ledger import Ledger, Parking
+from streams.delivery.letter import again_of
 from streams.delivery.pace import TokenBucket
+from streams.keeping.records import Suspect
 from streams.workers.committing import SinkCommitter
 from streams.workers.encoding import EncoderCache, SchemaWaits
 from streams.workers.ports import Answer, Clock, Consumer, Gap, Message, Partition, Start, Transport
+from streams.workers.restraint import Relief, Restraint
+from streams.workers.starting import Copies, beginnings
 from streams.workers.waiting import WaitingPartitions
 
 log = structlog.get_logger(__name__)
@@ -59,10 +73,12 @@ class Sink:
         self,
         connector: str,
         topic: str,
-        destination: Destination,
+        build: Callable[[], Destination],
         *,
         consumer: Consumer,
         committer: SinkCommitter,
+        restraint: Restraint,
+        keep: Callable[[bool], None],
         transport: Transport,
         encoders: EncoderCache,
         clock: Clock,
@@ -70,11 +86,19 @@ class Sink:
         give_up_seconds: float | None,
         records_per_second: float | None,
         partition_count: Callable[[], int],
+        copies: Copies,
     ) -> None:
+        """`build` makes the destination with its secrets as they are now; `keep` is told whether partition 0 is ours,
+        which makes this process the connector's keeper."""
         self._topic = topic
-        self._destination = destination
+        self._build = build
+        self._destination = destination = build()
+        self._generation = 0
         self._consumer = consumer
         self._committer = committer
+        self._restraint = restraint
+        self._keep = keep
+        self._copies = copies
         self._transport = transport
         self._encoders = encoders
         self._clock = clock
@@ -101,6 +125,7 @@ class Sink:
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop; then settle what is under way, commit and leave. What fails, raises."""
+        self._restraint.start()
         self._consumer.subscribe([self._topic], self)
         try:
             while not stop.is_set():
@@ -112,14 +137,22 @@ class Sink:
             self._consumer.close()
 
     def step(self) -> None:
-        """Take answers, commit, read, send: in this order."""
+        """Take answers, obey the state, commit, read, send: in this order."""
         self._take_answers(0.0)
+        self._restraint.tell()
+        self._take_relief(self._restraint.look())
+        self._park_invalid()
         self._committer.commit_if_due(self._ledgers)
         now = self._clock.monotonic()
         if self._has_room():
             self._set_paused(False)
             self._waiting.resume_due(now)
-            self._admit(self._consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now)))
+            messages = self._consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now))
+            if messages and self._restraint.invalid:
+                # A letter on its way back was written after its scope was VALID again: parked by an older view it
+                # would lose its place behind letters that follow it.
+                self._take_relief(self._restraint.catch_up())
+            self._admit(messages)
         else:
             self._wait_for_room(now)
         self._flush_aged(self._clock.monotonic())
@@ -129,11 +162,17 @@ class Sink:
     # The group's news, inside `poll`.
 
     def assigned(self, starts: Sequence[Start]) -> None:
-        for start in starts:
-            self._ledgers[start.partition] = Ledger(start.offset, SinkCounts.from_metadata(start.metadata))
-        self._committer.assigned(starts)
+        begun = beginnings(starts, self._copies, self._consumer)
+        for beginning in begun:
+            start = beginning.start
+            counts = SinkCounts.from_metadata(start.metadata)
+            counts.lost += beginning.lost
+            self._ledgers[start.partition] = Ledger(start.offset, counts)
+        self._committer.assigned(begun)
         self._partitions = self._partition_count() if self._rate is not None else 0
         self._share_rate()
+        if 0 in self._ledgers:
+            self._keep(True)
         if self._is_paused:
             self._consumer.pause([(start.topic, start.partition) for start in starts])
         self._log.info("partitions assigned", partitions=sorted(start.partition for start in starts))
@@ -167,6 +206,8 @@ class Sink:
 
     def _forget(self, numbers: Iterable[int]) -> None:
         gone = set(numbers)
+        if 0 in gone:
+            self._keep(False)
         for number in gone:
             self._ledgers.pop(number).close()
         for scope, builder in self._builders.items():
@@ -187,10 +228,14 @@ class Sink:
     # Reading.
 
     def _admit(self, messages: Sequence[Message]) -> None:
-        """Encode records and fill batches: the hot path, without a log line, a header or a metric per record."""
+        """Encode records and fill batches: the hot path, without a log line or a metric per record.
+
+        Headers are read for a destination only that must tell a copy from a duplicate.
+        """
         now = self._clock.monotonic()
         encoders, ledgers, lanes, builders = self._encoders.by_header, self._ledgers, self._lanes, self._builders
         vets_kinds, waiting = self._destination.vets_kinds, self._waiting
+        marks_again, invalid = self._destination.marks_again, self._restraint.invalid
         for message in messages:
             number = message.partition()
             ledger = ledgers.get(number)
@@ -210,8 +255,14 @@ class Sink:
                 scope, kind, body, cuts = encoding
                 if cuts:
                     self._strings_cut += cuts
+                if marks_again and (job := again_of(message.headers() or ())):
+                    body = self._destination.again(body, job)
+                if invalid and scope in invalid:
+                    refusal = invalid[scope]
+                    ledger.parked(place, Parking(message, "credentials", refusal.status, refusal.detail, scope, 0))
+                    continue
                 if vets_kinds and lanes[scope].vets(kind):
-                    alone = Batch[Message](scope, alone=True, kind=kind)
+                    alone = Batch[Message](scope, alone=True, kind=kind, generation=self._generation)
                     alone.add(body, ledger, place, message)
                     lanes[scope].offer(alone)
                     continue
@@ -233,7 +284,8 @@ class Sink:
     def _has_room(self) -> bool:
         ledgers = self._ledgers.values()
         return (
-            sum(ledger.unsettled for ledger in ledgers) < WINDOW_RECORDS_MAX
+            not self._restraint.stopped
+            and sum(ledger.unsettled for ledger in ledgers) < WINDOW_RECORDS_MAX
             and sum(ledger.unsettled_bytes for ledger in ledgers) < WINDOW_BYTES_MAX
         )
 
@@ -276,17 +328,31 @@ class Sink:
                 self._lanes[scope].offer(batch)
 
     def _send_due(self) -> None:
-        """A wrong configuration stops the whole connector; dead credentials only their scope (its lane is held)."""
-        if any(lane.hold is not None and lane.hold.status == 0 for lane in self._lanes.values()):
+        if self._restraint.stopped:
             return
         now = self._clock.monotonic()
         for lane in self._lanes.values():
             while (batch := lane.next(now)) is not None:
-                if batch.request is None:
+                if batch.request is None or batch.generation != self._generation:
+                    self._encode_again(batch)
                     batch.request = self._destination.request(lane.scope, batch.bodies, alone=batch.alone)
                 self._next_ticket += 1
                 self._in_flight[self._next_ticket] = batch
                 self._transport.submit(self._next_ticket, batch.request)
+
+    def _encode_again(self, batch: Batch[Message]) -> None:
+        """Other credentials since it was encoded: they may be part of what is sent (Mixpanel's token is)."""
+        if batch.generation == self._generation:
+            return
+        batch.generation = self._generation
+        for index, message in enumerate(batch.sources):
+            encoder, start = self._encoders.find(message, message.value() or b"")
+            encoding = encoder(message.value() or b"", start)
+            assert type(encoding) is tuple, "an event that was encoded before is encoded again"
+            body = encoding[2]
+            if self._destination.marks_again and (job := again_of(message.headers() or ())):
+                body = self._destination.again(body, job)
+            batch.bodies[index] = body
 
     def _take_answers(self, timeout_seconds: float) -> None:
         for answer in self._transport.answers(timeout_seconds):
@@ -296,8 +362,55 @@ class Sink:
             lane.answered(batch, verdict, self._clock.monotonic(), self._clock.epoch_ms() / 1000)
             if isinstance(verdict, Retry):
                 self._log.warning("not delivered, sent again later", scope=lane.scope, detail=verdict.detail)
-            if lane.hold is not None:
-                self._committer.hold(lane.scope, lane.hold)
+            if isinstance(verdict, Unauthorised):
+                self._restraint.suspect(
+                    lane.scope, Suspect(what="credentials", status=verdict.status, detail=verdict.detail)
+                )
+            elif isinstance(verdict, Misconfigured):
+                self._restraint.stop(Suspect(what="configuration", detail=verdict.detail))
+
+    # What the keeper decided.
+
+    def _take_relief(self, relief: Relief) -> None:
+        """Deliver again what the keeper's decisions allow, with the secrets as they are in their files now."""
+        if not relief:
+            return
+        self._renew()
+        for scope in relief.at_once:
+            self._lanes[scope].reset()
+        for scope in relief.after_a_wait:
+            self._lanes[scope].release(self._clock.monotonic())
+
+    def _park_invalid(self) -> None:
+        """What waits for INVALID credentials is parked, unless the connector is SUSPENDED: then nothing is."""
+        if self._restraint.stopped:
+            return
+        for scope, refusal in self._restraint.invalid.items():
+            lane = self._lanes[scope]
+            batch = self._builders[scope].take()
+            if batch is not None:
+                lane.offer(batch)
+            lane.park_waiting(refusal)
+
+    def _renew(self) -> None:
+        """Read the secrets again: whoever mended them did so in their files."""
+        try:
+            destination = self._build()
+        except ValueError as error:
+            self._log.warning("secrets not read again", error=str(error))
+            return
+        if destination.scopes != self._destination.scopes:
+            self._log.warning(
+                "secrets not taken: their feeds fall into other scopes now; restart the sink to take them",
+                scopes=list(self._destination.scopes),
+                would_be=list(destination.scopes),
+            )
+            return
+        self._destination = destination
+        self._encoders.use(destination)
+        self._generation += 1
+        for builder in self._builders.values():
+            builder.generation = self._generation
 
     def _verdict(self, answer: Answer, batch: Batch[Message]) -> Verdict:
         outcome = answer.outcome

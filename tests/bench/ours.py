@@ -7,11 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from streams.cli.composition import router, sink
+from streams.cli.keeping import kept
 from streams.config import load
 from streams.workers.ports import Start
+from streams.workers.router import Router
+from streams.workers.sink import Sink
 from tests.bench.measuring import report
 
 
@@ -21,7 +25,13 @@ def run(config: Path, role: str) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     started: list[tuple[float, float]] = []
-    with router(settings) if role == "router" else sink(settings, settings.connectors[role]) as worker:
+    with ExitStack() as stack:
+        worker: Router | Sink
+        if role == "router":
+            worker, keeper = stack.enter_context(router(settings))
+        else:
+            worker, keeper = stack.enter_context(sink(settings, settings.connectors[role]))
+        stack.enter_context(kept(keeper, stop))
         assigned = worker.assigned
 
         def begin(starts: Sequence[Start]) -> None:

@@ -66,6 +66,11 @@ connectors:
             producer.produce(topic, str(number), partition=0)
         producer.flush(10)
 
+    def keep(self, key: str, record: dict[str, Any]) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap_servers})
+        producer.produce(f"{self.prefix}state", json.dumps(record), key)
+        producer.flush(10)
+
     def commit(self, group: str, topic: str, offset: int, account: dict[str, Any]) -> None:
         consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group})
         try:
@@ -166,20 +171,29 @@ def test_an_account_is_the_sum_of_what_router_and_sink_committed(installation: I
     assert "growth" in installation.streams("connectors", "list").stdout
 
 
-def test_a_held_scope_is_suspect_and_a_held_configuration_suspends(installation: Installation) -> None:
+def test_states_and_deadlines_are_what_the_keeper_wrote(installation: Installation) -> None:
     installation.json("topics", "apply")
-    group, topic = f"{installation.prefix}sink.growth", f"{installation.prefix}connector.growth"
-    held = {"scope": "default", "status": 401, "since": 1_767_225_600_000, "detail": "unauthorized"}
-    installation.commit(group, topic, 0, {"delivered": 0, "skipped": {}, "parked": {}, "lost": 0, "held": [held]})
+    since = 1_767_225_600_000
+    evidence = {"status": 401, "detail": "unauthorized", "at": since}
+    scope = {"v": 1, "epoch": 3, "state": "INVALID", "since": since, "evidence": evidence, "extended_ms": 3_600_000}
+    installation.keep("scope/growth/default", scope)
     shown = installation.json("connectors", "show", "growth")
     assert shown["state"] == "RUNNING"
-    assert shown["scopes"]["default"]["state"] == "SUSPECT"
+    assert shown["scopes"]["default"]["state"] == "INVALID"
     assert shown["scopes"]["default"]["since"] == "2026-01-01T00:00:00Z"
-    held |= {"status": 0, "detail": "404 from the destination"}
-    installation.commit(group, topic, 0, {"delivered": 0, "skipped": {}, "parked": {}, "lost": 0, "held": [held]})
+    assert shown["scopes"]["default"]["deadline"] == "2026-01-03T01:00:00Z"
+    assert shown["scopes"]["default"]["evidence"] == "401 unauthorized"
+    state = {"v": 1, "epoch": 3, "state": "SUSPENDED", "by": "configuration", "reason": "status 404", "since": since}
+    installation.keep("connector/growth", state)
     shown = installation.json("connectors", "show", "growth")
-    assert (shown["state"], shown["reasons"]) == ("SUSPENDED", ["404 from the destination"])
-    assert shown["scopes"]["default"]["state"] == "VALID"
+    assert (shown["state"], shown["suspended"]["reason"]) == ("SUSPENDED", "status 404")
+
+
+def test_orders_without_a_keeper_say_that_none_runs(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    result = installation.streams("connectors", "suspend", "growth", "--reason", "maintenance")
+    assert (result.returncode, result.stdout) == (5, "")
+    assert "is a sink of growth running?" in result.stderr
 
 
 def test_a_commit_that_this_program_did_not_write_is_told(installation: Installation) -> None:

@@ -110,6 +110,18 @@ BROKEN = [
         None,
         "smtp.host",
     ),
+    (
+        with_connector("{destination: acme, project_token: t, notify: {email: 'a@b.example, c@d.example'}}"),
+        "connectors.one.notify.email",
+        "'a@b.example, c@d.example'",
+        "one mail address",
+    ),
+    (
+        with_connector("{destination: acme, project_token: t, notify: {smtp: {host: h, username: u}}}"),
+        "connectors.one.notify.smtp",
+        None,
+        "username and password",
+    ),
     (with_connector("{destination: acme, project_token: t, events: []}"), "connectors.one.events", None, "1 item"),
     (
         with_connector("{destination: acme, project_token: t, events: [users.messages.email.Opem]}"),

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from streams.config import Settings, load, loads
+from streams.config.warnings import warnings
 from tests.config.vendors import CLICK, OPEN, REGISTRY, SENT
 
 FULL = """
@@ -128,6 +129,17 @@ def test_settings_are_frozen(settings: Settings) -> None:
         settings.kafka.topic_prefix = "other."
     with pytest.raises(ValidationError):
         settings.connectors["cdp"].settings.rate = 1.0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("address", "paths"), [("hooks.example/x", ["notify.webhook"]), ("https://hooks.example/x", [])]
+)
+def test_a_webhook_that_is_no_address_is_told_without_it(address: str, paths: list[str]) -> None:
+    one = f"{{destination: acme, project_token: t, notify: {{webhook: '{address}'}}}}"
+    found = warnings(loads(f"kafka: {{bootstrap_servers: k:1}}\nconnectors: {{one: {one}}}", {}, registry=REGISTRY))
+    about_notify = [remark for remark in found if ".notify" in remark.path]
+    assert [remark.path for remark in about_notify] == [f"connectors.one.{path}" for path in paths]
+    assert not any(address in str(remark) for remark in about_notify)
 
 
 def test_a_file_is_read_like_its_text(tmp_path: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from streams.delivery.account import Held, MetadataError, RouterCounts, SinkCounts, account
+from streams.delivery.account import MetadataError, RouterCounts, SinkCounts, account
 
 
 def test_an_account_sums_every_partition_and_what_waits_is_the_difference() -> None:
@@ -41,7 +39,6 @@ def test_metadata_of_the_largest_counts_fits_in_a_kibibyte() -> None:
         skipped={"no_credentials_for_feed": huge},
         parked={"credentials": huge, "rejected": huge, "gave-up": huge},
         lost=huge,
-        held=tuple(Held(scope, 401, huge, "x" * 500) for scope in ("ios", "android", "web", "unbound")),
     )
     assert len(counts.to_metadata().encode()) < 1024
     routed = RouterCounts({f"connector-{number:030d}": huge for number in range(12)}, {"no_mapping": huge}, huge)
@@ -49,11 +46,8 @@ def test_metadata_of_the_largest_counts_fits_in_a_kibibyte() -> None:
 
 
 def test_metadata_reads_back_as_written() -> None:
-    counts = SinkCounts(3, {"no_credentials_for_feed": 1}, {"rejected": 2}, 4, (Held("ios", 403, 17, "Forbidden"),))
+    counts = SinkCounts(3, {"no_credentials_for_feed": 1}, {"rejected": 2}, 4)
     assert SinkCounts.from_metadata(counts.to_metadata()) == counts
-    assert json.loads(counts.to_metadata())["held"] == [
-        {"scope": "ios", "status": 403, "since": 17, "detail": "Forbidden"}
-    ]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +60,6 @@ def test_metadata_reads_back_as_written() -> None:
         '{"v":1,"delivered":-1}',
         '{"v":1,"delivered":true}',
         '{"v":1,"parked":[]}',
-        '{"v":1,"held":[{"scope":"a"}]}',
     ],
 )
 def test_metadata_that_is_not_ours_is_refused_not_guessed(metadata: str) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -156,7 +156,7 @@ def test_the_sample_events_are_current() -> None:
 
 
 @contextmanager
-def process(config: Path, words: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def process(config: Path, words: list[str], log: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A service's command as a process, ended with the block."""
     environment = {**os.environ, "STREAMS_CONFIG": str(config), "STREAMS_LOG_LEVEL": "warning"}
     with subprocess.Popen(

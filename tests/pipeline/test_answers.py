@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from streams.adapters.verification import verify
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
+from streams.keeping.records import ConnectorState
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from tests.pipeline.line import ANALYTICS, CDP, Line, mixpanel_connector, mparticle_connector, running
@@ -61,23 +63,32 @@ def test_a_failing_mixpanel_gets_the_same_bytes_again_after_a_wait(
 
 @pytest.mark.kafka
 @pytest.mark.timeout(180)
-def test_refused_credentials_hold_the_connector_and_another_connector_goes_on(
+def test_refused_credentials_park_until_they_are_mended_and_another_connector_goes_on(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator, mparticle: MParticleEmulator
 ) -> None:
     mixpanel.revoke()
-    connectors = {ANALYTICS: mixpanel_connector(mixpanel), CDP: mparticle_connector(mparticle)}
+    connectors = {
+        ANALYTICS: mixpanel_connector(mixpanel, grace="100s"),  # so probes come every 10 s
+        CDP: mparticle_connector(mparticle),
+    }
     with running(kafka, tmp_path, connectors) as line:
         for number in range(20):
             line.write(OPEN, event(f"event-{number}"))
         settle_one(line, CDP, 20)
-        line.scene.wait_until(lambda: bool(held(line)), "the hold to be shown")
-        account = line.scene.account(ANALYTICS)
-        assert (account.delivered, dict(account.parked), account.waiting) == (0, {}, 20)
-        assert line.scene.administration.members(line.scene.settings.groups.sink(ANALYTICS)) == 1
-        assert held(line) == [("default", 401)]
-        assert len(imports(mixpanel)) == 1
+        scene = line.scene
+        scene.wait_until(lambda: scene.account(ANALYTICS).parked.get("credentials") == 20, "everything to be parked")
+        standing = scene.accounts.standings()[ANALYTICS]
+        assert (standing.scope("default").state, standing.state.state) == ("INVALID", "RUNNING")
+        assert (scene.account(ANALYTICS).delivered, scene.account(ANALYTICS).waiting) == (0, 0)
+        assert scene.administration.members(scene.settings.groups.sink(ANALYTICS)) == 1
+        mixpanel.restore()
+        settle_one(line, ANALYTICS, 20)
+        account = scene.account(ANALYTICS)
+        assert (account.waiting, dict(account.parked)) == (0, {"credentials": 0})
+        assert len(mixpanel.unique()) == 20
+        assert verify(scene.settings, ANALYTICS).problems == ()
         written = "".join(process.log.read_text(errors="replace") for process in line.processes.values())
-        assert "credentials refused" in written
+        assert "credentials INVALID" in written
         secrets = [mixpanel.project_token, *(one.secret for one in mparticle.feeds.values())]
         for hidden in ["someone", "@example", *secrets]:
             assert hidden not in written
@@ -91,14 +102,6 @@ def settle_one(line: Line, connector: str, delivered: int) -> None:
     line.scene.wait_until(is_there, f"{connector} to deliver {delivered}")
 
 
-def held(line: Line) -> list[tuple[str, int]]:
-    from streams.delivery.account import SinkCounts
-
-    commits = line.scene.accounts.sink_commits(ANALYTICS).values()
-    holds = {hold for commit in commits for hold in SinkCounts.from_metadata(commit.metadata).held}
-    return [(hold.scope, hold.status) for hold in holds]
-
-
 @pytest.mark.kafka
 @pytest.mark.timeout(180)
 def test_a_wrong_address_suspends_and_parks_nothing(kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator) -> None:
@@ -106,10 +109,15 @@ def test_a_wrong_address_suspends_and_parks_nothing(kafka: Broker, tmp_path: Pat
     with running(kafka, tmp_path, {ANALYTICS: connector}) as line:
         line.write(OPEN, event("one"))
         line.flush()
-        line.scene.wait_until(lambda: bool(held(line)), "the suspension to be shown")
-        assert held(line) == [("default", 0)]
-        assert line.scene.account(ANALYTICS).waiting == 1
-        assert line.scene.read(line.scene.settings.topics.dead_letter_rejected(ANALYTICS)) == []
+        scene = line.scene
+
+        def state() -> ConnectorState:
+            return scene.accounts.standings()[ANALYTICS].state
+
+        scene.wait_until(lambda: state().state == "SUSPENDED", "the suspension to be shown")
+        assert state().by == "configuration"
+        assert scene.account(ANALYTICS).waiting == 1
+        assert scene.read(scene.settings.topics.dead_letter_rejected(ANALYTICS)) == []
 
 
 @pytest.mark.kafka

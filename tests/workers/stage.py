@@ -5,26 +5,61 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from concurrent.futures import Future
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
-from streams.delivery.contract import NoResponse, Request, Response
+from streams.delivery.account import Account, Returned, account
+from streams.delivery.contract import Destination, NoResponse, Request, Response
+from streams.delivery.flood import FloodRules
 from streams.destinations import REGISTRY
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
+from streams.keeping.credentials import Rules
+from streams.keeping.standing import Standing
 from streams.testing.clock import MovableClock
-from streams.testing.ports import FakeConsumer, FakeKafka, FakeMessage, FakeTransactions, FakeTransport
-from streams.workers.committing import SinkCommitter
+from streams.testing.ports import (
+    FakeConsumer,
+    FakeJournal,
+    FakeKafka,
+    FakeLetters,
+    FakeLetterTopics,
+    FakeMessage,
+    FakeNotifier,
+    FakeTransactions,
+    FakeTransport,
+)
+from streams.workers.alerting import Alerts
+from streams.workers.asking import Asking
+from streams.workers.bookkeeping import Bookkeeping, Books
+from streams.workers.collecting import Collection
+from streams.workers.committing import SinkCommitter, SinkTopics
+from streams.workers.contents import EventReader
 from streams.workers.encoding import EncoderCache
+from streams.workers.expiring import Expiry
+from streams.workers.following import Following
+from streams.workers.jobs import Jobs
+from streams.workers.keeper import Keeper, Task
+from streams.workers.office import Office, OfficeTopics
 from streams.workers.ports import SchemaSource
+from streams.workers.probing import Probes
+from streams.workers.purging import Purge
+from streams.workers.redriving import Redrive
 from streams.workers.resolving import SchemaResolver
+from streams.workers.restraint import Restraint
+from streams.workers.returning import BackToConnector
+from streams.workers.settling import Settling
 from streams.workers.sink import Sink
 
 OPEN = "users.messages.email.Open"
 TOPIC = "streams.connector.growth"
 REJECTED = "streams.dead-letter.growth.rejected"
+CREDENTIALS = "streams.dead-letter.growth.credentials."
+STATE = "streams.state"
 AUDIT = "streams.audit"
+Result = TypeVar("Result")
+GRACE_SECONDS = 48 * 3_600.0
 TOKEN = "0123456789abcdef0123456789abcdef"
 MIXPANEL: dict[str, Any] = {"project_token": TOKEN, "base_url": "http://mixpanel.test"}
 MPARTICLE: dict[str, Any] = {
@@ -52,7 +87,7 @@ def imports_all(request: Request) -> Response:
 
 
 class Stage:
-    """One sink; `answer` is what the destination says to each request."""
+    """One sink and the connector's keeper; `answer` is what the destination says to each request and probe."""
 
     def __init__(
         self,
@@ -63,15 +98,29 @@ class Stage:
         give_up_seconds: float | None = None,
         source: SchemaSource | None = None,
         kafka: FakeKafka | None = None,
+        clock: MovableClock | None = None,
+        grace_seconds: float = GRACE_SECONDS,
+        flood: FloodRules | None = None,
+        instance: str = "sink-0",
+        notifier: FakeNotifier | None = None,
     ) -> None:
         self.kafka = kafka or FakeKafka()
-        self.clock = MovableClock()
+        self.clock = clock or MovableClock()
+        if self.kafka.clock is None:
+            self.kafka.clock = self.clock
         self.transport = FakeTransport(answer)
+        self.probes = FakeTransport(answer)
         self.consumer = FakeConsumer(self.kafka)
         self.transactions = FakeTransactions(self.kafka)
+        self.notifier = notifier or FakeNotifier()
+        self.excess: int | None = None
+        """How many more records wait than the account says, where somebody counted."""
         kind = REGISTRY[destination]
-        values = settings or (MIXPANEL if destination == "mixpanel" else MPARTICLE)
-        vendor = kind.build(kind.settings.model_validate(values))
+        self.settings = settings or (MIXPANEL if destination == "mixpanel" else MPARTICLE)
+
+        def build() -> Destination:
+            return kind.build(kind.settings.model_validate(self.settings))
+
         resolver = SchemaResolver(
             shipped(),
             [source] if source else [],
@@ -81,22 +130,26 @@ class Stage:
             unknown_schema_seconds_max=60.0,
             clock=self.clock,
         )
-        encoders = EncoderCache(vendor, resolver)
+        self.keeper = self._keeper(build, resolver, grace_seconds, instance)
+        encoders = EncoderCache(build(), resolver)
+        following = Following("growth", instance, FakeJournal(self.kafka, STATE), self.clock)
+        committer = SinkCommitter(
+            "growth",
+            SinkTopics(TOPIC, REJECTED, CREDENTIALS, STATE, AUDIT),
+            consumer=self.consumer,
+            transactions=self.transactions,
+            encoders=encoders,
+            clock=self.clock,
+        )
+        restraint = Restraint("growth", build().scopes, following, committer, flood or FloodRules(), self.clock)
         self.sink = Sink(
             "growth",
             TOPIC,
-            vendor,
+            build,
             consumer=self.consumer,
-            committer=SinkCommitter(
-                "growth",
-                TOPIC,
-                REJECTED,
-                AUDIT,
-                consumer=self.consumer,
-                transactions=self.transactions,
-                encoders=encoders,
-                clock=self.clock,
-            ),
+            committer=committer,
+            restraint=restraint,
+            keep=self.keeper.own,
             transport=self.transport,
             encoders=encoders,
             clock=self.clock,
@@ -104,9 +157,51 @@ class Stage:
             give_up_seconds=give_up_seconds,
             records_per_second=None,
             partition_count=lambda: 1,
+            copies=self.copies,
         )
+        restraint.start()
         self.consumer.subscribe([TOPIC], self.sink)
         self._random = Random(5)
+
+    def _keeper(
+        self, build: Callable[[], Destination], resolver: SchemaResolver, grace_seconds: float, instance: str
+    ) -> Keeper:
+        rules = Rules(grace_seconds)
+        topics = FakeLetterTopics(self.kafka)
+        events = EventReader(resolver)
+        reading = FakeLetters(self.kafka)
+        probes = Probes(build, self.probes, rules)
+        purge = Purge(probes, topics, reading, events, rules)
+        jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC))
+        alerts = Alerts(self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once)
+        tasks: list[Task] = [
+            Asking(probes, jobs),
+            probes,
+            alerts,
+            Redrive(probes.scopes, topics, FakeLetters(self.kafka), 1_000.0),
+            purge,
+            Expiry(topics, reading, events),
+            jobs,
+            Settling(lambda: FakeLetters(self.kafka), topics),
+            Collection(topics),
+            Bookkeeping(self._books, lambda: self.excess, at_once),
+        ]
+
+        def open_office() -> Office:
+            return Office(
+                "growth",
+                OfficeTopics(STATE, AUDIT, TOPIC, REJECTED, CREDENTIALS),
+                instance,
+                transactions=FakeTransactions(self.kafka, "streams.keeper.growth"),
+                journal=FakeJournal(self.kafka, STATE),
+                clock=self.clock,
+            )
+
+        return Keeper("growth", open_office, tasks, self.clock)
+
+    def _books(self) -> Books:
+        commits = {place: (position.offset, position.metadata) for place, position in self.kafka.committed.items()}
+        return Books(commits, sum(json.loads(metadata)["lost"] for _, metadata in commits.values()))
 
     def event(self, event_type: str = OPEN, **fields: Any) -> FakeMessage:
         """Write an event of user `alice` onto the connector's topic."""
@@ -120,10 +215,26 @@ class Stage:
         return self.kafka.write(TOPIC, value, b"alice", [("streams-origin", origin), ("foreign", b"\xff\x00")])
 
     def run(self, seconds: float = 2.0, step_seconds: float = 0.05) -> None:
-        """Let the sink work while its clock runs for this long."""
+        """Let sink and keeper work while their clock runs for this long."""
         for _ in range(round(seconds / step_seconds)):
             self.sink.step()
+            self.keeper.step()
             self.clock.advance(step_seconds)
+
+    def copies(self) -> dict[tuple[str, int], tuple[int, str]]:
+        """The keeper's copies of the commits."""
+        found = self.standing.copies
+        return {
+            (topic, int(number)): commit for topic, copy in found.items() for number, commit in copy.partitions.items()
+        }
+
+    def ask(self, what: str, *, reason: str = "", **arguments: Any) -> None:
+        """A person's request on the state topic."""
+        now = self.clock.epoch_ms()
+        request = {"v": 1, "at": now, "what": what, "who": "ann@desk", "reason": reason, "expires": now + 60_000}
+        request["arguments"] = arguments
+        number = len(self.kafka.read(STATE))
+        self.kafka.write(STATE, json.dumps(request).encode(), f"request/growth/{number}".encode())
 
     @property
     def committed(self) -> int:
@@ -137,5 +248,39 @@ class Stage:
         return json.loads(self.kafka.committed[TOPIC, 0].metadata)  # type: ignore[no-any-return]
 
     @property
+    def standing(self) -> Standing:
+        """How the connector stands, read afresh from the state topic."""
+        standing = Standing("growth")
+        for record in FakeJournal(self.kafka, STATE).poll():
+            standing.apply(record.key, record.value)
+        return standing
+
+    @property
+    def account(self) -> Account:
+        """The connector's account, with everything on its topic that no keeper put there counted as routed."""
+        totals = self.standing.totals
+        returned = Returned(
+            redriven=totals.redriven, replayed=totals.replayed, purged=totals.purged, expired=totals.expired
+        )
+        sinks = [position.metadata for position in self.kafka.committed.values()]
+        routed = len(self.kafka.read(TOPIC)) - returned.back
+        return account("growth", sinks, [json.dumps({"v": 1, "routed": {"growth": routed}})], returned)
+
+    @property
     def letters(self) -> list[FakeMessage]:
         return self.kafka.read(REJECTED)
+
+    def credential_letters(self, scope: str = "default") -> list[FakeMessage]:
+        return self.kafka.read(CREDENTIALS + scope)
+
+    def audit(self, what: str) -> list[dict[str, Any]]:
+        """Audit lines of this kind."""
+        lines = [json.loads(record.value() or b"") for record in self.kafka.read(AUDIT)]
+        return [line for line in lines if line["what"] == what]
+
+
+def at_once(call: Callable[[], Result]) -> Future[Result]:
+    """Carry a background call out before going on."""
+    future: Future[Result] = Future()
+    future.set_result(call())
+    return future

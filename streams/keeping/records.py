@@ -1,0 +1,254 @@
+"""Records of the topic `streams.state`: their keys, and their values as JSON with `v` and `epoch`.
+
+| key | written by | says |
+|---|---|---|
+| `keeper/<connector>` | keeper | who keeps, since when; its epoch rises with each term of office |
+| `connector/<connector>` | keeper | RUNNING or SUSPENDED, and the suspensions that stop the purge clock |
+| `scope/<connector>/<scope>` | keeper | VALID or INVALID, evidence, extensions, alerts that were sent |
+| `cursor/<connector>/<letters>/<partition>` | keeper | every dead letter before this offset is settled |
+| `settled/<connector>/<letters>/<partition>/<block>` | keeper | settled letters after the cursor, one bit an offset |
+| `totals/<connector>` | keeper | what left the dead-letter topics, and how |
+| `copy/<connector>/<topic>` | keeper | what the group committed, for Kafka forgets a memberless group after 7 days |
+| `job/<connector>/<id>` | keeper | a replay or purge that a person ordered |
+| `imported/<connector>/<id>` | `dlq import` | letters that came back from a file |
+| `suspect/<connector>/<scope>/<instance>` | sinks | a destination's refusal that the keeper shall look into |
+| `request/<connector>/<id>` | command line | what a person asks of the keeper |
+| `answer/<connector>/<id>` | keeper | what became of it |
+
+`<letters>` is the end of a dead-letter topic's name: `rejected` or `credentials.<scope>`. Beside the settled letters of
+`rejected`, those of `purged` say which of the same offsets a person purged. A record without a value takes its key
+back. Times are milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "copy", "job", "answer")
+"""Kinds that only a connector's keeper writes."""
+
+REJECTED = "rejected"
+"""The letters that are triaged one by one: causes `rejected` and `gave-up`, and all of the source's."""
+CREDENTIALS = "credentials."
+"""Begins the letters of a credential scope."""
+PURGED = "purged"
+"""No letters of their own: which settled letters of `rejected` were purged, so that no `replay --again` brings back."""
+
+Partition = tuple[str, int]
+"""Letters (the end of a dead-letter topic's name) and partition number."""
+
+
+class StateError(ValueError):
+    """A record of the state topic that this program does not understand."""
+
+
+class Record(BaseModel):
+    """One value. `at` is when it was written, by its writer's clock; `epoch` the keeper's term, 0 for others."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    kind: ClassVar[str]
+
+    v: Literal[1] = 1
+    epoch: int = 0
+    at: int = 0
+
+    def to_bytes(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class Term(Record):
+    """A keeper's term of office."""
+
+    kind = "keeper"
+    instance: str
+
+
+class ConnectorState(Record):
+    """Whether a connector delivers. `suspensions` are (from, to) of those that ended, oldest first."""
+
+    kind = "connector"
+    state: Literal["RUNNING", "SUSPENDED"] = "RUNNING"
+    by: Literal["operator", "flood", "configuration"] | None = None
+    reason: str = ""
+    who: str = ""
+    since: int = 0
+    suspensions: tuple[tuple[int, int], ...] = ()
+    alerted: bool = False
+    """Whether its suspension was told to whoever is notified."""
+
+
+class Evidence(BaseModel):
+    """What a destination answered: HTTP status (0: none came), its own words, when."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    status: int
+    detail: str
+    at: int
+
+
+class ScopeState(Record):
+    """Whether a scope's credentials are good. `since` is when the state began (0: it never changed).
+
+    `probe` is the newest probe's answer; `probe_began` when it was asked. `extended_ms` is what people added to the
+    grace. `alerts` holds the alerts of this INVALID episode that were sent: `invalid`, `half`, `most`.
+    """
+
+    kind = "scope"
+    state: Literal["VALID", "INVALID"] = "VALID"
+    since: int = 0
+    evidence: Evidence | None = None
+    extended_ms: int = 0
+    alerts: tuple[str, ...] = ()
+    probe: Evidence | None = None
+    probe_began: int = 0
+    overdue: str = ""
+    """Why letters that are past their deadline are not purged; empty where none is."""
+    refused_though_good: int = 0
+    """Since when traffic is refused while probes are good; 0: it is not."""
+
+
+class Cursor(Record):
+    """Everything before `offset` is settled."""
+
+    kind = "cursor"
+    offset: int
+
+
+class SettledBlock(Record):
+    """Settled letters of one block of offsets: base64 of a bitmap (see `settled`), or `all`."""
+
+    kind = "settled"
+    bits: str
+
+
+class Totals(Record):
+    """What left a connector's dead letters since ever, by cause; `revision` counts the changes."""
+
+    kind = "totals"
+    redriven: Mapping[str, int] = {}
+    """Went back by itself onto the connector's topic."""
+    replayed: Mapping[str, int] = {}
+    """Went back because a person ordered it."""
+    purged: Mapping[str, int] = {}
+    """Deleted: by deadline (`credentials`), or because a person ordered it."""
+    expired: Mapping[str, int] = {}
+    """Deleted by age: 14 days in the topic of rejected letters."""
+    again: int = 0
+    """Copies of settled letters that `replay --again` put onto the connector's topic."""
+    routed: Mapping[str, int] = {}
+    """Of source letters: what their replay put onto each connector's topic."""
+    skipped: Mapping[str, int] = {}
+    """Of source letters: those of `replayed` that no connector gets, by the router's reason."""
+    overcounted: int = 0
+    """Offsets of gaps that held no record: the sinks' `lost` counts offsets, this is what it counts too much."""
+    reconciled: int = 0
+    """The sinks' `lost` of which `overcounted` is the exact excess."""
+    revision: int = 0
+
+
+class Copy(Record):
+    """What a group committed for a topic: per partition number the offset and the metadata."""
+
+    kind = "copy"
+    partitions: Mapping[str, tuple[int, str]] = {}
+
+
+class Imported(Record):
+    """Letters that an import wrote, by cause, and how far it is."""
+
+    kind = "imported"
+    file: str
+    letters: Mapping[str, int] = {}
+    done: bool = False
+
+
+class Suspect(Record):
+    """A sink holds a scope (or, with scope `-`, its connector) until the keeper has looked into this."""
+
+    kind = "suspect"
+    what: Literal["credentials", "configuration", "flood"]
+    status: int = 0
+    detail: str = ""
+
+
+class Request(Record):
+    """What a person asks: `what` and its `arguments`. After `expires` the keeper refuses it."""
+
+    kind = "request"
+    what: Literal["suspend", "resume", "probe", "extend", "replay", "purge", "cancel"]
+    who: str
+    reason: str = ""
+    expires: int
+    arguments: Mapping[str, Any] = {}
+
+
+class Answer(Record):
+    """What became of a request: `outcome` is `done`, `refused` or `stale`; `detail` a sentence."""
+
+    kind = "answer"
+    outcome: Literal["done", "refused", "stale"]
+    detail: str = ""
+    content: Mapping[str, Any] = {}
+
+
+class Job(Record):
+    """A replay or purge that a person ordered, from `queued` to its end.
+
+    `selection` says which letters, `ends` where each partition ended when it was planned, `positions` how far the job
+    has read, `counts` what it did so far: `done`, `left_out` by reason.
+    """
+
+    kind = "job"
+    action: Literal["replay", "purge"]
+    status: Literal["queued", "running", "done", "cancelled", "failed"]
+    who: str
+    reason: str = ""
+    created: int
+    selection: Mapping[str, Any] = {}
+    ends: Mapping[str, int] = {}
+    """`<letters>/<partition>` to the offset after the last letter that was planned."""
+    positions: Mapping[str, int] = {}
+    planned: int = 0
+    done: int = 0
+    left_out: Mapping[str, int] = {}
+    rate: float | None = None
+    detail: str = ""
+
+
+KINDS: Mapping[str, type[Record]] = {
+    model.kind: model
+    for model in (
+        Term,
+        ConnectorState,
+        ScopeState,
+        Cursor,
+        SettledBlock,
+        Totals,
+        Copy,
+        Imported,
+        Suspect,
+        Request,
+        Answer,
+        Job,
+    )
+}
+
+
+def key(kind: str, connector: str, *rest: object) -> str:
+    """A record's key."""
+    return "/".join((kind, connector, *map(str, rest)))
+
+
+def parse(record_key: str, value: bytes) -> Record | None:
+    """The record of a key; None where the key is none of ours (an ingest's). Raises `StateError`."""
+    model = KINDS.get(record_key.partition("/")[0])
+    if model is None:
+        return None
+    try:
+        return model.model_validate_json(value)
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, problem["loc"])) or "value" for problem in error.errors())
+        raise StateError(f"{record_key}: not understood at {places}; a newer version, or another program?") from None

@@ -1,0 +1,181 @@
+"""A replay on Apache Kafka: a keeper killed inside a transaction, its successor, and the cursor after them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.adapters.clock import SystemClock
+from streams.adapters.journal import StateJournal
+from streams.adapters.kafka import TransactionalProducer
+from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
+from streams.delivery.letter import Origin, Reason, letter_headers
+from streams.events.schemas import shipped
+from streams.keeping.records import REJECTED, Request, key
+from streams.testing.brokers import Broker
+from streams.workers.contents import EventReader
+from streams.workers.jobs import Jobs
+from streams.workers.office import Office, OfficeTopics
+from streams.workers.ports import Fenced, Message
+from streams.workers.resolving import SchemaResolver
+from streams.workers.returning import BackToConnector
+from streams.workers.settling import Settling
+
+pytestmark = pytest.mark.apache
+
+PARTITIONS = 3
+LETTERS = 90
+PATIENCE_SECONDS = 60.0
+
+
+class Stage:
+    """The topics of one connector, with letters that were parked a few to a transaction, some of them aborted."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.options: dict[str, str | int | float | bool] = {"bootstrap.servers": broker.bootstrap_servers}
+        tag = uuid4().hex[:8]
+        letters = f"streams-{tag}.dead-letter.growth."
+        self.topics = OfficeTopics(
+            f"streams-{tag}.state",
+            f"streams-{tag}.audit",
+            f"streams-{tag}.connector.growth",
+            f"{letters}rejected",
+            f"{letters}credentials.",
+        )
+        self.keeper_id = f"streams-{tag}.keeper.growth"
+        single = (self.topics.state, self.topics.audit)
+        wanted = [NewTopic(topic, 1, 1) for topic in single]
+        wanted += [NewTopic(topic, PARTITIONS, 1) for topic in (self.topics.connector, self.topics.rejected)]
+        admin = AdminClient(self.options)
+        for future in admin.create_topics(wanted).values():
+            future.result(30)
+        self.letter_topics = DeadLetterTopics(self.options)
+        self.clock = SystemClock()
+        self._park()
+
+    def _park(self) -> None:
+        producer = Producer({**self.options, "transactional.id": f"{self.keeper_id}.sink"})
+        producer.init_transactions(30)
+        for begin in range(0, LETTERS, 5):
+            for is_aborted in (True, False):
+                producer.begin_transaction()
+                for number in range(begin, begin + 5):
+                    reason = Reason("rejected", 400, "no", "default", "", 1, self.clock.epoch_ms())
+                    headers = [("foreign", b"\xff%d" % number), ("streams-origin", b"currents.x/0/%d" % number)]
+                    parked = letter_headers(headers, Origin("currents.x", 0, number), reason)
+                    producer.produce(
+                        self.topics.rejected,
+                        b"\x00%d" % number,
+                        b"k%d" % number,
+                        partition=number % PARTITIONS,
+                        headers=list(parked),
+                    )
+                (producer.abort_transaction if is_aborted else producer.commit_transaction)(30)
+
+    def reader(self) -> DeadLetterReader:
+        return DeadLetterReader(self.options, "jobs-test")
+
+    @contextmanager
+    def term(self) -> Iterator[tuple[Office, Jobs, TransactionalProducer]]:
+        """A keeper in office."""
+        transactions = TransactionalProducer(self.options, self.keeper_id, "keeper")
+        transactions.start()
+        journal = StateJournal(self.options, self.topics.state, "keeper")
+        office = Office("growth", self.topics, "pod-0", transactions=transactions, journal=journal, clock=self.clock)
+        resolver = SchemaResolver(
+            shipped(),
+            [],
+            None,
+            encoding="auto",
+            source_topic_prefix="currents.",
+            unknown_schema_seconds_max=60.0,
+            clock=self.clock,
+        )
+        way = BackToConnector(self.topics.connector)
+        jobs = Jobs(self.reader, self.letter_topics, EventReader(resolver), way)
+        try:
+            yield office, jobs, transactions
+        finally:
+            jobs.begin()
+            office.close()
+
+    def read(self, topic: str) -> list[Message]:
+        """All of a topic, as committed."""
+        reader = self.reader()
+        try:
+            unread = set(self.letter_topics.partitions(topic))
+            reader.open(dict.fromkeys(unread, 0))
+            messages: list[Message] = []
+            while unread:
+                page = reader.read(1_000, 5.0)
+                messages += page.letters
+                unread -= page.ends.keys()
+            return messages
+        finally:
+            reader.close()
+
+
+def ends_of(letters: list[Message]) -> Mapping[str, int]:
+    ends: dict[str, int] = {}
+    for letter in letters:
+        ends[f"{REJECTED}/{letter.partition()}"] = letter.offset() + 1
+    return ends
+
+
+def carry_on(jobs: Jobs, office: Office, is_reached: Callable[[], bool]) -> None:
+    """Steps as a keeper makes them, with a rest while the rate allows nothing."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_reached():
+        assert time.monotonic() < deadline, office.standing.jobs
+        if not jobs.step(office):
+            time.sleep(0.05)
+
+
+def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cursor_follows(kafka: Broker) -> None:
+    stage = Stage(kafka)
+    letters = stage.read(stage.topics.rejected)
+    assert len(letters) == LETTERS
+    with ExitStack() as zombies:
+        office, jobs, transactions = zombies.enter_context(stage.term())
+        arguments = {"selection": {}, "ends": ends_of(letters), "planned": LETTERS, "rate": 60}
+        request = Request(
+            what="replay", who="dana", reason="mended", expires=stage.clock.epoch_ms() + 60_000, arguments=arguments
+        )
+        changes, answer = jobs.accept(office, "job-1", request)
+        office.commit({**changes, key("answer", "growth", "job-1"): answer})
+        carry_on(jobs, office, lambda: office.standing.jobs["job-1"].done > 0)
+        before = office.standing.jobs["job-1"].done
+        assert 0 < before < LETTERS
+        # Killed after some records of the next transaction went out.
+        transactions.begin()
+        for letter in letters[-5:]:
+            transactions.produce(stage.topics.connector, letter.value(), letter.key())
+        with stage.term() as (successor, its_jobs, _):
+            carry_on(its_jobs, successor, lambda: successor.standing.jobs["job-1"].status == "done")
+            assert successor.standing.jobs["job-1"].done == LETTERS
+            with pytest.raises(Fenced):
+                transactions.commit((), None)
+            settling = Settling(stage.reader, stage.letter_topics, again_seconds=-1.0)
+            assert settling.step(successor)
+            cursors = {f"{name}/{number}": offset for (name, number), offset in successor.standing.cursors.items()}
+            assert cursors == ends_of(letters)
+            stage.letter_topics.delete_before(
+                {(stage.topics.rejected, number): offset for (_, number), offset in successor.standing.cursors.items()}
+            )
+    returned = stage.read(stage.topics.connector)
+    assert sorted((message.key(), message.value()) for message in returned) == sorted(
+        (b"k%d" % number, b"\x00%d" % number) for number in range(LETTERS)
+    )
+    for message in returned:
+        headers = dict(message.headers() or [])
+        number = int((message.value() or b"")[1:])
+        assert headers.keys() == {"foreign", "streams-origin", "streams-verdict"}
+        assert headers["foreign"] == b"\xff%d" % number
+        assert headers["streams-origin"] == b"currents.x/0/%d" % number
+    assert stage.read(stage.topics.rejected) == []

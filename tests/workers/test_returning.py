@@ -1,0 +1,254 @@
+"""Source letters routed again: as the router would have, had it known; and what still cannot be routed stays."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from streams.events.encoding import confluent_header, encode_bare, encode_single_object
+from streams.events.samples import sample_record
+from streams.events.schema import WriterSchema
+from streams.events.schemas import shipped, writer_schema
+from streams.testing.clock import MovableClock
+from streams.testing.ports import FakeConsumer, FakeKafka, FakeMessage, FakeTransactions
+from streams.workers.office import OfficeTopics
+from streams.workers.ports import SchemasUnavailable
+from streams.workers.resolving import SchemaResolver
+from streams.workers.returning import RoutedAgain
+from streams.workers.router import Router
+from streams.workers.routing import ConnectorRoute, Routes, Routing
+from tests.workers.desk import CLICK, OPEN, Desk, verdict
+
+ABORT = "users.campaigns.Abort"
+TOPICS = OfficeTopics("streams.state", "streams.audit", "", "streams.dead-letter.source", "")
+ROUTING = Routing(
+    [
+        ConnectorRoute("one", "streams.connector.one", frozenset({OPEN, CLICK})),
+        ConnectorRoute("two", "streams.connector.two", frozenset({OPEN})),
+    ],
+    {OPEN, CLICK, ABORT},
+)
+
+
+class LaterSchemas:
+    """A place, or a registry, that knows a schema only once a test says so."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, WriterSchema] = {}
+        self.is_down = False
+
+    def find(self, header: bytes) -> WriterSchema | None:
+        if self.is_down:
+            raise SchemasUnavailable("connection refused")
+        return self.known.get(header)
+
+
+def newer(event_type: str) -> WriterSchema:
+    """A schema of tomorrow: the shipped one with a field more."""
+    schema = shipped().by_event_type(event_type)
+    assert schema is not None
+    field = {"name": "field_of_tomorrow", "type": ["null", "int"], "default": None}
+    return writer_schema({**schema.definition, "fields": [*schema.definition["fields"], field]})
+
+
+def record(event_type: str, number: int, **fields: Any) -> dict[str, Any]:
+    return {**sample_record(event_type, Random(number), 1_790_000_000), "external_user_id": "alice", **fields}
+
+
+def resolver(clock: MovableClock, place: LaterSchemas, registry: LaterSchemas, encoding: Any) -> SchemaResolver:
+    return SchemaResolver(
+        shipped(),
+        [place],
+        registry,
+        encoding=encoding,
+        source_topic_prefix="currents.",
+        unknown_schema_seconds_max=1.0,
+        clock=clock,
+    )
+
+
+class Source:
+    """A router on fakes, and the keeper of what it could not decode."""
+
+    def __init__(self, encoding: str = "auto") -> None:
+        clock = MovableClock()
+        self.place, self.registry = LaterSchemas(), LaterSchemas()
+        routes = Routes(ROUTING, resolver(clock, self.place, self.registry, encoding))
+        self.desk = Desk(
+            topics=TOPICS,
+            connector="source",
+            way=RoutedAgain(routes),
+            source=self.place,
+            registry=self.registry,
+            clock=clock,
+        )
+        self.kafka = self.desk.kafka
+        self.router = self._router(self.kafka, clock, resolver(clock, self.place, self.registry, encoding))
+
+    def _router(self, kafka: FakeKafka, clock: MovableClock, known: SchemaResolver) -> Router:
+        return Router(
+            ROUTING,
+            keep=lambda _is_ours: None,
+            copies=dict,
+            patterns=[r"^currents\..+"],
+            own_prefix="streams.",
+            source_letters_topic=TOPICS.rejected,
+            audit_topic=TOPICS.audit,
+            consumer=FakeConsumer(kafka),
+            transactions=FakeTransactions(kafka),
+            resolver=known,
+            clock=clock,
+        )
+
+    def route(self) -> None:
+        """Let the router work until unknown schemas are given up."""
+        for _ in range(20):
+            self.router.step()
+            self.desk.clock.advance(0.5)
+
+    def routed(self, connector: str) -> list[FakeMessage]:
+        return self.kafka.read(f"streams.connector.{connector}")
+
+
+def write(kafka: FakeKafka, values: dict[str, list[bytes]]) -> None:
+    """Records with foreign headers, one of them by a name of ours."""
+    headers = [("tenant", b"one"), ("streams-origin", b"elsewhere/1/2"), ("tenant", b"\xff"), ("empty", None)]
+    for event_type, records in values.items():
+        for value in records:
+            kafka.write(f"currents.{event_type}", value, b"\x00key", headers)
+
+
+def plain(messages: list[FakeMessage]) -> list[tuple[Any, ...]]:
+    return sorted((one.key(), one.value(), tuple(one.headers() or [])) for one in messages)
+
+
+def test_after_a_schema_was_added_letters_are_written_as_the_router_would_have_written_them() -> None:
+    values = {
+        event_type: [encode_single_object(newer(event_type), record(event_type, number)) for number in range(3)]
+        for event_type in (OPEN, CLICK)
+    }
+    source, knowing = Source(), Source()
+    for one in (source, knowing):
+        write(one.kafka, values)
+    for event_type in values:
+        knowing.place.known[b"\xc3\x01" + newer(event_type).fingerprint] = newer(event_type)
+    knowing.route()
+    source.route()
+    assert source.routed("one") == []
+    assert len(source.kafka.read(TOPICS.rejected)) == 6
+    source.place.known = knowing.place.known
+    job = source.desk.finish(source.desk.order())
+    assert (job.done, job.left_out) == (6, {})
+    for connector, count in (("one", 6), ("two", 3)):
+        assert len(source.routed(connector)) == count
+        assert plain(source.routed(connector)) == plain(knowing.routed(connector))
+    totals = source.desk.office.standing.totals
+    assert totals.routed == {"one": 6, "two": 3}
+    assert totals.replayed == {"unknown-schema": 6}
+    assert totals.skipped == {}
+
+
+def test_what_still_cannot_be_decoded_stays_with_the_reason() -> None:
+    source = Source()
+    known = encode_single_object(newer(OPEN), record(OPEN, 1))
+    unknown = encode_single_object(newer(CLICK), record(CLICK, 2))
+    write(source.kafka, {OPEN: [known, unknown, b"no avro", known[:14]]})
+    source.route()
+    source.place.known[known[:10]] = newer(OPEN)
+    job = source.desk.finish(source.desk.order())
+    assert (job.done, job.left_out) == (1, {"unknown-schema": 1, "undecodable": 2})
+    assert [message.value() for message in source.routed("two")] == [known]
+    source.place.known[unknown[:10]] = newer(CLICK)
+    assert source.desk.finish(source.desk.order()).done == 1
+    assert source.desk.office.standing.totals.replayed == {"unknown-schema": 2}
+
+
+@pytest.mark.parametrize(
+    ("event_type", "fields", "reason"),
+    [
+        ("users.behaviors.app.SessionStart", {}, "no_mapping"),
+        (ABORT, {}, "not_selected"),
+        (OPEN, {"external_user_id": " "}, "no_external_user_id"),
+        (OPEN, {"external_user_id": None}, "no_external_user_id"),
+    ],
+)
+def test_what_the_router_would_skip_is_settled_and_counted(
+    event_type: str, fields: dict[str, Any], reason: str
+) -> None:
+    source = Source()
+    value = encode_single_object(newer(event_type), record(event_type, 1, **fields))
+    write(source.kafka, {event_type: [value]})
+    source.route()
+    source.place.known[value[:10]] = newer(event_type)
+    assert source.desk.finish(source.desk.order()).done == 1
+    assert source.routed("one") == []
+    totals = source.desk.office.standing.totals
+    assert (totals.skipped, totals.replayed, totals.routed) == ({reason: 1}, {"unknown-schema": 1}, {})
+    assert source.desk.finish(source.desk.order()).done == 0
+
+
+def test_a_copy_of_a_routed_letter_is_marked_and_counted_as_routed_too() -> None:
+    source = Source()
+    value = encode_single_object(newer(CLICK), record(CLICK, 1))
+    write(source.kafka, {CLICK: [value]})
+    source.route()
+    source.place.known[value[:10]] = newer(CLICK)
+    source.desk.finish(source.desk.order())
+    job_id = source.desk.order(again=True)
+    source.desk.finish(job_id)
+    first, copy = source.routed("one")
+    assert "streams-verdict" not in dict(first.headers() or [])
+    assert verdict(copy)["again"] == job_id
+    assert dict(copy.headers() or [])["streams-origin"] == f"currents.{CLICK}/0/0".encode()
+    totals = source.desk.office.standing.totals
+    assert (totals.routed, totals.again) == ({"one": 2}, 1)
+
+
+def test_a_bare_value_is_routed_by_the_topic_that_it_came_from() -> None:
+    source = Source("bare")
+    schema = shipped().by_event_type(CLICK)
+    assert schema is not None
+    value = encode_bare(schema, record(CLICK, 1))
+    source.kafka.write(f"currents.{CLICK}", value[:5], b"key")
+    source.route()
+    (letter,) = source.kafka.read(TOPICS.rejected)
+    # Somebody mended the producer and brought the letter back whole, as an import would.
+    source.kafka.write(TOPICS.rejected, value, b"key", letter.headers() or [])
+    job = source.desk.finish(source.desk.order())
+    assert (job.done, job.left_out) == (1, {"undecodable": 1})
+    (message,) = source.routed("one")
+    assert (message.value(), dict(message.headers() or [])["streams-event-type"]) == (value, CLICK.encode())
+
+
+def test_a_job_waits_while_the_registry_does_not_answer_and_then_goes_on() -> None:
+    source = Source()
+    schema = shipped().by_event_type(OPEN)
+    assert schema is not None
+    value = confluent_header(7) + encode_bare(schema, record(OPEN, 2))
+    write(source.kafka, {OPEN: [value]})
+    source.route()
+    job_id = source.desk.order()
+    source.registry.is_down = True
+    for _ in range(20):
+        assert not source.desk.jobs.step(source.desk.office)
+        source.desk.clock.advance(1)
+    assert source.desk.job(job_id).status == "queued"
+    source.registry.is_down = False
+    source.registry.known[confluent_header(7)] = schema
+    assert source.desk.finish(job_id).done == 1
+    assert [message.value() for message in source.routed("one")] == [value]
+
+
+def test_a_keeper_of_the_source_killed_after_every_commit_routes_each_letter_once() -> None:
+    source = Source()
+    values = [encode_single_object(newer(OPEN), record(OPEN, number)) for number in range(30)]
+    write(source.kafka, {OPEN: values})
+    source.route()
+    source.place.known[values[0][:10]] = newer(OPEN)
+    for _ in source.desk.steps(source.desk.order(rate=12)):
+        source.desk.take_over()
+    for connector in ("one", "two"):
+        assert [message.value() for message in source.routed(connector)] == values
+    assert source.desk.office.standing.totals.routed == {"one": 30, "two": 30}
