@@ -6,6 +6,7 @@ import asyncio
 import queue
 import ssl
 import threading
+import time
 from collections.abc import Sequence
 
 import aiohttp
@@ -73,7 +74,9 @@ class HttpTransport:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, ticket: int, request: Request) -> None:
-        self._answers.put(Answer(ticket, await self._send(request)))
+        began = time.monotonic()
+        outcome = await self._send(request)
+        self._answers.put(Answer(ticket, outcome, time.monotonic() - began))
 
     async def _send(self, request: Request) -> Response | NoResponse:
         if self._session is None:
