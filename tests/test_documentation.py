@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from streams.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("requirements/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("requirements/*.md")]
 
 
 def requirements() -> list[str]:
@@ -55,3 +60,29 @@ def test_every_make_target_that_a_page_names_is_there() -> None:
     }
     assert named <= targets
     assert {"demo", "test", "bench", "lint", "format", "build", "clean", "help"} <= targets
+
+
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.name)
+def test_every_runbook_is_in_the_list_of_them(page: Path) -> None:
+    assert page.name == "README.md" or f"({page.name})" in (page.parent / "README.md").read_text()
+
+
+def commands(page: Path) -> list[str]:
+    """Every command of ours that a page tells to type."""
+    return re.findall(r"(?:^|`|\$ )(streams [a-z][^`\n|]*)", page.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.name)
+def test_every_command_of_a_runbook_exists_with_its_options(page: Path) -> None:
+    for line in commands(page):
+        command: Any = typer.main.get_command(app)
+        words = shlex.split(line)[1:]
+        while words and hasattr(command, "commands"):
+            name = words.pop(0)
+            assert name in command.commands, line
+            command = command.commands[name]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line

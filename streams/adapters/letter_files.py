@@ -51,7 +51,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
             while line := file.readline(LINE_BYTES_MAX + 1):
                 number += 1
                 yield line
-    except (EOFError, zlib.error, igzip.BadGzipFile, IsalError) as error:
+    except (EOFError, zlib.error, igzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # a value in its stub
         raise ExportError(number + 1, f"the gzip file is cut short or damaged ({type(error).__name__})") from None
     except OSError as error:
         raise FileProblem(f"{path} cannot be read: {error.strerror or error}") from error

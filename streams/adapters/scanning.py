@@ -188,6 +188,8 @@ def _lasts(
     befores = {partition: _last_unsettled(partition, ends[partition], is_settled) for partition in firsts}
     for step in LAST_LETTER_STEPS:
         looked_for = [partition for partition in firsts if partition not in found]
+        if not looked_for:
+            break
         starts = {partition: max(firsts[partition].offset(), befores[partition] + 1 - step) for partition in looked_for}
         reader.assign([_place(partition, start) for partition, start in starts.items()])
         for partition, letters in _read(reader, set(looked_for), ends):

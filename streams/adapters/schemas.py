@@ -50,6 +50,19 @@ class FolderSchemas:
             self._schemas |= {schema.fingerprint: schema for schema in schemas}
 
 
+def topic_key(schema: WriterSchema) -> bytes:
+    """The key of a schema on the topic `streams.schemas`: its fingerprint as in a value's header, lower-case hex."""
+    return schema.fingerprint.hex().encode()
+
+
+def topic_schema(key: bytes, value: bytes) -> WriterSchema:
+    """The schema of a record of the topic `streams.schemas`. Raises `ValueError`."""
+    schema = writer_schema(orjson.loads(value))
+    if topic_key(schema) != key:
+        raise ValueError("key and schema differ")
+    return schema
+
+
 class TopicSchemas:
     """The compacted topic of schemas that ingest and operators add; read to its end whenever one is missed."""
 
@@ -119,15 +132,12 @@ class TopicSchemas:
         return True
 
     def _add(self, key: str | bytes | None, value: str | bytes | None) -> None:
-        if key is None or value is None:
+        if not isinstance(key, bytes) or not isinstance(value, bytes):
             return
         try:
-            schema = writer_schema(orjson.loads(value))
+            schema = topic_schema(key, value)
         except ValueError as error:
             log.warning("record in the schemas topic ignored", topic=self._topic, error=str(error))
-            return
-        if schema.fingerprint.hex() != (key if isinstance(key, str) else key.decode("ascii", "replace")):
-            log.warning("record in the schemas topic ignored", topic=self._topic, error="key and schema differ")
             return
         self._schemas[schema.fingerprint] = schema
 

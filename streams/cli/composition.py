@@ -7,23 +7,24 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from random import Random
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.http import HttpTransport
 from streams.adapters.journal import StateJournal
 from streams.adapters.kafka import GroupConsumer, TransactionalProducer
-from streams.cli.keeping import connector_keeper
-from streams.cli.resolving import resolver_of
+from streams.adapters.resolver import schema_resolver
+from streams.cli.keeping import connector_keeper, copies_of, routing_of, source_keeper
 from streams.config import Connector, Settings
+from streams.config.names import SOURCE
 from streams.delivery.flood import FloodRules
-from streams.destinations import REGISTRY
 from streams.workers.committing import SinkCommitter, SinkTopics
 from streams.workers.encoding import EncoderCache
 from streams.workers.following import Following
 from streams.workers.keeper import Keeper
+from streams.workers.restraint import Restraint
 from streams.workers.router import Router
-from streams.workers.routing import ConnectorRoute, Routing
 from streams.workers.sink import Sink
 
 COLLECT_OBJECTS = 50_000
@@ -36,25 +37,25 @@ def instance_name() -> str:
 
 
 @contextmanager
-def router(settings: Settings) -> Iterator[Router]:
-    """A router that is in touch with Kafka. Raises `KafkaUnreachable` and `Fenced`."""
+def router(settings: Settings) -> Iterator[tuple[Router, Keeper]]:
+    """A router that is in touch with Kafka, and the keeper of its own dead letters, which runs on a thread of its own.
+
+    Raises `KafkaUnreachable` and `Fenced`.
+    """
     group = settings.groups.router
     client_id = f"{group}-{instance_name()}"
     options = settings.kafka.client_config(client_id)
     with ExitStack() as stack:
-        resolver = resolver_of(settings, client_id, stack)
+        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         consumer = GroupConsumer(options, group, settings.kafka.group_protocol, client_id)
         consumer.await_contact()
         transactions = TransactionalProducer(options, client_id, client_id)
         transactions.start()
-        connectors = [
-            ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
-            for connector in settings.connectors.values()
-        ]
-        mapped = frozenset().union(*(kind.event_types for kind in REGISTRY.values()))
+        routing = routing_of(settings)
+        keeper = stack.enter_context(source_keeper(settings, routing, instance_name()))
         _freeze_what_stays()
-        yield Router(
-            Routing(connectors, mapped),
+        worker = Router(
+            routing,
             patterns=settings.source.topics,
             own_prefix=settings.kafka.topic_prefix,
             source_letters_topic=settings.topics.dead_letter_source,
@@ -63,7 +64,10 @@ def router(settings: Settings) -> Iterator[Router]:
             transactions=transactions,
             resolver=resolver,
             clock=SystemClock(),
+            keep=keeper.own,
+            copies=partial(copies_of, settings, SOURCE),
         )
+        yield worker, keeper
 
 
 @contextmanager
@@ -79,7 +83,9 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
     options = settings.kafka.client_config(client_id)
     clock = SystemClock()
     with ExitStack() as stack:
-        encoders = EncoderCache(connector.build(), resolver_of(settings, client_id, stack))
+        encoders = EncoderCache(
+            connector.build(), schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        )
         consumer = GroupConsumer(options, group, settings.kafka.group_protocol, client_id)
         consumer.await_contact()
         transactions = TransactionalProducer(options, client_id, client_id)
@@ -114,7 +120,14 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
             connector.build,
             consumer=consumer,
             committer=committer,
-            following=following,
+            restraint=Restraint(
+                name,
+                connector.build().scopes,
+                following,
+                committer,
+                FloodRules(flood.share, flood.records, flood.window),
+                clock,
+            ),
             keep=keeper.own,
             transport=transport,
             encoders=encoders,
@@ -123,7 +136,7 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
             give_up_seconds=connector.give_up_after_seconds,
             records_per_second=connector.rate_per_second,
             partition_count=lambda: consumer.partitions_of(topic),
-            flood=FloodRules(flood.share, flood.records, flood.window),
+            copies=partial(copies_of, settings, name),
         )
         yield worker, keeper
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
 import structlog
 
@@ -17,24 +18,35 @@ from streams.adapters.journal import StateJournal
 from streams.adapters.kafka import TransactionalProducer
 from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.notify import Notifications
-from streams.cli.resolving import resolver_of
+from streams.adapters.resolver import schema_resolver
+from streams.adapters.standings import read_standings
+from streams.adapters.verification import TooBusy, verify
 from streams.config import Connector, Settings
-from streams.delivery.account import MetadataError
+from streams.config.names import SOURCE
+from streams.delivery.account import MetadataError, SinkCounts
+from streams.destinations import REGISTRY
 from streams.keeping.credentials import Rules
+from streams.keeping.records import StateError
 from streams.workers.alerting import Alerts
 from streams.workers.asking import Asking
+from streams.workers.bookkeeping import Bookkeeping, Books
 from streams.workers.collecting import Collection
 from streams.workers.contents import EventReader
 from streams.workers.expiring import Expiry
 from streams.workers.jobs import Jobs
 from streams.workers.keeper import Keeper, Task
-from streams.workers.office import Office, OfficeTopics
-from streams.workers.ports import KafkaUnreachable
+from streams.workers.office import Office, OfficeTopics, OpenOffice
+from streams.workers.ports import KafkaUnreachable, Partition
 from streams.workers.probing import Probes
 from streams.workers.purging import Purge
 from streams.workers.redriving import Redrive
+from streams.workers.returning import BackToConnector, RoutedAgain
+from streams.workers.routing import ConnectorRoute, Routes, Routing
+from streams.workers.settling import Settling
 
 log = structlog.get_logger(__name__)
+
+Result = TypeVar("Result")
 
 REDRIVE_RATE = 1_000.0
 """Letters per second where the connector has no rate of its own."""
@@ -56,12 +68,17 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
         watching, reading = (DeadLetterReader(options, f"{client_id}-{role}") for role in ("redrive", "letters"))
         for reader in (watching, reading):
             stack.callback(reader.close)
-        events = EventReader(resolver_of(settings, client_id, stack))
+
+        def open_letters() -> DeadLetterReader:
+            return DeadLetterReader(options, f"{client_id}-job")
+
+        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        events = EventReader(resolver)
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts"))
         rules = Rules(connector.grace_seconds)
         probes = Probes(connector.build, transport, rules)
         purge = Purge(probes, topics, reading, events, rules)
-        jobs = Jobs()
+        jobs = Jobs(open_letters, topics, events, BackToConnector(settings.topics.connector(name)))
         tasks: list[Task] = [
             Asking(probes, jobs),
             probes,
@@ -77,22 +94,75 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
             purge,
             Expiry(topics, reading, events),
             jobs,
+            Settling(open_letters, topics),
             Collection(topics),
+            Bookkeeping(_sink_books(settings, name), _waiting_excess(settings, name), pool.submit),
         ]
+        yield Keeper(name, _opener(settings, name, office_topics(settings, name), instance), tasks, clock)
 
-        def open_office() -> Office:
-            transactions = TransactionalProducer(options, client_id, f"{client_id}-{instance}")
-            transactions.start()
-            return Office(
-                name,
-                office_topics(settings, name),
-                instance,
-                transactions=transactions,
-                journal=StateJournal(options, settings.topics.state, f"{client_id}-state"),
-                clock=clock,
-            )
 
-        yield Keeper(name, open_office, tasks, clock)
+@contextmanager
+def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterator[Keeper]:
+    """The keeper of the router's dead letters: it replays (routes again), purges and expires; there is nothing to
+    probe, nor does anything go back by itself."""
+    client_id = settings.groups.keeper(SOURCE)
+    options = settings.kafka.client_config(client_id)
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="books"))
+        topics = DeadLetterTopics(options)
+        reading = DeadLetterReader(options, f"{client_id}-letters")
+        stack.callback(reading.close)
+        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        events = EventReader(resolver)
+
+        def open_letters() -> DeadLetterReader:
+            return DeadLetterReader(options, f"{client_id}-job")
+
+        jobs = Jobs(open_letters, topics, events, RoutedAgain(Routes(routing, resolver)))
+        tasks: list[Task] = [
+            Asking(None, jobs),
+            Expiry(topics, reading, events),
+            jobs,
+            Settling(open_letters, topics),
+            Collection(topics),
+            Bookkeeping(_router_books(settings), lambda: None, pool.submit),
+        ]
+        names = OfficeTopics(
+            state=settings.topics.state,
+            audit=settings.topics.audit,
+            connector="",
+            rejected=settings.topics.dead_letter_source,
+            credentials="",
+        )
+        yield Keeper(SOURCE, _opener(settings, SOURCE, names, instance), tasks, SystemClock())
+
+
+def routing_of(settings: Settings) -> Routing:
+    """Every connector's wishes, and which event types any destination maps at all."""
+    connectors = [
+        ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
+        for connector in settings.connectors.values()
+    ]
+    return Routing(connectors, frozenset().union(*(kind.event_types for kind in REGISTRY.values())))
+
+
+def _opener(settings: Settings, name: str, topics: OfficeTopics, instance: str) -> OpenOffice:
+    """Takes office: a producer that fences the predecessor's first, then the state."""
+    client_id = settings.groups.keeper(name)
+    options = settings.kafka.client_config(client_id)
+
+    def open_office() -> Office:
+        transactions = TransactionalProducer(options, client_id, f"{client_id}-{instance}")
+        transactions.start()
+        journal = StateJournal(options, settings.topics.state, f"{client_id}-state")
+        try:
+            return Office(name, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
+        except BaseException:
+            transactions.close()
+            journal.close()
+            raise
+
+    return open_office
 
 
 def office_topics(settings: Settings, name: str) -> OfficeTopics:
@@ -138,18 +208,68 @@ def _redrive_rate(connector: Connector) -> float:
     return REDRIVE_RATE if rate is None else max(1.0, rate / 2)
 
 
-def _parked_counter(settings: Settings, name: str) -> Callable[[], int | None]:
-    """Counts a connector's dead letters; None where Kafka does not say."""
+def copies_of(settings: Settings, name: str) -> Mapping[Partition, tuple[int, str]]:
+    """A keeper's copies of what its group committed. Raises `KafkaUnreachable` and `StateError`."""
+    copies = read_standings(settings)[name].copies
+    return {
+        (topic, int(number)): commit for topic, copy in copies.items() for number, commit in copy.partitions.items()
+    }
 
-    def count() -> int | None:
-        accounts = Accounts(settings, Administration(settings.kafka.client_config("streams-alerts")))
+
+@contextmanager
+def _accounts(settings: Settings) -> Iterator[Accounts]:
+    accounts = Accounts(settings, Administration(settings.kafka.client_config("streams-keeper")))
+    try:
+        yield accounts
+    finally:
+        accounts.close()
+
+
+def _or_none(name: str, read: Callable[[], Result]) -> Callable[[], Result | None]:
+    """What Kafka says; None, and a line in the log, where it does not."""
+
+    def attempt() -> Result | None:
         try:
-            account = accounts.of([name])[name]
-        except (KafkaUnreachable, KafkaRefusal, MetadataError) as error:
-            log.warning("dead letters not counted", connector=name, error=str(error))
+            return read()
+        except (KafkaUnreachable, KafkaRefusal, MetadataError, StateError, TooBusy) as error:
+            log.warning("account not read", connector=name, error=str(error))
             return None
-        finally:
-            accounts.close()
-        return sum(account.parked.values())
 
-    return count
+    return attempt
+
+
+def _parked_counter(settings: Settings, name: str) -> Callable[[], int | None]:
+    def count() -> int:
+        with _accounts(settings) as accounts:
+            return sum(accounts.of([name])[name].parked.values())
+
+    return _or_none(name, count)
+
+
+def _sink_books(settings: Settings, name: str) -> Callable[[], Books | None]:
+    def read() -> Books:
+        with _accounts(settings) as accounts:
+            commits = accounts.sink_commits(name)
+        lost = sum(SinkCounts.from_metadata(commit.metadata).lost for commit in commits.values())
+        return Books({place: (commit.offset, commit.metadata) for place, commit in commits.items()}, lost)
+
+    return _or_none(name, read)
+
+
+def _router_books(settings: Settings) -> Callable[[], Books | None]:
+    """Currents topics are the customer's: what a gap there held is not counted better than by offsets."""
+
+    def read() -> Books:
+        with _accounts(settings) as accounts:
+            commits = accounts.router_commits()
+        return Books({place: (commit.offset, commit.metadata) for place, commit in commits.items()}, 0)
+
+    return _or_none(SOURCE, read)
+
+
+def _waiting_excess(settings: Settings, name: str) -> Callable[[], int | None]:
+    def count() -> int:
+        found = verify(settings, name)
+        return found.waiting - found.account.waiting
+
+    return _or_none(name, count)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, connectors, demo, emulate, events, ingest, topics
+from streams.cli import config, connectors, demo, emulate, events, explain, ingest, schemas, topics
 from streams.cli import run as run_commands
 from streams.cli.dlq import commands as dlq
 from streams.cli.errors import ExitCode
@@ -28,8 +28,10 @@ app.add_typer(events.app, name="events")
 app.add_typer(topics.app, name="topics")
 app.add_typer(connectors.app, name="connectors")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(schemas.app, name="schemas")
 app.add_typer(emulate.app, name="emulate")
 app.command("ingest")(ingest.ingest)
+app.command("explain")(explain.explain)
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,10 +19,16 @@ app = typer.Typer(no_args_is_help=True, help="Run the router, a connector's sink
 def run_router(config: ConfigPath = None, with_parent: ParentOption = None) -> None:
     """Route Currents topics to connector topics."""
     from streams.cli.composition import router
+    from streams.cli.keeping import kept
     from streams.cli.processes import stop_on_signal
     from streams.cli.starting import prepared
 
-    with prepared(config) as settings, router(settings) as worker, stop_on_signal(with_parent) as stop:
+    with (
+        prepared(config) as settings,
+        router(settings) as (worker, keeper),
+        stop_on_signal(with_parent) as stop,
+        kept(keeper, stop),
+    ):
         worker.run(stop)
 
 

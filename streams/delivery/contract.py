@@ -164,6 +164,15 @@ class Destination(Protocol):
         """Whether the first event of each (kind, scope) after a start is sent alone, where a refusal is visible."""
         ...
 
+    @property
+    def marks_again(self) -> bool:
+        """Whether a copy of a delivered event must be told apart from a duplicate, or the destination swallows it."""
+        ...
+
+    def again(self, body: bytes, job: str) -> bytes:
+        """An encoded event as `replay --again` sends it: with an id of its own that the job gives."""
+        ...
+
     def encoder(self, schema: WriterSchema) -> Encoder | None:
         """The encoder for this writer's schema; None: the destination has no mapping for its event type."""
         ...

@@ -128,6 +128,15 @@ def verdict_of(headers: AnyHeaders) -> Verdict | None:
     return Verdict.from_header(header_of(headers, VERDICT_HEADER))
 
 
+def again_of(headers: AnyHeaders) -> str | None:
+    """The job that sends this settled letter once more; None for every other record."""
+    for name, value in headers:
+        if name == VERDICT_HEADER:
+            verdict = Verdict.from_header(value)
+            return None if verdict is None else verdict.again
+    return None
+
+
 def fingerprint(reason: Reason) -> str:
     """16 hex digits that letters of one kind share: cause, status, message without its variable parts, event type."""
     message = normalised(reason.detail)

@@ -36,9 +36,9 @@ class Field:
 class WriterSchema:
     """A schema that some writer used.
 
-    `event_type` is the record's full name after `dataexport.S3.inner.`; `fingerprint` is CRC-64-AVRO of the
-    Parsing Canonical Form, 8 bytes little-endian, as it stands in a single-object header; `definition` is the
-    schema as parsed JSON; `parsed` is fastavro's form of it.
+    `event_type` is the record's full name after `dataexport.S3.inner.`, in the catalogue's spelling where it is there;
+    `fingerprint` is CRC-64-AVRO of the Parsing Canonical Form, 8 bytes little-endian, as it stands in a single-object
+    header; `definition` is the schema as parsed JSON; `parsed` is fastavro's form of it.
     """
 
     event_type: str

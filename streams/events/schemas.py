@@ -12,8 +12,10 @@ import orjson
 from fastavro.schema import SchemaParseException, fingerprint, to_parsing_canonical_form
 
 from streams.events.bounded import unbounded
+from streams.events.catalogue import CATALOGUE, canonical_name
 from streams.events.schema import NAMESPACE, Field, Kind, WriterSchema
 
+_CONTAINER_MARK = b"Obj\x01"
 _KINDS = {
     "string": Kind.STRING,
     "int": Kind.LONG,
@@ -44,12 +46,33 @@ def writer_schema(definition: dict[str, Any]) -> WriterSchema:
     if problem is not None:
         raise ValueError(f"no schema to read records with: {problem}")
     return WriterSchema(
-        event_type=parsed["name"].removeprefix(NAMESPACE),
+        event_type=canonical_name(parsed["name"]),
         fingerprint=bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO")),
         fields=fields,
         definition=definition,
         parsed=parsed,
     )
+
+
+def currents_schema(content: bytes) -> WriterSchema:
+    """The schema of Currents events in a file's bytes. Raises `ValueError` that says what is wrong with them.
+
+    Stricter than `writer_schema`, which takes what a writer used: whoever adds one by hand shall learn of a mistake
+    before records wait for it.
+    """
+    if content.startswith(_CONTAINER_MARK):
+        raise ValueError("is an Avro container file, not a schema: `streams ingest` takes it, and adds its schema")
+    try:
+        definition = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise ValueError("is no JSON: expected an Avro record schema, as in a *.avsc file") from None
+    schema = writer_schema(definition)
+    if schema.event_type not in CATALOGUE and not schema.parsed["name"].startswith(NAMESPACE):
+        raise ValueError(f"is named {schema.parsed['name']}: a Currents event is named {NAMESPACE}<event type>")
+    for name, kind in (("id", Kind.STRING), ("time", Kind.LONG)):
+        if not any(field.name == name and field.kind is kind for field in schema.fields):
+            raise ValueError(f"has no field {name} of type {'string' if kind is Kind.STRING else 'int or long'}")
+    return schema
 
 
 class SchemaBook:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from streams.keeping.records import CREDENTIALS, REJECTED
+from streams.keeping.orders import Action
+from streams.keeping.records import CREDENTIALS, PURGED, REJECTED
 from streams.keeping.selection import REPLAYS_MAX, LetterFacts, Selection
 from streams.keeping.standing import Standing
 
-Action = Literal["replay", "purge"]
 LeftOut = Literal["settled", "purged", "replays"]
 LEFT_OUT_SENTENCES: Mapping[str, str] = {
     "settled": "replayed, redriven, purged or expired already (--again replays them once more)",
@@ -20,8 +20,6 @@ LEFT_OUT_SENTENCES: Mapping[str, str] = {
     "replays": f"came back from {REPLAYS_MAX} replays: look at one with `streams dlq show`, then mend or purge",
 }
 PLAN_ID_DIGITS = 12
-PURGED = "purged"
-"""Stands for letters among settled blocks: those of the rejected letters that a person purged."""
 
 
 @dataclass(frozen=True, slots=True)

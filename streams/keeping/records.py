@@ -8,6 +8,7 @@
 | `cursor/<connector>/<letters>/<partition>` | keeper | every dead letter before this offset is settled |
 | `settled/<connector>/<letters>/<partition>/<block>` | keeper | settled letters after the cursor, one bit an offset |
 | `totals/<connector>` | keeper | what left the dead-letter topics, and how |
+| `copy/<connector>/<topic>` | keeper | what the group committed, for Kafka forgets a memberless group after 7 days |
 | `job/<connector>/<id>` | keeper | a replay or purge that a person ordered |
 | `imported/<connector>/<id>` | `dlq import` | letters that came back from a file |
 | `suspect/<connector>/<scope>/<instance>` | sinks | a destination's refusal that the keeper shall look into |
@@ -26,7 +27,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "job", "answer")
+KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "copy", "job", "answer")
 """Kinds that only a connector's keeper writes."""
 
 REJECTED = "rejected"
@@ -143,7 +144,16 @@ class Totals(Record):
     """Of source letters: those of `replayed` that no connector gets, by the router's reason."""
     overcounted: int = 0
     """Offsets of gaps that held no record: the sinks' `lost` counts offsets, this is what it counts too much."""
+    reconciled: int = 0
+    """The sinks' `lost` of which `overcounted` is the exact excess."""
     revision: int = 0
+
+
+class Copy(Record):
+    """What a group committed for a topic: per partition number the offset and the metadata."""
+
+    kind = "copy"
+    partitions: Mapping[str, tuple[int, str]] = {}
 
 
 class Imported(Record):
@@ -217,6 +227,7 @@ KINDS: Mapping[str, type[Record]] = {
         Cursor,
         SettledBlock,
         Totals,
+        Copy,
         Imported,
         Suspect,
         Request,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from streams.keeping.records import (
     Answer,
     ConnectorState,
+    Copy,
     Cursor,
     Imported,
     Job,
@@ -38,6 +39,8 @@ class Standing:
         self.cursors: dict[Partition, int] = {}
         self.settled: dict[Partition, SettledLetters] = {}
         self.totals = Totals()
+        self.copies: dict[str, Copy] = {}
+        """By topic."""
         self.imported: dict[str, Imported] = {}
         self.suspects: dict[tuple[str, str], Suspect] = {}
         """By scope and instance."""
@@ -102,6 +105,8 @@ class Standing:
                     raise StateError(f"{record_key}: {error}") from None
             case Totals():
                 self.totals = record
+            case Copy():
+                self.copies[name] = record
             case Imported():
                 self.imported[name] = record
             case Suspect():

@@ -104,7 +104,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for kind in terminalreporter.stats.values() for report in kind if hasattr(report, "when")]
-    used = {text for report in reports for name, text in report.user_properties if name == BROKER}
+    used = {text for report in reports for name, text in getattr(report, "user_properties", ()) if name == BROKER}
     skipped = sum(
         report.skipped and isinstance(report.longrepr, tuple) and SKIPPED in report.longrepr[2] for report in reports
     )

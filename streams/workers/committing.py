@@ -19,10 +19,10 @@ from streams.workers.ports import (
     Consumer,
     Message,
     Position,
-    Start,
     TransactionAborted,
     Transactions,
 )
+from streams.workers.starting import Beginning, audit_lines
 
 log = structlog.get_logger(__name__)
 
@@ -75,16 +75,16 @@ class SinkCommitter:
         self._clock = clock
         self._meter = meter
         self._committed_at = clock.monotonic()
-        self._first_starts: list[Start] = []
+        self._first_starts: list[Beginning] = []
         self.on_commit: Callable[[int, int], None] = lambda _settled, _rejected: None
         self._must_restate = False
         self._parked: dict[str, int] = {}
         self._say_parked_at = clock.monotonic()
         self._log = log.bind(connector=connector)
 
-    def assigned(self, starts: Sequence[Start]) -> None:
-        """Partitions that the group never committed begin at the earliest record: once, and audited."""
-        self._first_starts += [start for start in starts if start.metadata is None]
+    def assigned(self, begun: Sequence[Beginning]) -> None:
+        """Partitions that the group never committed begin somewhere: once, and audited."""
+        self._first_starts += [beginning for beginning in begun if beginning.why]
 
     def tell(self, suspicions: Mapping[str, Record]) -> bool:
         """Write what the keeper shall look into, by key; whether it was written."""
@@ -221,29 +221,25 @@ class SinkCommitter:
 
     def _audit_first_starts(self, ledgers: Mapping[int, Ledger[Message]]) -> bool:
         """One transaction of the audit line and the first commit: so it is said once, whatever is killed."""
-        starts = [
-            start
-            for start in self._first_starts
-            if start.partition in ledgers and ledgers[start.partition].next_offset == start.offset
+        begun = [
+            beginning
+            for beginning in self._first_starts
+            if (ledger := ledgers.get(beginning.start.partition)) is not None
+            and ledger.next_offset == beginning.start.offset
         ]
-        self._first_starts = starts
-        if not starts:
+        self._first_starts = begun
+        if not begun:
             return True
-        positions = [
-            Position(self._topic, start.partition, start.offset, ledgers[start.partition].counts.to_metadata())
-            for start in starts
-        ]
-        line = {
-            "v": 1,
-            "at": self._clock.epoch_ms(),
-            "who": f"sink {self._connector}",
-            "what": "started at the earliest record",
-            "why": "the group had never committed",
-            "partitions": {str(start.partition): start.offset for start in starts},
-        }
+        positions = []
+        for beginning in begun:
+            start = beginning.start
+            metadata = ledgers[start.partition].counts.to_metadata()
+            positions.append(Position(self._topic, start.partition, start.offset, metadata))
+        places = {str(one.start.partition): (one.start.offset, one.why) for one in begun}
         try:
             self._transactions.begin()
-            self._write(self._topics.audit, self._connector.encode(), orjson.dumps(line), [])
+            for line in audit_lines(f"sink {self._connector}", self._clock.epoch_ms(), places):
+                self._write(self._topics.audit, self._connector.encode(), orjson.dumps(line), [])
             self._transactions.commit(positions, self._consumer)
         except TransactionAborted as error:
             self._log.warning("first commit refused, the group moved on", error=str(error))

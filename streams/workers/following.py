@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streams.keeping.records import Suspect, key
+from streams.keeping.records import key
 from streams.keeping.standing import Standing
 from streams.workers.ports import Clock, Journal, JournalRecord
 
@@ -21,7 +21,7 @@ class Following:
         self._journal = journal
         self._clock = clock
         self._look_at = 0.0
-        self._told: dict[str, Suspect] = {}
+        self._told: set[str] = set()
         self._seen: set[str] = set()
         self._answered: set[str] = set()
 
@@ -45,9 +45,9 @@ class Following:
         """Where this process writes that it suspects a scope (`-`: the connector)."""
         return key("suspect", self.standing.connector, scope, self._instance)
 
-    def told(self, scope: str, suspect: Suspect) -> None:
-        """This suspicion was written: from now on the keeper's answer is awaited."""
-        self._told[scope] = suspect
+    def told(self, scope: str) -> None:
+        """A suspicion of this scope was written: from now on the keeper's answer is awaited."""
+        self._told.add(scope)
 
     def awaits(self, scope: str) -> bool:
         """Whether a suspicion of ours waits for the keeper."""
@@ -77,5 +77,5 @@ class Following:
             self._seen.add(scope)
         elif scope in self._seen:
             self._seen.discard(scope)
-            del self._told[scope]
+            self._told.discard(scope)
             self._answered.add(scope)

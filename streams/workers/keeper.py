@@ -29,7 +29,7 @@ class Task(Protocol):
     """One of a keeper's duties."""
 
     def begin(self) -> None:
-        """A term began, or a transaction was aborted: forget what was not committed."""
+        """A term began or ended, or a transaction was aborted: forget what was not committed."""
         ...
 
     def step(self, office: Office) -> bool:
@@ -125,5 +125,6 @@ class Keeper:
         if self._office is not None:
             self._log.info("keeper leaves office", epoch=self._office.epoch)
             self._meter.in_office(False)
+            self._begin()
             self._office.close()
             self._office = None

@@ -41,6 +41,10 @@ class RouterMeter(Protocol):
         """The transaction was committed; these records it counted."""
         ...
 
+    def lost(self, records: int) -> None:
+        """Retention deleted these before the group began."""
+        ...
+
     def aborted(self) -> None:
         """Nothing is left of the transaction."""
         ...

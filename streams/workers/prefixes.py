@@ -43,7 +43,7 @@ class Prefix:
         return {
             "letters": self.letters,
             "causes": self.causes,
-            "offsets": {str(number): [self.starts[number], end] for number, end in sorted(self.cursors.items())},
+            "offsets": {str(number): [[self.starts[number], end]] for number, end in sorted(self.cursors.items())},
             "event_types": self.event_types,
             "first_event_time": self.first_event,
             "last_event_time": self.last_event,

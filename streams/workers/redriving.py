@@ -57,9 +57,10 @@ class Redrive:
             return False
         page = self._reader.read(max(1, min(LETTERS_PER_TRANSACTION_MAX, round(self._rate / 2))), 0.0)
         self._open.difference_update(page.ends)
-        if page.letters:
-            self._return(office, page.letters)
-            self._bucket.take(len(page.letters), now)
+        letters = [letter for letter in page.letters if not self._is_settled(office, letter)]
+        if letters:
+            self._return(office, letters)
+            self._bucket.take(len(letters), now)
             return True
         if not self._open and self._returned:
             self._say_done(office)
@@ -78,6 +79,11 @@ class Redrive:
         self._open = set(starts)
         self._watched = valid
         self._look_at = now + LOOK_SECONDS
+
+    def _is_settled(self, office: Office, letter: Message) -> bool:
+        """Whether a person's job took it meanwhile: it moved the cursor under this reader."""
+        partition = (CREDENTIALS + self._names[letter.topic()], letter.partition())
+        return office.standing.is_settled(partition, letter.offset())
 
     def _return(self, office: Office, letters: Sequence[Message]) -> None:
         changes: dict[str, Record | None] = {}

@@ -14,7 +14,7 @@ exactly once. A refused commit means that the group moved on: what is still ours
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -40,6 +40,7 @@ from streams.workers.ports import (
 )
 from streams.workers.resolving import SchemaResolver, Unknown
 from streams.workers.routing import Found, Routes, Routing, source_topics
+from streams.workers.starting import Beginning, Copies, audit_lines, beginnings
 from streams.workers.waiting import WaitingPartitions
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,8 @@ class PartitionState:
     """`topic/partition/`: what `streams-origin` begins with."""
     next_offset: int
     counts: RouterCounts
-    start_to_audit: Start | None
+    beginning: Beginning | None
+    """Until it is audited, where it has to be."""
     pending: RouterCounts = field(default_factory=RouterCounts)
     pending_offset: int = -1
 
@@ -79,9 +81,15 @@ class Router:
         transactions: Transactions,
         resolver: SchemaResolver,
         clock: Clock,
+        keep: Callable[[bool], None],
+        copies: Copies,
         meter: RouterMeter = UNMEASURED,
         pulse: Pulse = NO_PULSE,
     ) -> None:
+        """`keep` is told whether partition 0 of the first Currents topic is ours: its owner keeps the source's dead
+        letters."""
+        self._keep = keep
+        self._copies = copies
         self._patterns = patterns
         self._own_prefix = own_prefix
         self._source_letters_topic = source_letters_topic
@@ -134,23 +142,30 @@ class Router:
     # The group's news, inside `poll`: no transaction is open then.
 
     def assigned(self, starts: Sequence[Start]) -> None:
-        for start in starts:
-            first = start if start.metadata is None else None
+        for beginning in beginnings(starts, self._copies, self._consumer):
+            start = beginning.start
             counts = RouterCounts.from_metadata(start.metadata)
+            counts.lost += beginning.lost
+            self._meter.lost(beginning.lost)
             place = f"{start.topic}/{start.partition}/".encode()
-            self._states[start.topic, start.partition] = PartitionState(place, start.offset, counts, first)
-            self._must_commit = self._must_commit or first is not None
+            self._states[start.topic, start.partition] = PartitionState(place, start.offset, counts, beginning)
+            self._must_commit = self._must_commit or bool(beginning.why)
+        self._tell_keeper()
         self._pulse.joined()
         log.info("partitions assigned", partitions=[f"{start.topic}/{start.partition}" for start in starts])
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._states.pop(partition, None)
+        self._tell_keeper()
         self._waiting.forget(partitions)
         log.info("partitions revoked", partitions=[f"{topic}/{number}" for topic, number in partitions])
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.revoked(partitions)
+
+    def _tell_keeper(self) -> None:
+        self._keep(bool(self._subscribed) and (min(self._subscribed), 0) in self._states)
 
     def gap(self, gap: Gap) -> None:
         """Retention deleted what was not read: counted, said, never skipped in silence."""
@@ -176,6 +191,7 @@ class Router:
         topics = source_topics(self._consumer.topics(), self._patterns, self._own_prefix)
         if topics and not topics <= self._subscribed:
             self._subscribed |= topics
+            self._tell_keeper()
             self._consumer.subscribe(sorted(self._subscribed), self)
             log.info("reading topics", count=len(self._subscribed))
         elif not self._subscribed:
@@ -269,23 +285,15 @@ class Router:
 
     def _audit_first_starts(self) -> None:
         """The audit line goes in the transaction of the first commit: so it is said once, whatever is killed."""
-        starts = [state.start_to_audit for state in self._states.values() if state.start_to_audit is not None]
-        if not starts:
-            return
-        line = {
-            "v": 1,
-            "at": self._clock.epoch_ms(),
-            "who": "router",
-            "what": "started at the earliest record",
-            "why": "the group had never committed",
-            "partitions": {f"{start.topic}/{start.partition}": start.offset for start in starts},
-        }
-        self._write(self._audit_topic, b"router", orjson.dumps(line), [])
+        begun = [state.beginning for state in self._states.values() if state.beginning and state.beginning.why]
+        places = {f"{one.start.topic}/{one.start.partition}": (one.start.offset, one.why) for one in begun}
+        for line in audit_lines("router", self._clock.epoch_ms(), places):
+            self._write(self._audit_topic, b"router", orjson.dumps(line), [])
 
     def _positions(self) -> list[Position]:
         positions = []
         for (topic, number), state in self._states.items():
-            if state.pending_offset < 0 and state.start_to_audit is None:
+            if state.pending_offset < 0 and not (state.beginning and state.beginning.why):
                 continue
             counts = state.counts.copy()
             counts.add(state.pending)
@@ -303,7 +311,7 @@ class Router:
                 state.counts.add(state.pending)
                 state.pending = RouterCounts()
                 state.pending_offset = -1
-            state.start_to_audit = None
+            state.beginning = None
         self._meter.committed(counted)
 
     def _read_again(self) -> None:

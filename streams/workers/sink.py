@@ -35,17 +35,17 @@ from streams.delivery.contract import (
     Unauthorised,
     Verdict,
 )
-from streams.delivery.flood import FloodBreaker, FloodRules
-from streams.delivery.lane import Hold, Lane
+from streams.delivery.lane import Lane
 from streams.delivery.ledger import Ledger, Parking
+from streams.delivery.letter import again_of
 from streams.delivery.pace import TokenBucket
-from streams.keeping.records import ConnectorState, Suspect
-from streams.keeping.standing import CONNECTOR_SCOPE
+from streams.keeping.records import Suspect
 from streams.workers.committing import SinkCommitter
 from streams.workers.encoding import EncoderCache, SchemaWaits
-from streams.workers.following import Following
 from streams.workers.measuring import NO_PULSE, UNMEASURED, Pulse, SinkMeter
 from streams.workers.ports import Answer, Clock, Consumer, Gap, Message, Partition, Start, Transport
+from streams.workers.restraint import Relief, Restraint
+from streams.workers.starting import Copies, beginnings
 from streams.workers.waiting import WaitingPartitions
 
 log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ class Sink:
         *,
         consumer: Consumer,
         committer: SinkCommitter,
-        following: Following,
+        restraint: Restraint,
         keep: Callable[[bool], None],
         transport: Transport,
         encoders: EncoderCache,
@@ -87,7 +87,7 @@ class Sink:
         give_up_seconds: float | None,
         records_per_second: float | None,
         partition_count: Callable[[], int],
-        flood: FloodRules,
+        copies: Copies,
         meter: SinkMeter = UNMEASURED,
         pulse: Pulse = NO_PULSE,
     ) -> None:
@@ -99,10 +99,9 @@ class Sink:
         self._generation = 0
         self._consumer = consumer
         self._committer = committer
-        self._following = following
+        self._restraint = restraint
         self._keep = keep
-        self._breaker = FloodBreaker(flood)
-        self._committer.on_commit = self._watch_for_flood
+        self._copies = copies
         self._transport = transport
         self._encoders = encoders
         self._clock = clock
@@ -121,13 +120,6 @@ class Sink:
         self._ledgers: dict[int, Ledger[Message]] = {}
         self._partitions = 0
         self._waiting = WaitingPartitions(consumer)
-        self._invalid: dict[str, Hold] = {}
-        """Scopes whose credentials are INVALID, and what the destination said."""
-        self._suspicions: dict[str, Suspect] = {}
-        """What the keeper must be told, by scope; `-` concerns the connector."""
-        self._stopped = ""
-        """Why nothing is sent by the whole connector: the state says SUSPENDED, or will once the keeper was told."""
-        self._obeyed_since = -1
         self._in_flight: dict[int, Batch[Message]] = {}
         self._next_ticket = 0
         self._full_since: float | None = None
@@ -138,8 +130,7 @@ class Sink:
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop; then settle what is under way, commit and leave. What fails, raises."""
-        self._following.start()
-        self._obey()
+        self._restraint.start()
         self._consumer.subscribe([self._topic], self)
         try:
             while not stop.is_set():
@@ -154,9 +145,8 @@ class Sink:
     def step(self) -> None:
         """Take answers, obey the state, commit, read, send: in this order."""
         self._take_answers(0.0)
-        self._tell_suspicions()
-        if self._following.poll():
-            self._obey()
+        self._restraint.tell()
+        self._take_relief(self._restraint.look())
         self._park_invalid()
         self._committer.commit_if_due(self._ledgers)
         now = self._clock.monotonic()
@@ -164,10 +154,10 @@ class Sink:
             self._set_paused(False)
             self._waiting.resume_due(now)
             messages = self._consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now))
-            if messages and self._invalid and self._following.catch_up():
+            if messages and self._restraint.invalid:
                 # A letter on its way back was written after its scope was VALID again: parked by an older view it
                 # would lose its place behind letters that follow it.
-                self._obey()
+                self._take_relief(self._restraint.catch_up())
             self._admit(messages)
         else:
             self._wait_for_room(now)
@@ -178,9 +168,14 @@ class Sink:
     # The group's news, inside `poll`.
 
     def assigned(self, starts: Sequence[Start]) -> None:
-        for start in starts:
-            self._ledgers[start.partition] = Ledger(start.offset, SinkCounts.from_metadata(start.metadata))
-        self._committer.assigned(starts)
+        begun = beginnings(starts, self._copies, self._consumer)
+        for beginning in begun:
+            start = beginning.start
+            counts = SinkCounts.from_metadata(start.metadata)
+            counts.lost += beginning.lost
+            self._meter.lost(beginning.lost)
+            self._ledgers[start.partition] = Ledger(start.offset, counts)
+        self._committer.assigned(begun)
         self._pulse.joined()
         self._partitions = self._partition_count() if self._rate is not None else 0
         self._share_rate()
@@ -242,10 +237,14 @@ class Sink:
     # Reading.
 
     def _admit(self, messages: Sequence[Message]) -> None:
-        """Encode records and fill batches: the hot path, without a log line, a header or a metric per record."""
+        """Encode records and fill batches: the hot path, without a log line or a metric per record.
+
+        Headers are read for a destination only that must tell a copy from a duplicate.
+        """
         now = self._clock.monotonic()
         encoders, ledgers, lanes, builders = self._encoders.by_header, self._ledgers, self._lanes, self._builders
-        vets_kinds, waiting, invalid = self._destination.vets_kinds, self._waiting, self._invalid
+        vets_kinds, waiting = self._destination.vets_kinds, self._waiting
+        marks_again, invalid = self._destination.marks_again, self._restraint.invalid
         strings_cut = self._strings_cut
         for message in messages:
             number = message.partition()
@@ -266,6 +265,8 @@ class Sink:
                 scope, kind, body, cuts = encoding
                 if cuts:
                     self._strings_cut += cuts
+                if marks_again and (job := again_of(message.headers() or ())):
+                    body = self._destination.again(body, job)
                 if invalid and scope in invalid:
                     refusal = invalid[scope]
                     ledger.parked(place, Parking(message, "credentials", refusal.status, refusal.detail, scope, 0))
@@ -295,7 +296,7 @@ class Sink:
     def _has_room(self) -> bool:
         ledgers = self._ledgers.values()
         return (
-            not self._stopped
+            not self._restraint.stopped
             and sum(ledger.unsettled for ledger in ledgers) < WINDOW_RECORDS_MAX
             and sum(ledger.unsettled_bytes for ledger in ledgers) < WINDOW_BYTES_MAX
         )
@@ -339,7 +340,7 @@ class Sink:
                 self._lanes[scope].offer(batch)
 
     def _send_due(self) -> None:
-        if self._stopped:
+        if self._restraint.stopped:
             return
         now = self._clock.monotonic()
         for lane in self._lanes.values():
@@ -361,7 +362,10 @@ class Sink:
             encoder, start = self._encoders.find(message, message.value() or b"")
             encoding = encoder(message.value() or b"", start)
             assert type(encoding) is tuple, "an event that was encoded before is encoded again"
-            batch.bodies[index] = encoding[2]
+            body = encoding[2]
+            if self._destination.marks_again and (job := again_of(message.headers() or ())):
+                body = self._destination.again(body, job)
+            batch.bodies[index] = body
 
     def _take_answers(self, timeout_seconds: float) -> None:
         for answer in self._transport.answers(timeout_seconds):
@@ -373,84 +377,29 @@ class Sink:
             if isinstance(verdict, Retry):
                 self._log.warning("not delivered, sent again later", scope=lane.scope, detail=verdict.detail)
             if isinstance(verdict, Unauthorised):
-                self._suspect(lane.scope, Suspect(what="credentials", status=verdict.status, detail=verdict.detail))
+                self._restraint.suspect(
+                    lane.scope, Suspect(what="credentials", status=verdict.status, detail=verdict.detail)
+                )
             elif isinstance(verdict, Misconfigured):
-                self._stop(Suspect(what="configuration", detail=verdict.detail))
+                self._restraint.stop(Suspect(what="configuration", detail=verdict.detail))
 
-    # The connector's state.
+    # What the keeper decided.
 
-    def _suspect(self, scope: str, suspect: Suspect) -> None:
-        """Have the keeper look into it; until it has, nothing is sent for the scope, and nothing parked."""
-        if scope in self._invalid or scope in self._suspicions or self._following.awaits(scope):
+    def _take_relief(self, relief: Relief) -> None:
+        """Deliver again what the keeper's decisions allow, with the secrets as they are in their files now."""
+        if not relief:
             return
-        self._suspicions[scope] = suspect
-        self._log.warning(
-            f"{suspect.what} suspected", scope=scope, status=suspect.status, detail=suspect.detail, awaits="the keeper"
-        )
-
-    def _stop(self, suspect: Suspect) -> None:
-        """Send nothing any more, and have the keeper suspend the connector."""
-        if not self._stopped:
-            self._stopped = suspect.detail or suspect.what
-            self._suspect(CONNECTOR_SCOPE, suspect)
-
-    def _tell_suspicions(self) -> None:
-        if not self._suspicions:
-            return
-        now = self._clock.epoch_ms()
-        said = {scope: one.model_copy(update={"at": now}) for scope, one in self._suspicions.items()}
-        if self._committer.tell({self._following.suspicion_key(scope): one for scope, one in said.items()}):
-            for scope, one in said.items():
-                self._following.told(scope, one)
-            self._suspicions.clear()
-
-    def _watch_for_flood(self, settled: int, rejected: int) -> None:
-        now = self._clock.monotonic()
-        self._breaker.add(settled, rejected, now)
-        if rejected and self._breaker.is_tripped(now):
-            self._stop(Suspect(what="flood", detail=self._breaker.reason()))
-
-    def _obey(self) -> None:
-        """Take over what the keeper decided since the last look."""
-        standing = self._following.standing
-        answered = self._following.take_answered()
-        if standing.state.since != self._obeyed_since or CONNECTOR_SCOPE in answered:
-            self._obeyed_since = standing.state.since
-            self._obey_connector(standing.state)
-        for scope, lane in self._lanes.items():
-            state = standing.scope(scope)
-            if state.state == "INVALID":
-                if scope not in self._invalid:
-                    evidence = state.evidence
-                    self._invalid[scope] = Hold(evidence.status, evidence.detail) if evidence else Hold(401, "")
-                    self._log.error("credentials INVALID: records are parked", scope=scope)
-            elif scope in self._invalid:
-                del self._invalid[scope]
-                self._renew()
-                lane.reset()
-                self._log.info("credentials VALID: records are delivered", scope=scope)
-            elif scope in answered:
-                self._renew()
-                lane.release(self._clock.monotonic())
-
-    def _obey_connector(self, state: ConnectorState) -> None:
-        if state.state == "SUSPENDED":
-            self._stopped = state.reason or f"suspended by {state.by}"
-            self._log.warning("connector SUSPENDED: nothing is sent", by=state.by, reason=state.reason)
-        elif self._stopped:
-            self._stopped = ""
-            self._suspicions.clear()
-            self._breaker.reset()
-            self._renew()
-            for lane in self._lanes.values():
-                lane.reset()
-            self._log.info("connector RUNNING")
+        self._renew()
+        for scope in relief.at_once:
+            self._lanes[scope].reset()
+        for scope in relief.after_a_wait:
+            self._lanes[scope].release(self._clock.monotonic())
 
     def _park_invalid(self) -> None:
         """What waits for INVALID credentials is parked, unless the connector is SUSPENDED: then nothing is."""
-        if not self._invalid or self._stopped:
+        if self._restraint.stopped:
             return
-        for scope, refusal in self._invalid.items():
+        for scope, refusal in self._restraint.invalid.items():
             lane = self._lanes[scope]
             batch = self._builders[scope].take()
             if batch is not None:

@@ -28,10 +28,10 @@ def run(config: Path, role: str) -> None:
     with ExitStack() as stack:
         worker: Router | Sink
         if role == "router":
-            worker = stack.enter_context(router(settings))
+            worker, keeper = stack.enter_context(router(settings))
         else:
             worker, keeper = stack.enter_context(sink(settings, settings.connectors[role]))
-            stack.enter_context(kept(keeper, stop))
+        stack.enter_context(kept(keeper, stop))
         assigned = worker.assigned
 
         def begin(starts: Sequence[Start]) -> None:

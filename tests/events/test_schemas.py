@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from streams.events.catalogue import CATALOGUE
 from streams.events.schema import Field, Kind
-from streams.events.schemas import SchemaBook, load_folder, shipped, writer_schema
+from streams.events.schemas import SchemaBook, currents_schema, load_folder, shipped, writer_schema
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REAL_FILES = REPOSITORY.parent / "shared" / "samples" / "currents-v10"
@@ -233,3 +233,41 @@ def test_a_file_that_holds_no_schema_is_named(tmp_path: Path, content: bytes) ->
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere: no such folder"):
         load_folder(tmp_path / "nowhere")
+
+
+ID = {"name": "id", "type": "string"}
+TIME = {"name": "time", "type": "int"}
+
+
+def test_a_schema_in_the_founding_documents_spelling_is_of_the_type_that_the_catalogue_names() -> None:
+    named = {"type": "record", "name": "users_campaigns_abort", "fields": [ID, TIME]}
+    assert writer_schema(named).event_type == "users.campaigns.Abort"
+    assert currents_schema(json.dumps(named).encode()).event_type == "users.campaigns.Abort"
+
+
+def test_a_schema_of_an_event_type_that_is_newer_than_the_catalogue_may_be_added() -> None:
+    assert currents_schema(json.dumps(record(ID, TIME, name="Forwarded")).encode()).event_type == (
+        "users.messages.email.Forwarded"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is no JSON"),
+        (b"{", "is no JSON"),
+        (b"\xff\xfe", "is no JSON"),
+        (b"Obj\x01rest", "streams ingest"),
+        (b"[]", "no Avro record schema"),
+        (b'"string"', "no Avro record schema"),
+        (b'{"type": "enum", "name": "a", "symbols": []}', "no Avro record schema"),
+        (json.dumps(record({"name": "id"})).encode(), "no valid Avro schema"),
+        (json.dumps({**record(ID, TIME), "namespace": "com.example"}).encode(), "is named com.example.Open"),
+        (json.dumps(record(TIME)).encode(), "has no field id of type string"),
+        (json.dumps(record(ID)).encode(), "has no field time of type int or long"),
+        (json.dumps(record(ID, {"name": "time", "type": "string"})).encode(), "has no field time"),
+    ],
+)
+def test_what_is_no_schema_of_currents_events_is_refused_with_its_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        currents_schema(content)

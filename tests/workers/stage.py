@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from streams.delivery.account import Account, Returned, account
 from streams.delivery.contract import Destination, NoResponse, Request, Response
@@ -32,6 +32,7 @@ from streams.testing.ports import (
 )
 from streams.workers.alerting import Alerts
 from streams.workers.asking import Asking
+from streams.workers.bookkeeping import Bookkeeping, Books
 from streams.workers.collecting import Collection
 from streams.workers.committing import SinkCommitter, SinkTopics
 from streams.workers.contents import EventReader
@@ -46,6 +47,9 @@ from streams.workers.probing import Probes
 from streams.workers.purging import Purge
 from streams.workers.redriving import Redrive
 from streams.workers.resolving import SchemaResolver
+from streams.workers.restraint import Restraint
+from streams.workers.returning import BackToConnector
+from streams.workers.settling import Settling
 from streams.workers.sink import Sink
 
 OPEN = "users.messages.email.Open"
@@ -54,6 +58,7 @@ REJECTED = "streams.dead-letter.growth.rejected"
 CREDENTIALS = "streams.dead-letter.growth.credentials."
 STATE = "streams.state"
 AUDIT = "streams.audit"
+Result = TypeVar("Result")
 GRACE_SECONDS = 48 * 3_600.0
 TOKEN = "0123456789abcdef0123456789abcdef"
 MIXPANEL: dict[str, Any] = {"project_token": TOKEN, "base_url": "http://mixpanel.test"}
@@ -108,6 +113,8 @@ class Stage:
         self.consumer = FakeConsumer(self.kafka)
         self.transactions = FakeTransactions(self.kafka)
         self.notifier = notifier or FakeNotifier()
+        self.excess: int | None = None
+        """How many more records wait than the account says, where somebody counted."""
         kind = REGISTRY[destination]
         self.settings = settings or (MIXPANEL if destination == "mixpanel" else MPARTICLE)
 
@@ -126,20 +133,22 @@ class Stage:
         self.keeper = self._keeper(build, resolver, grace_seconds, instance)
         encoders = EncoderCache(build(), resolver)
         following = Following("growth", instance, FakeJournal(self.kafka, STATE), self.clock)
+        committer = SinkCommitter(
+            "growth",
+            SinkTopics(TOPIC, REJECTED, CREDENTIALS, STATE, AUDIT),
+            consumer=self.consumer,
+            transactions=self.transactions,
+            encoders=encoders,
+            clock=self.clock,
+        )
+        restraint = Restraint("growth", build().scopes, following, committer, flood or FloodRules(), self.clock)
         self.sink = Sink(
             "growth",
             TOPIC,
             build,
             consumer=self.consumer,
-            committer=SinkCommitter(
-                "growth",
-                SinkTopics(TOPIC, REJECTED, CREDENTIALS, STATE, AUDIT),
-                consumer=self.consumer,
-                transactions=self.transactions,
-                encoders=encoders,
-                clock=self.clock,
-            ),
-            following=following,
+            committer=committer,
+            restraint=restraint,
             keep=self.keeper.own,
             transport=self.transport,
             encoders=encoders,
@@ -148,9 +157,9 @@ class Stage:
             give_up_seconds=give_up_seconds,
             records_per_second=None,
             partition_count=lambda: 1,
-            flood=flood or FloodRules(),
+            copies=self.copies,
         )
-        following.start()
+        restraint.start()
         self.consumer.subscribe([TOPIC], self.sink)
         self._random = Random(5)
 
@@ -163,7 +172,7 @@ class Stage:
         reading = FakeLetters(self.kafka)
         probes = Probes(build, self.probes, rules)
         purge = Purge(probes, topics, reading, events, rules)
-        jobs = Jobs()
+        jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC))
         alerts = Alerts(self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once)
         tasks: list[Task] = [
             Asking(probes, jobs),
@@ -173,7 +182,9 @@ class Stage:
             purge,
             Expiry(topics, reading, events),
             jobs,
+            Settling(lambda: FakeLetters(self.kafka), topics),
             Collection(topics),
+            Bookkeeping(self._books, lambda: self.excess, at_once),
         ]
 
         def open_office() -> Office:
@@ -187,6 +198,10 @@ class Stage:
             )
 
         return Keeper("growth", open_office, tasks, self.clock)
+
+    def _books(self) -> Books:
+        commits = {place: (position.offset, position.metadata) for place, position in self.kafka.committed.items()}
+        return Books(commits, sum(json.loads(metadata)["lost"] for _, metadata in commits.values()))
 
     def event(self, event_type: str = OPEN, **fields: Any) -> FakeMessage:
         """Write an event of user `alice` onto the connector's topic."""
@@ -205,6 +220,13 @@ class Stage:
             self.sink.step()
             self.keeper.step()
             self.clock.advance(step_seconds)
+
+    def copies(self) -> dict[tuple[str, int], tuple[int, str]]:
+        """The keeper's copies of the commits."""
+        found = self.standing.copies
+        return {
+            (topic, int(number)): commit for topic, copy in found.items() for number, commit in copy.partitions.items()
+        }
 
     def ask(self, what: str, **arguments: Any) -> None:
         """A person's request on the state topic."""
@@ -256,8 +278,8 @@ class Stage:
         return [line for line in lines if line["what"] == what]
 
 
-def at_once(call: Callable[[], bool]) -> Future[bool]:
+def at_once(call: Callable[[], Result]) -> Future[Result]:
     """Carry a background call out before going on."""
-    future: Future[bool] = Future()
+    future: Future[Result] = Future()
     future.set_result(call())
     return future

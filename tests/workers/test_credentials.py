@@ -11,6 +11,7 @@ from streams.delivery.contract import NoResponse, Request, Response
 from streams.delivery.flood import FloodRules
 from streams.delivery.letter import verdict_of
 from streams.testing.ports import FakeKafka
+from streams.workers.ports import Gap
 from tests.workers.stage import CREDENTIALS, MIXPANEL, TOPIC, Stage, events_of, imports_all
 
 JSON = {"content-type": "application/json"}
@@ -184,7 +185,7 @@ def test_letters_are_purged_at_their_deadline_not_before_with_a_receipt_that_say
     stage.run(60, step_seconds=1.0)
     (receipt,) = stage.audit("purged")
     assert receipt["letters"] == 3
-    assert receipt["offsets"] == {"0": [0, 3]}
+    assert receipt["offsets"] == {"0": [[0, 3]]}
     assert receipt["event_types"] == {"users.messages.email.Open": 3}
     assert (receipt["first_event_time"], receipt["last_event_time"]) == (1_795_000_000, 1_795_000_002)
     assert receipt["evidence"]["status"] == 401
@@ -355,7 +356,6 @@ def test_a_suspended_connector_stays_so_over_a_restart(vendor: Vendor) -> None:
     stage.run(1)
     stage.consumer.close()
     again = Stage(vendor, kafka=stage.kafka, clock=stage.clock)
-    again.sink._obey()
     again.event()
     again.run(20)
     assert again.transport.requests == []
@@ -472,3 +472,56 @@ def test_a_request_that_expired_before_a_keeper_saw_it_is_not_carried_out(vendor
     ((outcome, detail),) = answers(stage).values()
     assert outcome == "refused"
     assert "expired" in detail
+
+
+def test_a_replay_of_credential_letters_beside_the_redrive_sends_each_letter_once(vendor: Vendor) -> None:
+    vendor.status = 401
+    stage = Stage(vendor)
+    for number in range(2_500):
+        stage.event(id=f"event-{number}")
+    stage.run(10)
+    vendor.status = 200
+    while not 0 < stage.standing.totals.redriven.get("credentials", 0) < 2_500:
+        stage.run(0.05)
+    stage.ask(
+        "replay",
+        selection={"letters": "credentials.default", "until": stage.clock.epoch_ms() + 1},
+        ends={"credentials.default/0": 2_500},
+        planned=2_000,
+    )
+    stage.run(60)
+    totals = stage.standing.totals
+    assert totals.replayed.get("credentials", 0) > 0
+    assert totals.redriven.get("credentials", 0) + totals.replayed.get("credentials", 0) == 2_500
+    assert len(stage.kafka.read(TOPIC)) == 5_000
+    assert (stage.account.delivered, stage.account.waiting) == (2_500, 0)
+
+
+def test_a_group_whose_commits_were_forgotten_goes_on_where_the_keepers_copy_says(vendor: Vendor) -> None:
+    stage = Stage(vendor)
+    for _ in range(5):
+        stage.event()
+    stage.run(40)
+    stage.consumer.close()
+    stage.kafka.committed.clear()  # no member for a week
+    again = Stage(vendor, kafka=stage.kafka, clock=stage.clock)
+    again.event()
+    again.run(5)
+    assert len(delivered_ids(again)) == 1
+    assert again.counts["delivered"] == 6
+    (line,) = again.audit("started at a copy")
+    assert line["partitions"] == {"0": 5}
+
+
+def test_what_a_gap_really_lost_is_counted_once_somebody_could_count(vendor: Vendor) -> None:
+    stage = Stage(vendor)
+    stage.event()
+    stage.run(2)
+    stage.sink.gap(Gap(TOPIC, 0, 1, 11))
+    stage.run(2)
+    assert stage.counts["lost"] == 10
+    stage.excess = 4  # four of the ten offsets held markers
+    stage.run(65)
+    assert (stage.standing.totals.overcounted, stage.standing.totals.reconciled) == (4, 10)
+    stage.run(65)
+    assert stage.standing.totals.overcounted == 4

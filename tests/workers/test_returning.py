@@ -90,6 +90,8 @@ class Source:
     def _router(self, kafka: FakeKafka, clock: MovableClock, known: SchemaResolver) -> Router:
         return Router(
             ROUTING,
+            keep=lambda _is_ours: None,
+            copies=dict,
             patterns=[r"^currents\..+"],
             own_prefix="streams.",
             source_letters_topic=TOPICS.rejected,

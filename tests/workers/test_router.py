@@ -36,6 +36,8 @@ class Stage:
         self.consumer = FakeConsumer(self.kafka)
         self.router = Router(
             Routing([ConnectorRoute("one", "streams.connector.one", frozenset({OPEN}))], {OPEN}),
+            keep=lambda _is_ours: None,
+            copies=dict,
             patterns=[r"^currents\..+"],
             own_prefix="streams.",
             source_letters_topic="streams.dead-letter.source",

@@ -93,9 +93,9 @@ def _verified(dead: DeadLetters, file: Path) -> ExportReader:
 def _imported(dead: DeadLetters, file: Path, whole: ExportReader, again: str) -> tuple[int, int, dict[str, int]]:
     """How many letters were written now, and before, and all of them by cause."""
     from streams.adapters.kafka import TransactionalProducer
-    from streams.adapters.letter_files import lines_of
+    from streams.adapters.letter_files import FileProblem, lines_of
     from streams.adapters.standings import read_standings
-    from streams.keeping.export import ExportReader
+    from streams.keeping.export import ExportError, ExportReader
     from streams.keeping.records import Imported, key
     from streams.workers.importing import Import
     from streams.workers.ports import Fenced, TransactionAborted
@@ -127,6 +127,9 @@ def _imported(dead: DeadLetters, file: Path, whole: ExportReader, again: str) ->
         except Fenced:
             mend = "another import of this connector's letters took over; run this one again when it is done"
             raise CommandError(mend, ExitCode.FAILED) from None
+        except (ExportError, FileProblem) as error:
+            mend = "run it again with the file as it was, it goes on where it stopped"
+            raise CommandError(f"{file} changed while it was read: {error}; {mend}", ExitCode.FAILED) from None
         except TransactionAborted as error:
             mend = f"Kafka refused the letters ({error}); run it again, it goes on where it stopped"
             raise CommandError(mend, ExitCode.FAILED) from None

@@ -15,7 +15,8 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json
 
 if TYPE_CHECKING:
-    from streams.keeping.plan import Action, Plan
+    from streams.keeping.orders import Action
+    from streams.keeping.plan import Plan
     from streams.keeping.selection import Selection
 
 ANSWER_SECONDS = 45.0

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from streams.adapters.scanning import Stretch
     from streams.cli.dlq.place import DeadLetters
-    from streams.keeping.plan import Action, Plan, Planner
+    from streams.keeping.orders import Action
+    from streams.keeping.plan import Plan, Planner
     from streams.keeping.selection import LetterFacts, Selection
     from streams.keeping.standing import Standing
     from streams.workers.contents import EventReader

@@ -81,6 +81,13 @@ class MixpanelDestination:
     def vets_kinds(self) -> bool:
         return False
 
+    @property
+    def marks_again(self) -> bool:
+        return False  # the same `$insert_id` overwrites an event, which is what a copy is wanted for
+
+    def again(self, body: bytes, job: str) -> bytes:
+        return body
+
     def encoder(self, schema: WriterSchema) -> Encoder | None:
         return encoding.encoder(
             schema,

@@ -72,6 +72,15 @@ class MParticleDestination:
     def vets_kinds(self) -> bool:
         return True
 
+    @property
+    def marks_again(self) -> bool:
+        return True  # a `source_request_id` that was seen within 30 to 60 days is swallowed
+
+    def again(self, body: bytes, job: str) -> bytes:
+        batch = orjson.loads(body)
+        batch["source_request_id"] = f"{batch['source_request_id']}:{job}"
+        return orjson.dumps(batch)
+
     def encoder(self, schema: WriterSchema) -> Encoder | None:
         return encoding.encoder(schema, self._settings, self._scope_of_feed)
 

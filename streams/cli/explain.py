@@ -1,0 +1,114 @@
+"""`streams explain`: where an event is, what happened to it, and where was not looked."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.errors import CommandError, ExitCode, translated
+from streams.cli.options import ConfigPath, OutputFormat, settings_from
+from streams.cli.output import Format, note
+
+if TYPE_CHECKING:
+    from streams.cli.explaining import Window
+
+DEFAULT_MS = 3_600_000
+AROUND_MS = 1_800_000
+EVENT_ID_CHARACTERS_MAX = 500
+PROGRESS_SECONDS = 0.2
+
+
+@translated
+def explain(
+    event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="The event's `id`, whole.")],
+    config: ConfigPath = None,
+    around: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Written within half an hour of this time, before or after.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Written at this time or later. Default: an hour ago.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Written before this time. Default: now.")] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The event's external_user_id: only the partitions of this key are read."),
+    ] = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Say where an event is and what happened to it, in order, and what was not looked at.
+
+    A TIME is like 2026-01-31T03:00Z, or how long ago: 2h. It is when the Currents record was written; what became of
+    it since is looked for up to now.
+    """
+    from streams.cli import explaining, telling
+    from streams.delivery.account import MetadataError
+    from streams.keeping.records import StateError
+
+    if not event_id.strip() or len(event_id) > EVENT_ID_CHARACTERS_MAX:
+        raise CommandError("EVENT_ID must be the `id` of an event, such as a UUID", ExitCode.USAGE)
+    if user is not None and not user:
+        raise CommandError("--user must be an external_user_id; leave it out to read every partition", ExitCode.USAGE)
+    window = _window(around, since, until, time.time_ns() // 1_000_000)
+    settings = settings_from(config)
+    try:
+        with _progress() as report:
+            found = explaining.explain(settings, event_id, window, user, report)
+    except (MetadataError, StateError) as error:
+        raise CommandError(f"what was written before cannot be read: {error}", ExitCode.FAILED) from None
+    sentences = telling.not_looked_at(found, window, user)
+    if output is Format.JSON:
+        telling.print_as_json(event_id, found, window, sentences)
+    else:
+        telling.print_for_people(event_id, found, sentences)
+    if not found.stories:
+        note(f"event {event_id} was not found in {found.offsets:,} offsets of {found.topics} topics")
+        raise typer.Exit(ExitCode.NOTHING_MATCHED)
+
+
+def _window(around: str | None, since: str | None, until: str | None, now_ms: int) -> Window:
+    from streams.cli.explaining import Window
+
+    if around is not None:
+        if since is not None or until is not None:
+            raise CommandError("--around says both ends: leave --since and --until out", ExitCode.USAGE)
+        middle = _moment("--around", around, now_ms)
+        return Window(middle - AROUND_MS, middle + AROUND_MS)
+    end = None if until is None else _moment("--until", until, now_ms)
+    begin = (end or now_ms) - DEFAULT_MS if since is None else _moment("--since", since, now_ms)
+    if begin >= (now_ms if end is None else end):
+        raise CommandError("--since must be before --until, and both in the past", ExitCode.USAGE)
+    return Window(begin, end)
+
+
+def _moment(option: str, text: str, now_ms: int) -> int:
+    from streams.keeping.moments import parse_moment
+
+    try:
+        return parse_moment(text, now_ms)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", ExitCode.USAGE) from None
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """How far the search is, on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _passed, _total: None
+        return
+    next_at = 0.0
+
+    def report(passed: int, total: int) -> None:
+        nonlocal next_at
+        if total and time.monotonic() >= next_at:
+            next_at = time.monotonic() + PROGRESS_SECONDS
+            print(f"\r{passed:,} of {total:,} offsets", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield report
+    finally:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)

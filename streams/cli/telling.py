@@ -1,0 +1,112 @@
+"""What `streams explain` prints: the stories of an event, as JSON or for people, and where was not looked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from streams.cli.explaining import Explanation, Window
+from streams.cli.output import note, print_json, print_table
+from streams.keeping.moments import iso
+from streams.workers.tracing import Story, Way
+
+
+def print_as_json(event_id: str, found: Explanation, window: Window, sentences: Sequence[str]) -> None:
+    print_json(
+        {
+            "event_id": event_id,
+            "since": iso(window.since_ms),
+            "until": iso(window.until_ms),
+            "topics": found.topics,
+            "offsets": found.offsets,
+            "records": [_listed(story) for story in found.stories],
+            "not_looked_at": sentences,
+        }
+    )
+
+
+def not_looked_at(found: Explanation, window: Window, user: str | None) -> list[str]:
+    """Where the event may still be, in sentences."""
+    began = "after this began" if window.until_ms is None else f"from {iso(window.until_ms)} on"
+    sentences = [f"Currents records written before {iso(window.since_ms)} or {began} (--around, --since, --until)"]
+    for topic, numbers in found.gaps.items():
+        sentences.append(f"records of {topic} that are deleted (partitions {', '.join(map(str, sorted(numbers)))})")
+    if user is not None:
+        sentences.append("Currents partitions where only a producer with another partitioner puts this user's key")
+    if found.by_key:
+        sentences.append("partitions of our topics other than those of the event's key")
+    sentences += [f"{topic}: there is no such topic" for topic in found.missing]
+    sentences += [f"{topic}: it belongs to nothing in the configuration" for topic in found.orphaned]
+    sentences.append("values that cannot be decoded, unless the id stands in their bytes")
+    if found.is_cut:
+        sentences.append("more records with this id: only the first that were seen are told")
+    return sentences
+
+
+def print_for_people(event_id: str, found: Explanation, sentences: Sequence[str]) -> None:
+    for story in found.stories:
+        for key, value in (*_head(event_id, story), *map(_now, story.ways)):
+            print(f"{key:<12} {value}")
+        if story.ways:
+            print()
+            print_table(
+                ("WHEN", "CONNECTOR", "WHAT", "DETAIL", "PLACE"),
+                (
+                    (iso(step.at), way.connector, step.what, step.detail, step.place)
+                    for way in story.ways
+                    for step in way.steps
+                ),
+            )
+        print()
+    print("not looked at")
+    for sentence in sentences:
+        print(f"  {sentence}")
+    for story in found.stories:
+        for way in story.ways:
+            if way.next_step:
+                note(f"{way.connector}: {way.next_step}")
+
+
+def _head(event_id: str, story: Story) -> Iterator[tuple[str, str]]:
+    yield "event", event_id
+    yield "type", story.event_type or "unknown"
+    yield "time", iso(None if story.event_time is None else story.event_time * 1000) or "unknown"
+    origin = f"{story.origin.topic}/{story.origin.partition}/{story.origin.offset}"
+    yield "read from", origin + ("" if story.read is None else f", written {iso(story.read.written_ms)}")
+    if not story.is_decoded:
+        yield "decoded", "no: its bytes hold the id, and nothing here can read them"
+    yield "router", f"{story.router}: {story.router_detail}"
+
+
+def _now(way: Way) -> tuple[str, str]:
+    """Where the event is now on its way to one connector."""
+    deadline = iso(way.deadline_ms)
+    return way.connector, way.state + (f", until {deadline}" if deadline else "")
+
+
+def _listed(story: Story) -> dict[str, Any]:
+    return {
+        "origin": {
+            "topic": story.origin.topic,
+            "partition": story.origin.partition,
+            "offset": story.origin.offset,
+            "written": None if story.read is None else iso(story.read.written_ms),
+        },
+        "event_type": story.event_type or None,
+        "time": None if story.event_time is None else iso(story.event_time * 1000),
+        "decoded": story.is_decoded,
+        "router": {"state": story.router, "detail": story.router_detail},
+        "connectors": {way.connector: _listed_way(way) for way in story.ways},
+    }
+
+
+def _listed_way(way: Way) -> dict[str, Any]:
+    return {
+        "state": way.state,
+        "deadline": iso(way.deadline_ms),
+        "next_step": way.next_step or None,
+        "steps": [
+            {"at": iso(step.at), "what": step.what, "detail": step.detail, "place": step.place or None}
+            for step in way.steps
+        ],
+    }
