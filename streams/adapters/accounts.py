@@ -71,9 +71,8 @@ class Accounts:
             topic = self._settings.topics.state
             if topic not in self._administration.topic_names():
                 return self._standings
-            self._journal = StateJournal(
-                self._settings.kafka.client_config("streams-accounts"), topic, "streams-accounts"
-            )
+            config = {**self._settings.kafka.client_config("streams-accounts"), "log_level": 0}
+            self._journal = StateJournal(config, topic, "streams-accounts")
         for record in self._journal.read_to_end():
             connector = record.key.split("/", 2)[1:2]
             if connector and connector[0] in self._standings:

@@ -1,4 +1,4 @@
-"""Follows the state topic from its beginning, as committed."""
+"""Follows one partition of a topic of ours from its beginning, as committed: the state's, which has only one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ RECORDS_MAX = 500
 
 
 class StateJournal:
-    """The records of the topic's one partition, each once, in order."""
+    """The records of a partition, each once, in order."""
 
-    def __init__(self, options: Mapping[str, Any], topic: str, client_id: str) -> None:
+    def __init__(self, options: Mapping[str, Any], topic: str, client_id: str, partition: int = 0) -> None:
         self._topic = topic
+        self._partition = partition
         self._is_assigned = False
         self._reached = 0
         self._consumer = Consumer(
@@ -44,7 +45,7 @@ class StateJournal:
         try:
             self._assign()
             # As the isolation level is set, this end is before any open transaction.
-            _, end = self._consumer.get_watermark_offsets(Place(self._topic, 0), timeout=READ_SECONDS_MAX)
+            _, end = self._consumer.get_watermark_offsets(Place(self._topic, self._partition), timeout=READ_SECONDS_MAX)
             records = self._read_until(end)
         except KafkaException as exception:
             raise KafkaUnreachable(f"{self._topic}: {exception.args[0]}") from exception
@@ -60,7 +61,7 @@ class StateJournal:
 
     def _assign(self) -> None:
         if not self._is_assigned:
-            self._consumer.assign([Place(self._topic, 0, OFFSET_BEGINNING)])
+            self._consumer.assign([Place(self._topic, self._partition, OFFSET_BEGINNING)])
             self._is_assigned = True
 
     def _read_until(self, end: int) -> list[JournalRecord]:

@@ -320,7 +320,8 @@ class TransactionalProducer:
         self._until_done(lambda: self._producer.init_transactions(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
 
     def begin(self) -> None:
-        self._producer.begin_transaction()
+        """Open a transaction. Raises `Fenced` where another producer took the id meanwhile."""
+        self._until_done(self._producer.begin_transaction, CONTACT_SECONDS_MAX)
         self._is_open = True
 
     def flush_queue(self) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
+
+
+class Story(StrEnum):
+    """What can be played."""
+
+    CREDENTIALS = "credentials"
 
 
 def _duration(text: str) -> float:
@@ -32,18 +39,28 @@ def demo(
     restamp: Annotated[
         bool, typer.Option("--restamp", help="Give the events of --events fresh ids and times.")
     ] = False,
+    story: Annotated[
+        Story | None, typer.Option("--story", help="Play a story instead: what happens when a key dies.")
+    ] = None,
     rate: Annotated[float, typer.Option(min=1, max=5000, help="Made-up events per second.")] = 200.0,
     seed: Annotated[int, typer.Option(help="Seed of the made-up events.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print the accounts as one JSON object on stdout.")] = False,
 ) -> None:
     """Run router and sinks against emulated Mixpanel and mParticle, and show the accounts as they move.
 
-    Exits with 1 unless every account adds up, with nothing waiting.
+    Exits with 1 unless every account adds up, with nothing waiting. With `--story credentials` a key dies, its records
+    are parked, some expire, the key is mended and the rest goes out by itself: in under a minute.
     """
     from streams.cli.demonstration import Demonstration, Source
+    from streams.cli.story import CredentialsStory
 
     source = Source(tuple(events or ()), restamp, rate, seed)
-    with Demonstration(source, duration, is_quiet=json) as demonstration:
+    if story is not None and (events or duration is not None):
+        raise CommandError(
+            "--story makes its own events and ends by itself: leave --events and --for out", ExitCode.USAGE
+        )
+    staged = Demonstration if story is None else CredentialsStory
+    with staged(source, duration, is_quiet=json) as demonstration:
         demonstration.run()
         result = demonstration.result()
     if json:

@@ -86,6 +86,7 @@ class Result:
                 f"  delivered               {totals.delivered:>8,}  the destination holds {self.arrived[name]:,}",
                 f"  skipped                 {sum(totals.skipped.values()):>8,}",
                 f"  parked as dead letters  {parked:>8,}",
+                *([f"  purged, with receipts   {totals.purged:>8,}"] if totals.purged else []),
                 f"  waiting                 {totals.waiting:>8,}",
             ]
         if self.first_delivery_seconds is not None:
@@ -119,6 +120,7 @@ class Demonstration:
             self._settings = load(config)
             self._administration = Administration(self._settings.kafka.client_config("streams-demo"))
             self._account_reader = Accounts(self._settings, self._administration)
+            stack.callback(self._account_reader.close)
             self._make_topics()
             self._log_path = folder / "workers.log"
             log_file = stack.enter_context(self._log_path.open("wb"))
@@ -161,7 +163,12 @@ class Demonstration:
                 problems.append(f"{name}: {totals.delivered:,} delivered, the destination holds {arrived[name]:,}")
         if self._sent != router.read:
             problems.append(f"{self._sent:,} events were sent, the router read {router.read:,}")
+        problems += self._further_problems(accounts)
         return Result(self._sent, router, accounts, arrived, self._first_delivery_seconds, tuple(problems))
+
+    def _further_problems(self, _accounts: dict[str, Account]) -> list[str]:
+        """What a story must have brought about beside an account that adds up."""
+        return []
 
     # The stage.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
@@ -74,7 +74,6 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
 
         resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         events = EventReader(resolver)
-        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="alerts"))
         rules = Rules(connector.grace_seconds)
         probes = Probes(connector.build, transport, rules)
         purge = Purge(probes, topics, reading, events, rules)
@@ -88,7 +87,7 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
                 purge,
                 probes.scopes,
                 count_parked=_parked_counter(settings, name),
-                run=pool.submit,
+                run=_in_background,
             ),
             Redrive(probes.scopes, topics, watching, _redrive_rate(connector)),
             purge,
@@ -96,7 +95,7 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
             jobs,
             Settling(open_letters, topics),
             Collection(topics),
-            Bookkeeping(_sink_books(settings, name), _waiting_excess(settings, name), pool.submit),
+            Bookkeeping(_sink_books(settings, name), _waiting_excess(settings, name), _in_background),
         ]
         yield Keeper(name, _opener(settings, name, office_topics(settings, name), instance), tasks, clock)
 
@@ -108,7 +107,6 @@ def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterat
     client_id = settings.groups.keeper(SOURCE)
     options = settings.kafka.client_config(client_id)
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="books"))
         topics = DeadLetterTopics(options)
         reading = DeadLetterReader(options, f"{client_id}-letters")
         stack.callback(reading.close)
@@ -125,7 +123,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterat
             jobs,
             Settling(open_letters, topics),
             Collection(topics),
-            Bookkeeping(_router_books(settings), lambda: None, pool.submit),
+            Bookkeeping(_router_books(settings), lambda: None, _in_background),
         ]
         names = OfficeTopics(
             state=settings.topics.state,
@@ -198,6 +196,20 @@ def kept(keeper: Keeper, stop: threading.Event) -> Iterator[None]:
         thread.join(STOP_SECONDS_MAX)
     if failures:
         raise failures[0]
+
+
+def _in_background(call: Callable[[], Result]) -> Future[Result]:
+    """Carry a call out on a thread of its own, which does not keep a process that stops from ending."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as failure:
+            future.set_exception(failure)
+
+    threading.Thread(target=run, name="keeper-background", daemon=True).start()
+    return future
 
 
 def _redrive_rate(connector: Connector) -> float:

@@ -17,6 +17,7 @@ from streams.cli.errors import CommandError, ExitCode
 from streams.cli.options import settings_from
 from streams.config import Settings, topology
 from streams.delivery.account import MetadataError
+from streams.keeping.records import StateError
 from streams.workers.ports import Fenced, KafkaUnreachable
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,8 @@ def prepared(path: Path | None) -> Iterator[Settings]:
             f"{error}; another program commits for a group of ours: choose another kafka.topic_prefix",
             ExitCode.FAILED,
         ) from error
+    except StateError as error:
+        raise CommandError(f"{settings.topics.state}: {error}", ExitCode.FAILED) from error
     except Fenced as error:
         raise CommandError(
             f"another process took this one's place ({error}); give each process its own STREAMS_INSTANCE",

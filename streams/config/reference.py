@@ -19,7 +19,7 @@ BEGIN = "<!-- reference: begin (made by python -m streams.config.reference) -->"
 END = "<!-- reference: end -->"
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-_COMMON = ("destination", "events", "rate", "grace", "retry", "notify")
+_COMMON = ("destination", "events", "rate", "grace", "redrive_rate", "flood_breaker", "retry", "notify")
 
 Schema = Mapping[str, Any]
 

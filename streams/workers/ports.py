@@ -132,7 +132,9 @@ class Transactions(Protocol):
         """`produce(topic, value, key, headers=)` in the transaction; raises `BufferError` when the queue is full."""
         ...
 
-    def begin(self) -> None: ...
+    def begin(self) -> None:
+        """Open a transaction. Raises `Fenced`."""
+        ...
 
     def flush_queue(self) -> None:
         """Wait until the queue has room again."""
