@@ -218,9 +218,7 @@ def _otlp(environment: Mapping[str, str]) -> SpanExporter:
     for variable in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         protocol = environment.get(variable)
         if protocol and protocol != "http/protobuf":
-            raise TracingUnavailable(
-                f"{variable} is {protocol}: give http/protobuf (collectors: port 4318)"
-            )
+            raise TracingUnavailable(f"{variable} is {protocol}: give http/protobuf (collectors: port 4318)")
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     return OTLPSpanExporter()
