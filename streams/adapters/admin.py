@@ -228,6 +228,10 @@ class Administration:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
+                # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
+                "fetch.message.max.bytes": 1_000,
+                "queued.max.messages.kbytes": 1_024,
+                "fetch.queue.backoff.ms": 10,
             }
         )
         try:
