@@ -145,16 +145,17 @@ def _tracing(service: str, environment: Mapping[str, str]) -> Tracing:
     asked = next(name for name in _ENDPOINTS if environment.get(name))
     try:
         from streams.adapters.tracing import TracingUnavailable, tracing_from
+
+        try:
+            return tracing_from(environment, service, instance_name())
+        except TracingUnavailable as error:
+            raise CommandError(str(error), ExitCode.USAGE) from error
     except ModuleNotFoundError as error:
         raise CommandError(
             f"{asked} asks for traces, but {error.name} is not installed: pip install 'currents-streams[otel]', "
             f"or unset {asked}",
             ExitCode.USAGE,
         ) from error
-    try:
-        return tracing_from(environment, service, instance_name())
-    except TracingUnavailable as error:
-        raise CommandError(str(error), ExitCode.USAGE) from error
 
 
 def _look_around(survey: Survey, meter: KeeperTelemetry, stop: threading.Event) -> None:

@@ -18,7 +18,6 @@ from tests.workers.test_router import Stage as RouterStage
 from tests.workers.test_router import known
 
 IN_SCOPE = {"connector": "growth", "scope": "default"}
-EVENT_TIME = 1_795_000_000
 
 
 @dataclass
@@ -85,9 +84,9 @@ def test_every_series_of_a_sink_is_there_at_0_before_its_first_record() -> None:
 
 def test_what_is_delivered_is_counted_with_its_request_and_its_freshness() -> None:
     watched = Watched(Vendor())
-    watched.stage.clock.advance(EVENT_TIME + 7 - watched.stage.clock.epoch_ms() / 1000)
+    seven_seconds_ago = watched.stage.clock.epoch_ms() // 1000 - 7
     for number in range(5):
-        watched.stage.event(id=f"event-{number}", time=EVENT_TIME)
+        watched.stage.event(id=f"event-{number}", time=seven_seconds_ago)
     watched.stage.run(1)
     scrape = watched.scrape
     assert scrape.value("streams_delivered_records_total", **IN_SCOPE) == 5
@@ -212,6 +211,7 @@ def test_a_suspension_says_who_did_it() -> None:
 
 def test_an_office_that_is_gone_leaves_no_state_behind_that_nobody_keeps_up() -> None:
     watched = Watched(Vendor())
+    watched.stage.event()
     watched.stage.run(1)
     watched.keeper_meter.surveyed(12, 3.0, {"rejected": 2})
     assert watched.scrape.value("streams_waiting_records", connector="growth") == 12
