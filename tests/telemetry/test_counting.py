@@ -260,3 +260,19 @@ def test_a_router_counts_what_it_committed_and_nothing_of_what_was_aborted() -> 
     assert scrape.value("streams_undecodable_records_total") == 1
     assert scrape.value("streams_router_skipped_records_total", reason="no_mapping") == 0
     assert scrape.value("streams_lost_records_total", connector="source") == 0
+
+
+def test_strings_that_were_cut_and_records_that_no_feed_takes_are_counted() -> None:
+    metrics, clock = Metrics(), MovableClock()
+    meter = SinkTelemetry(metrics, "growth", ["ios"], event_time=lambda _message: None, clock=clock)
+    feeds = {"ios": {"key": "ios-key", "secret": "ios-secret"}}
+    settings = {"base_url": "http://mparticle.test", "feeds": feeds, "feed_fallback": "skip"}
+    stage = Stage(destination="mparticle", settings=settings, clock=clock, meter=meter)
+    push = "users.messages.pushnotification.Open"
+    stage.event(push, platform="ios", campaign_name="x" * 5_000)
+    stage.event(push, platform="android", campaign_name="short")
+    stage.run(2)
+    scrape = Scrape(metrics.exposition())
+    assert scrape.value("streams_truncated_strings_total", connector="growth") == 1
+    no_feed = scrape.value("streams_skipped_records_total", connector="growth", reason="no_credentials_for_feed")
+    assert no_feed == 1
