@@ -25,6 +25,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from streams.adapters.reading import reader
 from streams.config.kafka import ClientConfig
 from streams.config.topology import ActualTopic
 from streams.workers.ports import KafkaUnreachable, Partition
@@ -95,6 +96,14 @@ class Administration:
     def brokers(self) -> int:
         """How many brokers the cluster has."""
         return len(self._metadata().brokers)
+
+    def broker_setting(self, name: str) -> str | None:
+        """A setting of one broker; None where it has none of that name."""
+        broker = next(iter(self._metadata().brokers))
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        found = self._call(lambda: self._client.describe_configs([resource], request_timeout=ANSWER_SECONDS_MAX))
+        settings = self._answer(found[resource], f"broker {broker}")
+        return str(settings[name].value) if name in settings else None
 
     def topic_names(self) -> frozenset[str]:
         return frozenset(self._metadata().topics)
@@ -219,26 +228,14 @@ class Administration:
         starts = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
         if not starts:
             return None
-        reader = Consumer(
-            {
-                **self._config,
-                "log_level": 0,
-                "group.id": group,
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
-                "fetch.message.max.bytes": 1_000,
-                "queued.max.messages.kbytes": 1_024,
-                "fetch.queue.backoff.ms": 10,
-            }
-        )
+        # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
+        sparing = {"fetch.message.max.bytes": 1_000, "queued.max.messages.kbytes": 1_024, "fetch.queue.backoff.ms": 10}
+        consumer = reader({**self._config, "log_level": 0}, group, tuning=sparing)
         try:
-            reader.assign(starts)
-            return _oldest(reader, {(part.topic, part.partition) for part in starts})
+            consumer.assign(starts)
+            return _oldest(consumer, {(part.topic, part.partition) for part in starts})
         finally:
-            reader.close()
+            consumer.close()
 
     def _metadata(self) -> Any:
         return self._call(lambda: self._client.list_topics(timeout=ANSWER_SECONDS_MAX))
@@ -268,12 +265,12 @@ class Administration:
             self._last_error = error
 
 
-def _oldest(reader: Consumer, waiting: set[Partition]) -> int | None:
+def _oldest(consumer: Consumer, waiting: set[Partition]) -> int | None:
     """Read one record of each partition, or its end."""
     oldest: int | None = None
     empty_polls_left = 5
     while waiting and empty_polls_left:
-        message = reader.poll(1.0)
+        message = consumer.poll(1.0)
         if message is None:
             empty_polls_left -= 1
             continue

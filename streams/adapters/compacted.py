@@ -6,6 +6,7 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.reading import reader
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable
 
@@ -24,17 +25,7 @@ def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes 
 
     The end is what partition EOF events say: offsets of a topic that transactions write never count records.
     """
-    consumer = Consumer(
-        {
-            "fetch.wait.max.ms": round(LOOK_SECONDS * 1000),
-            **config,
-            "group.id": group,
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = reader(config, group, tuning={"fetch.wait.max.ms": round(LOOK_SECONDS * 1000)})
     try:
         return _read(consumer, topic, key_prefix)
     except KafkaException as exception:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException
+from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 
+from streams.adapters.reading import reader
 from streams.workers.ports import JournalRecord, KafkaUnreachable
 
 READ_SECONDS_MAX = 60.0
@@ -24,18 +25,7 @@ class StateJournal:
         self._partition = partition
         self._is_assigned = False
         self._reached = 0
-        self._consumer = Consumer(
-            {
-                "fetch.wait.max.ms": 100,
-                **options,
-                "client.id": client_id,
-                "group.id": client_id,  # required by the client; nothing is ever committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-            }
-        )
+        self._consumer = reader(options, client_id, tuning={"fetch.wait.max.ms": 100})
 
     def read_to_end(self) -> Sequence[JournalRecord]:
         """What was not read yet, up to the end as it is now. Raises `KafkaUnreachable`.

@@ -9,11 +9,13 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streams.adapters.reading import reader
 from streams.workers.ports import KafkaUnreachable, LetterPage, Message, Partition
 
 log = structlog.get_logger(__name__)
 
-PREFETCH_KILOBYTES_MAX = 8_192
+TUNING = {"queued.max.messages.kbytes": 8_192, "fetch.queue.backoff.ms": 10, "fetch.wait.max.ms": 100}
+"""8 MB of prefetched letters bound what a keeper holds, and what one of its transactions writes."""
 ANSWER_SECONDS_MAX = 10.0
 
 
@@ -28,24 +30,8 @@ class DeadLetterReader:
     @property
     def _consumer(self) -> Consumer:
         if self._opened is None:
-            self._opened = self._connected()
+            self._opened = reader(self._options, self._client_id, tuning=TUNING, out_of_range="error")
         return self._opened
-
-    def _connected(self) -> Consumer:
-        return Consumer(
-            {
-                "queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX,
-                "fetch.queue.backoff.ms": 10,
-                "fetch.wait.max.ms": 100,
-                **self._options,
-                "client.id": self._client_id,
-                "group.id": self._client_id,  # required by the client; nothing is ever committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "enable.partition.eof": True,
-            }
-        )
 
     def open(self, starts: Mapping[Partition, int]) -> None:
         """Read these partitions from these offsets on, and no others; 0 is the earliest that there is."""

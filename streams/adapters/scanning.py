@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.reading import reader
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable, Message, Partition
 
@@ -91,20 +92,8 @@ def edges(config: ClientConfig, starts: Mapping[Partition, int], is_settled: IsS
 
 
 def _reader(config: ClientConfig, settings: Mapping[str, str | int]) -> Consumer:
-    return Consumer(
-        {
-            "fetch.wait.max.ms": 50,
-            "fetch.queue.backoff.ms": 5,
-            **config,
-            **settings,
-            "log_level": 0,
-            "group.id": config["client.id"],  # required by the client; nothing is ever committed
-            "isolation.level": "read_committed",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
-    )
+    tuning = {"fetch.wait.max.ms": 50, "fetch.queue.backoff.ms": 5, **settings}
+    return reader({**config, "log_level": 0}, str(config["client.id"]), tuning=tuning)
 
 
 def _ends(consumer: Consumer, partitions: Mapping[Partition, int]) -> dict[Partition, int]:

@@ -13,6 +13,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.adapters.http import HttpTransport
+from streams.adapters.reading import reader
 from streams.delivery.contract import NoResponse, Request
 from streams.events.schema import WriterSchema
 from streams.events.schemas import load_folder, writer_schema
@@ -78,21 +79,8 @@ class TopicSchemas:
     def _consumer(self) -> Consumer:
         """Connected when a schema is missed for the first time: most processes never miss one."""
         if self._opened is None:
-            self._opened = self._connected()
+            self._opened = reader(self._options, self._client_id)
         return self._opened
-
-    def _connected(self) -> Consumer:
-        return Consumer(
-            {
-                **self._options,
-                "client.id": self._client_id,
-                "group.id": self._client_id,  # required by the client; nothing is ever committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-            }
-        )
 
     def find(self, header: bytes) -> WriterSchema | None:
         """The schema of a single-object header, if the topic holds it. Raises `SchemasUnavailable`."""

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.reading import reader
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable, Message, Partition
 
@@ -53,20 +54,12 @@ class Search:
     def __init__(self, config: ClientConfig, report: Callable[[int, int], None] = lambda _read, _total: None) -> None:
         """`report` is told after each batch how many offsets were passed, of how many."""
         self._report = report
-        self._consumer = Consumer(
-            {
-                "fetch.wait.max.ms": 50,
-                "fetch.queue.backoff.ms": 5,
-                "queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX,
-                **config,
-                "log_level": 0,
-                "group.id": config["client.id"],  # required by the client; nothing is ever committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-            }
-        )
+        tuning = {
+            "fetch.wait.max.ms": 50,
+            "fetch.queue.backoff.ms": 5,
+            "queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX,
+        }
+        self._consumer = reader({**config, "log_level": 0}, str(config["client.id"]), tuning=tuning)
 
     def close(self) -> None:
         self._consumer.close()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, connectors, demo, emulate, events, explain, ingest, schemas, topics
+from streams.cli import config, connectors, demo, doctor, emulate, events, explain, ingest, schemas, topics
 from streams.cli import run as run_commands
 from streams.cli.dlq import commands as dlq
 from streams.cli.errors import ExitCode
@@ -31,6 +31,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(emulate.app, name="emulate")
 app.command("ingest")(ingest.ingest)
+app.command("doctor")(doctor.doctor)
 app.command("explain")(explain.explain)
 
 

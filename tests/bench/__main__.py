@@ -38,6 +38,7 @@ from streams.events.samples import MIX, sample_events
 from streams.testing.brokers import Broker, choose
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from streams.testing.processes import free_port
+from tests.bench.dead_letters import fill, top_seconds
 from tests.bench.measuring import Measurement
 from tests.telemetry.collector import Collector
 
@@ -211,6 +212,15 @@ def router_row(bench: Bench, rounds: int) -> tuple[list[float], list[Measurement
     return ratios, ours, bare
 
 
+def dead_letters(bench: Bench, letters: int) -> tuple[float, float]:
+    """Seconds of `streams dlq top` on so many dead letters, and its memory in MiB."""
+    prefix = f"bench-{bench.tag}-letters."
+    connector = {"destination": "mixpanel", "project_token": "0123456789abcdef0123456789abcdef"}
+    config = bench.configuration(prefix, {"full": connector})
+    fill(bench.bootstrap, f"{prefix}dead-letter.full.rejected", letters, PARTITIONS)
+    return top_seconds(config, "full")
+
+
 def _emulator(shape: str) -> MixpanelEmulator | MParticleEmulator:
     if shape == "mixpanel":
         limits = MixpanelLimits(rate_bytes=UNLIMITED, rate_events=UNLIMITED)
@@ -249,6 +259,9 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=[*ROWS])
     parser.add_argument("--records", type=int, default=100_000, help="records per round")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, alternating; the median counts")
+    parser.add_argument(
+        "--letters", type=int, default=1_000_000, help="dead letters that `dlq top` reads; 0 leaves this out"
+    )
     options = parser.parse_args()
     results: dict[str, float] = {}
     table: list[tuple[str, str, str, str, str]] = []
@@ -268,6 +281,10 @@ def main() -> None:
                     _per_second(bench, bare),
                 )
             )
+        if options.letters:
+            seconds, rss_mib = dead_letters(bench, options.letters)
+            results |= {"letters": options.letters, "dlq_top_rss_mib": round(rss_mib, 1)}
+            results["dlq_top_1m_seconds"] = round(seconds * 1_000_000 / options.letters, 2)
         kind = broker.kind
     print(json.dumps({"v": 1, "broker": kind, "records": options.records, "rounds": options.rounds, **results}))
     columns = ("row", "ratio", "each round", "ours, k/CPU-s", "bare, k/CPU-s")

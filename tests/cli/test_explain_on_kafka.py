@@ -336,3 +336,31 @@ def test_real_processes_leave_what_is_told(kafka: Broker, mixpanel: MixpanelEmul
         assert parked["state"] == "parked"
         assert parked["next_step"] == f"streams dlq replay {ANALYTICS} --event-id {OTHER}"
         assert [step["what"] for step in parked["steps"]] == ["routed", "parked"]
+
+
+def test_a_replay_and_a_purge_by_real_keepers_are_told_with_who_ordered_them(
+    kafka: Broker, mixpanel: MixpanelEmulator, tmp_path: Path
+) -> None:
+    def ordered(what: str, reason: str) -> None:
+        selection = ["--event-id", OTHER, "--execute", "--reason", reason, "--config", str(line.scene.config)]
+        command = [sys.executable, "-m", "streams", "dlq", what, ANALYTICS, *selection]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+        assert result.returncode == 0, result.stderr
+
+    def way() -> dict[str, Any]:
+        (record,) = explained(line.scene, OTHER)["records"]
+        return dict(record["connectors"][ANALYTICS])
+
+    def steps() -> list[str]:
+        return [step["what"] for step in way()["steps"]]
+
+    with running(kafka, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}) as line:
+        line.write(OPEN, value_of(event_id=OTHER, user="null"), b"null")
+        line.settle()
+        ordered("replay", "try it once more")
+        line.scene.wait_until(lambda: steps() == ["routed", "parked", "replayed", "parked"], "the replay to be refused")
+        assert way()["state"] == "parked"
+        assert way()["steps"][2]["detail"].endswith(": try it once more")
+        ordered("purge", "a test event")
+        assert (way()["state"], steps()[-1]) == ("purged", "purged")
+        assert way()["steps"][-1]["detail"].endswith(": a test event")

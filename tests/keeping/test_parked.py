@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.keeping.parked import parked_now
+from streams.keeping.parked import parked_in_all, parked_now
 from streams.keeping.records import Imported, Totals
 from streams.keeping.standing import Standing
 
@@ -24,3 +24,10 @@ def test_what_left_between_two_readings_never_makes_less_than_none() -> None:
     standing = Standing("growth")
     standing.totals = Totals(replayed={"rejected": 3})
     assert parked_now({"rejected": 2}, standing) == {"rejected": 0}
+
+
+def test_letters_of_all_causes_are_counted_together_where_nobody_told_them_apart() -> None:
+    standing = Standing("source")
+    standing.totals = Totals(replayed={"unknown-schema": 3}, purged={"undecodable": 1})
+    standing.imported = {"a": Imported(file="a", letters={"unknown-schema": 2})}
+    assert parked_in_all(7, standing) == 5

@@ -127,6 +127,10 @@ def test_a_kafka_that_goes_away_leaves_processes_alive(tmp_path: Path, mixpanel:
             time.sleep(0.25)
         assert all(process.is_running() for process in processes)
         assert all(is_ready(port) for port in ports.values())
+        for process in processes:
+            lines = process.log.read_text().splitlines()
+            assert all(json.loads(line)["event"] for line in lines), "each line is JSON, the client's own too"
+            assert len(lines) < 200, "a Kafka that is away does not flood the log"
 
 
 def configuration(folder: Path) -> Path:

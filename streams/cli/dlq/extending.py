@@ -11,7 +11,7 @@ from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json
 
-ANSWER_SECONDS = 45.0
+ANSWER_SECONDS = 20.0
 
 
 @translated

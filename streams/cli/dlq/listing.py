@@ -60,15 +60,13 @@ def _counts(dead: DeadLetters, administration: Administration, standing: Standin
     """Letters that are parked now, by cause: every cause, also where there are none."""
     from streams.adapters.accounts import Accounts
     from streams.delivery.account import SinkCounts
-    from streams.keeping.parked import parked_now
+    from streams.keeping.parked import parked_in_all, parked_now
 
     accounts = Accounts(dead.settings, administration)
-    parked: dict[str, int] = dict.fromkeys(dead.causes, 0)
     if dead.connector is None:
-        # The router counts both of its causes as one.
-        parked["undecodable"] = accounts.router().undecodable
-        both = parked_now(parked, standing)
-        return {"undecodable": both["undecodable"], **{cause: n for cause, n in both.items() if cause != "undecodable"}}
+        # The router counts all of its letters as undecodable, whatever their cause.
+        return {"undecodable": parked_in_all(accounts.router().undecodable, standing)}
+    parked: dict[str, int] = dict.fromkeys(dead.causes, 0)
     for commit in accounts.sink_commits(dead.name).values():
         for cause, count in SinkCounts.from_metadata(commit.metadata).parked.items():
             parked[cause] = parked.get(cause, 0) + count

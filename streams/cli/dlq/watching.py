@@ -16,7 +16,7 @@ from streams.cli.output import Format, note, print_json, print_table
 if TYPE_CHECKING:
     from streams.keeping.records import Job
 
-ANSWER_SECONDS = 45.0
+ANSWER_SECONDS = 20.0
 SILENCE_SECONDS = 30.0
 """A job that does not move for so long is remarked upon."""
 CANCEL_REASON = "cancelled on the command line"
