@@ -1,17 +1,21 @@
 # Each target makes .venv by itself: plain pip, locked versions, nothing outside this folder.
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(if $(shell command -v $(name)),$(name))))
+ROUNDS ?= 10
 BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo test bench lint format build clean help
+.PHONY: demo test chaos bench lint format build clean help
 
 demo: $(STAMP) ## Kafka, router, sinks and emulated vendors in one terminal, for 20 seconds
 	$(BIN)/streams demo --for 20s
 
 test: $(STAMP) ## All tests, on the best broker that this machine can run (REQUIRE_BROKER=apache: on Apache Kafka or not at all)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+chaos: $(STAMP) ## Processes, broker and destinations broken at random, then everything counted (SEED=… ROUNDS=10)
+	ROUNDS=$(ROUNDS) $(if $(SEED),SEED=$(SEED)) REQUIRE_BROKER=apache $(BIN)/pytest tests/chaos/test_chaos.py -q -s
 
 bench: $(STAMP) ## Events per second of the router and of each sink, beside bare loops
 	$(BIN)/python -m tests.bench

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from streams.adapters.hanging import within
 from streams.config.kafka import MESSAGE_BYTES_MAX
 from streams.workers import ports
 from streams.workers.ports import (
@@ -41,6 +42,8 @@ CALL_SECONDS_MAX = 10.0
 COMMITTED_SECONDS_MAX = 30.0
 """Reading committed offsets waits for a pending transaction of a killed member: 10 s, and as much again."""
 CONTACT_SECONDS_MAX = 60.0
+HANG_SECONDS_MAX = 15.0
+"""A call that was given 10 s and has not returned by then never will (see `TransactionalProducer`)."""
 SAY_SECONDS = 30.0
 
 GroupProtocol = Literal["classic", "consumer"]
@@ -56,7 +59,9 @@ _MOVED_ON = frozenset(
         KafkaError._NO_OFFSET,
     }
 )
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+_FENCED = frozenset(
+    {KafkaError._FENCED, KafkaError._FATAL, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+)
 
 
 class GroupConsumer:
@@ -301,29 +306,50 @@ class GroupConsumer:
 
 
 class TransactionalProducer:
-    """Records and a group's offsets, written together or not at all."""
+    """Records and a group's offsets, written together or not at all.
+
+    librdkafka's `send_offsets_to_transaction` may hang for ever once the group's coordinator was restarted, whatever
+    time it is given (its issues 5456 and 5511). Such a client is given up, and a new one takes its transactional id:
+    that aborts the open transaction, and fences the old client should it ever wake.
+    """
 
     def __init__(self, options: Mapping[str, Any], transactional_id: str, client_id: str) -> None:
         self._id = transactional_id
         self._is_open = False
-        self._producer = Producer(
-            {
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "queue.buffering.max.kbytes": 65_536,
-                **options,
-                "client.id": client_id,
-                "transactional.id": transactional_id,
-                "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-                "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
-                "message.max.bytes": MESSAGE_BYTES_MAX,
-                "partitioner": "murmur2_random",
-            }
-        )
+        self._settings = {
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "queue.buffering.max.kbytes": 65_536,
+            **options,
+            "client.id": client_id,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "message.max.bytes": MESSAGE_BYTES_MAX,
+            "partitioner": "murmur2_random",
+        }
+        self._producer = Producer(self._settings)
 
     @property
     def produce(self) -> Callable[..., None]:
-        return self._producer.produce
+        return self._produce
+
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: ports.Headers | None = None,
+        partition: int = -1,
+    ) -> None:
+        try:
+            self._producer.produce(topic, value, key, partition, headers=headers)  # type: ignore[arg-type]
+        except KafkaException as exception:
+            self._require_alive(exception)
+            if exception.args[0].code() != KafkaError._STATE:
+                raise
+            self.abort()  # an earlier record of the transaction was refused meanwhile
+            raise TransactionAborted(_text(exception)) from exception
 
     def start(self) -> None:
         """Fence every predecessor with this transactional id, and end its open transaction."""
@@ -336,7 +362,11 @@ class TransactionalProducer:
 
     def flush_queue(self) -> None:
         """Wait until the queue has room again."""
-        self._producer.poll(0.1)
+        try:
+            self._producer.poll(0.1)
+        except KafkaException as exception:
+            self._require_alive(exception)
+            raise
 
     def commit(self, positions: Sequence[Position], consumer: ports.Consumer | None) -> None:
         """Commit the records with the group's offsets. Raises `TransactionAborted` or `Fenced`."""
@@ -348,12 +378,7 @@ class TransactionalProducer:
                     self.abort()
                     raise TransactionAborted(f"{position.topic}/{position.partition} is not assigned")
             offsets = _topic_partitions(positions)
-            self._until_done(
-                lambda: self._producer.send_offsets_to_transaction(
-                    offsets, group_consumer.group_metadata(), CALL_SECONDS_MAX
-                ),
-                CONTACT_SECONDS_MAX,
-            )
+            self._until_done(lambda: self._send_offsets(offsets, group_consumer.group_metadata()), CONTACT_SECONDS_MAX)
         self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
         self._is_open = False
 
@@ -372,6 +397,21 @@ class TransactionalProducer:
             log.warning("transaction left to its time-out", error=str(error))
         self._producer.purge()
 
+    def _send_offsets(self, offsets: list[TopicPartition], membership: Any) -> None:
+        """Raises `TransactionAborted` where the client hangs."""
+        producer = self._producer
+        try:
+            within(
+                HANG_SECONDS_MAX,
+                lambda: producer.send_offsets_to_transaction(offsets, membership, CALL_SECONDS_MAX),
+            )
+        except TimeoutError:
+            log.warning("the Kafka client hangs, a new one takes over", transactional_id=self._id)
+            self._is_open = False
+            self._producer = Producer(self._settings)
+            self.start()
+            raise TransactionAborted(f"{self._id}: the client hung while it sent offsets") from None
+
     def _until_done(self, call: Callable[[], Any], seconds_max: float) -> None:
         """Repeat a transactional call while Kafka says that it may be repeated."""
         deadline = time.monotonic() + seconds_max
@@ -379,10 +419,8 @@ class TransactionalProducer:
             try:
                 call()
             except KafkaException as exception:
+                self._require_alive(exception)
                 error: KafkaError = exception.args[0]
-                if error.code() in _FENCED or error.fatal():
-                    self._is_open = False
-                    raise Fenced(f"{self._id}: {error}") from exception
                 if error.txn_requires_abort() or error.code() in _MOVED_ON:
                     self.abort()
                     raise TransactionAborted(str(error)) from exception
@@ -390,6 +428,13 @@ class TransactionalProducer:
                     raise KafkaUnreachable(f"{self._id}: {error}") from exception
             else:
                 return
+
+    def _require_alive(self, exception: KafkaException) -> None:
+        """Raises `Fenced` where this producer will never write again."""
+        error: KafkaError = exception.args[0]
+        if error.code() in _FENCED or error.fatal():
+            self._is_open = False
+            raise Fenced(f"{self._id}: {error}") from exception
 
 
 def _topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:

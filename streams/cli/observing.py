@@ -15,7 +15,6 @@ import structlog
 from streams.adapters.clock import SystemClock
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.processes import instance_name
-from streams.cli.starting import start_log
 from streams.workers.measuring import UNMEASURED, KeeperMeter, Pulse, RouterMeter, SinkMeter
 from streams.workers.ports import Clock
 
@@ -80,18 +79,12 @@ class Observation:
         return meter
 
 
-def unobserved() -> Observation:
-    """Nobody looks."""
-    return Observation(Pulse(SystemClock()))
-
-
 @contextmanager
 def observed(role: str, port: int | None, environment: Mapping[str, str] = os.environ) -> Iterator[Observation]:
     """From here on the process can be looked at: on its port, if it has one, and through traces.
 
     Raises `CommandError` where the port is taken, or the traces that are asked for cannot be had.
     """
-    start_log()
     pulse = Pulse(SystemClock())
     wants_traces = _wants_traces(environment)
     if port is None and not wants_traces:

@@ -33,8 +33,9 @@ def run_router(config: ConfigPath = None, http_port: PortOption = None, with_par
     from streams.cli.keeping import kept
     from streams.cli.observing import observed
     from streams.cli.processes import stop_on_signal
-    from streams.cli.starting import prepared
+    from streams.cli.starting import prepared, start_log
 
+    start_log()
     with (
         observed("router", http_port) as observation,
         prepared(config) as settings,
@@ -59,8 +60,9 @@ def run_sink(
     from streams.cli.keeping import kept
     from streams.cli.observing import observed
     from streams.cli.processes import stop_on_signal
-    from streams.cli.starting import prepared
+    from streams.cli.starting import prepared, start_log
 
+    start_log()
     with observed(f"sink-{name}", http_port) as observation, prepared(config) as settings:
         connector = connector_of(settings, name)
         with (

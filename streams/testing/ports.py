@@ -56,6 +56,18 @@ class FakeMessage:
         return list(self._headers) or None
 
 
+class Killed(BaseException):
+    """The process ended here: for whoever killed it to catch."""
+
+
+@dataclass(slots=True)
+class Kill:
+    """Ends a process at its n-th commit from now on: before it, or right after it."""
+
+    commits: int
+    is_committed: bool
+
+
 @dataclass(slots=True)
 class FakeKafka:
     """Topics and one group's commits in memory, shared by the fake consumers and transactions of a test."""
@@ -69,6 +81,8 @@ class FakeKafka:
     deleted_before: dict[Partition, int] = field(default_factory=dict)
     owners: dict[str, FakeTransactions] = field(default_factory=dict)
     """Who holds each transactional id: an earlier holder is fenced."""
+    kills: dict[str, Kill] = field(default_factory=dict)
+    """By transactional id: whose commits end in death."""
 
     def write(
         self,
@@ -91,6 +105,14 @@ class FakeKafka:
     def commit(self, positions: Sequence[Position]) -> None:
         for position in positions:
             self.committed[position.topic, position.partition] = position
+
+    def is_killed(self, transactional_id: str, *, is_committed: bool) -> bool:
+        """Whether the process dies at this side of the commit."""
+        kill = self.kills.get(transactional_id)
+        if kill is None or kill.is_committed != is_committed:
+            return False
+        kill.commits -= 1
+        return kill.commits == 0
 
     def is_refused(self) -> bool:
         if self.refuse_commits:
@@ -149,8 +171,9 @@ class FakeConsumer:
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """A rebalance takes these partitions away; they come back with the next poll."""
         assert self._listener is not None
-        self._listener.revoked(partitions)
-        for partition in partitions:
+        owned = [partition for partition in partitions if partition in self._positions]
+        self._listener.revoked(owned)
+        for partition in owned:
             del self._positions[partition]
 
     def _assign_new(self) -> None:
@@ -198,6 +221,8 @@ class FakeTransactions:
     def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
         assert self._open is not None, "no transaction is open"
         written, self._open = self._open, None
+        if self.kafka.is_killed(self._id, is_committed=False):
+            raise Killed
         if self._id and self.kafka.owners[self._id] is not self:
             raise Fenced(f"{self._id} was taken by another")
         if self.kafka.is_refused():
@@ -205,6 +230,8 @@ class FakeTransactions:
         for topic, value, key, headers in written:
             self.kafka.write(topic, value, key, headers)
         self.kafka.commit(positions)
+        if self.kafka.is_killed(self._id, is_committed=True):
+            raise Killed
 
     def abort(self) -> None:
         self._open = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -232,3 +233,36 @@ def test_records_and_offsets_of_an_aborted_transaction_are_never_seen(scene: Sce
     second, events = scene.member()
     read(second, lambda _: len(events.starts) == 2)
     assert {start.partition: start.metadata for start in events.starts}[0] == "kept"
+
+
+def write_on(scene: Scene, transactions: TransactionalProducer) -> None:
+    """Until something is raised."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        transactions.produce(scene.other, b"value", b"key")
+        transactions.flush_queue()
+
+
+@pytest.mark.apache
+def test_a_fenced_producer_learns_of_it_while_it_writes(scene: Scene) -> None:
+    transactional_id = f"transactions-{uuid4().hex}"
+    first = scene.transactions(transactional_id)
+    scene.transactions(transactional_id).close()
+    first.begin()
+    with pytest.raises(Fenced):
+        write_on(scene, first)
+
+
+@pytest.mark.apache
+def test_a_record_that_the_broker_refuses_aborts_its_transaction_and_the_next_one_goes_well(scene: Scene) -> None:
+    small = f"{scene.topic}-small"
+    created = scene.admin.create_topics([NewTopic(small, 1, 1, config={"max.message.bytes": "1000"})])
+    created[small].result(PATIENCE_SECONDS)
+    transactions = scene.transactions(f"transactions-{uuid4().hex}")
+    transactions.begin()
+    transactions.produce(small, Random(1).randbytes(5_000), b"key")
+    with pytest.raises(TransactionAborted):
+        write_on(scene, transactions)
+    transactions.begin()
+    transactions.produce(scene.other, b"value", b"key")
+    transactions.commit((), None)

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -45,10 +45,13 @@ class WorkerProcess:
     """`streams run …` in a process of its own, which a test may kill and start again."""
 
     def __init__(self, command: list[str], config: Path, instance: str, log: Path) -> None:
-        self._command = [sys.executable, "-m", "streams", "run", *command, "--config", str(config)]
+        common = ["--config", str(config), "--with-parent", str(os.getpid())]
+        self._command = [sys.executable, "-m", "streams", "run", *command, *common]
         self._environment = {**os.environ, "STREAMS_INSTANCE": instance, "STREAMS_LOG_LEVEL": "info"}
         self.log = log
+        self.instance = instance
         self._process: subprocess.Popen[bytes] | None = None
+        self._zombies: list[subprocess.Popen[bytes]] = []
         self._started_at = 0
 
     def start(self) -> None:
@@ -70,6 +73,42 @@ class WorkerProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(40)
 
+    def freeze(self) -> None:
+        """SIGSTOP: Kafka takes it for dead, and it does not know."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on where it was."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def replace(self) -> None:
+        """Freeze it, and start another with the same name: what was frozen is a zombie from then on."""
+        assert self._process is not None
+        self.freeze()
+        self._zombies.append(self._process)
+        self.start()
+
+    def wake_zombies(self) -> None:
+        """Let those that were replaced go on."""
+        for zombie in self._zombies:
+            zombie.send_signal(signal.SIGCONT)
+
+    def end_zombies(self) -> list[int]:
+        """Kill the zombies that are left; the exit codes of those that had ended by themselves."""
+        codes = [code for zombie in self._zombies if (code := zombie.poll()) is not None]
+        for zombie in self._zombies:
+            zombie.kill()
+            zombie.wait()
+        self._zombies.clear()
+        return codes
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def has_partitions(self) -> bool:
         """Whether it was assigned partitions since it was started last."""
         with self.log.open("rb") as log:
@@ -82,6 +121,7 @@ class WorkerProcess:
     def end(self) -> None:
         if self.is_running():
             self.kill()
+        self.end_zombies()
 
 
 class Scene:
@@ -108,7 +148,9 @@ class Scene:
         self.config.write_text(yaml.safe_dump(content))
         self.settings: Settings = load(self.config)
         self.administration = Administration(self.settings.kafka.client_config("chaos"))
-        self.accounts = Accounts(self.settings, self.administration)
+        kafka = self.settings.kafka
+        quiet = kafka.model_copy(update={"options": {**kafka.options, "log_level": 0}})
+        self.accounts = Accounts(replace(self.settings, kafka=quiet), self.administration)
         for topic in topology.wanted_topics(self.settings, 1):
             self.administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
         self._processes: list[WorkerProcess] = []
@@ -142,6 +184,10 @@ class Scene:
             f"--- {process.log.name}\n" + "\n".join(process.log.read_text(errors="replace").splitlines()[-15:])
             for process in self._processes
         )
+
+    def logs_whole(self) -> list[str]:
+        """Everything that each process wrote."""
+        return [process.log.read_text(errors="replace") for process in self._processes]
 
     def end(self) -> None:
         for process in self._processes:

@@ -240,10 +240,11 @@ class Stage:
             (topic, int(number)): commit for topic, copy in found.items() for number, commit in copy.partitions.items()
         }
 
-    def ask(self, what: str, **arguments: Any) -> None:
+    def ask(self, what: str, *, reason: str = "", **arguments: Any) -> None:
         """A person's request on the state topic."""
         now = self.clock.epoch_ms()
-        request = {"v": 1, "at": now, "what": what, "who": "ann@desk", "expires": now + 60_000, "arguments": arguments}
+        request = {"v": 1, "at": now, "what": what, "who": "ann@desk", "reason": reason, "expires": now + 60_000}
+        request["arguments"] = arguments
         number = len(self.kafka.read(STATE))
         self.kafka.write(STATE, json.dumps(request).encode(), f"request/growth/{number}".encode())
 

@@ -131,7 +131,7 @@ def _order(
         return
     if output is Format.TABLE:
         print_plan(plan, dead.name, rate)
-    job_id = _ordered(dead, plan, rate, reason)
+    job_id = _ordered(dead, plan, rate, reason, is_bound=plan_id is not None)
     _after_order(dead, plan, rate, job_id, no_wait, output)
 
 
@@ -144,11 +144,12 @@ def _show(dead: DeadLetters, plan: Plan, rate: float | None, output: Format) -> 
     note(f"nothing was done; the same command with --execute --plan {plan.id}{why} does it, if nothing changes first")
 
 
-def _ordered(dead: DeadLetters, plan: Plan, rate: float | None, reason: str) -> str:
+def _ordered(dead: DeadLetters, plan: Plan, rate: float | None, reason: str, *, is_bound: bool) -> str:
     """The id of the job that the keeper made of the plan."""
     from streams.adapters.requests import ask
 
-    answer = ask(dead.settings, dead.name, plan.action, plan.to_arguments(rate), reason, ANSWER_SECONDS)
+    arguments = plan.to_arguments(rate, is_bound=is_bound)
+    answer = ask(dead.settings, dead.name, plan.action, arguments, reason, ANSWER_SECONDS)
     match answer.outcome:
         case "stale":
             raise CommandError(f"plan {plan.id} is stale: {answer.detail}", ExitCode.PLAN_STALE)

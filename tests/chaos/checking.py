@@ -1,0 +1,246 @@
+"""What must hold once it is quiet: topics, accounts, receipts, destinations' ledgers, against what was written."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streams.adapters.verification import verify
+from streams.delivery.letter import PARKING_HEADERS, Verdict, verdict_of
+from streams.keeping.records import CREDENTIALS, REJECTED
+from streams.keeping.standing import Standing
+from streams.testing.emulators import EmulatorClient
+from tests.chaos import plan
+from tests.chaos.acting import Stagehand, Written
+from tests.chaos.scene import Read
+from tests.chaos.witness import Witness
+from tests.keeping.auditing import Auditor, Receipt
+
+OURS = PARKING_HEADERS | {"streams-origin"}
+PROBE = "streams probe"
+NAMED = 400
+"""The status of a letter that its destination refused by name."""
+
+
+@dataclass(slots=True)
+class Life:
+    """What happened to one event on one connector: its records on the topic, its letters, what became of them."""
+
+    records: list[Read] = field(default_factory=list)
+    letters: list[tuple[str, Read]] = field(default_factory=list)
+    purged: int = 0
+    parked: int = 0
+
+    @property
+    def was_delivered(self) -> bool:
+        """Every record of it but one came back as a letter."""
+        return len(self.records) - len(self.letters) == 1
+
+
+class Checker:
+    """Looks at one connector after a round."""
+
+    def __init__(self, stagehand: Stagehand, witness: Witness, connector: str, client: EmulatorClient) -> None:
+        self._stagehand = stagehand
+        self._witness = witness
+        self._connector = connector
+        self._client = client
+        self._topics = stagehand.scene.settings.topics
+
+    def check(self, *, is_calm: bool, sent_again_before: int) -> Counter[str]:
+        """Raises `AssertionError` with what differs; gives what was counted."""
+        expected = self._stagehand.expected(self._connector)
+        standing = self._stagehand.scene.accounts.standings()[self._connector]
+        receipts = self._receipts()
+        lives = self._lives(expected, standing, receipts)
+        self._check_topic(expected, lives)
+        self._check_letters(expected, lives)
+        self._check_order(lives)
+        self._check_destination(expected, lives)
+        self._check_account(lives, receipts)
+        if is_calm:
+            assert len(self._client.retried_400()) == sent_again_before, "what was refused by name was sent again"
+        account = self._stagehand.scene.account(self._connector)
+        return Counter(
+            {
+                "delivered": account.delivered,
+                "letters parked": sum(len(life.letters) for life in lives.values()),
+                "letters redriven": sum(standing.totals.redriven.values()),
+                "letters purged": account.purged,
+                "purge receipts": len(receipts),
+                "terms of office": 0 if standing.term is None else standing.term.epoch,
+            }
+        )
+
+    def _lives(
+        self, expected: Mapping[str, Written], standing: Standing, receipts: Sequence[Receipt]
+    ) -> dict[str, Life]:
+        lives: dict[str, Life] = defaultdict(Life)
+        for record in self._witness.read(self._topics.connector(self._connector)):
+            lives[origin_of(record)].records.append(record)
+        for letters, topic in self._letter_topics().items():
+            gone = [receipt for receipt in receipts if receipt.letters == letters]
+            for letter in self._witness.read(topic):
+                life = lives[origin_of(letter)]
+                life.letters.append((letters, letter))
+                is_purged = any(receipt.holds(letter.partition, letter.offset) for receipt in gone)
+                life.purged += is_purged
+                if is_purged:
+                    assert standing.is_settled((letters, letter.partition), letter.offset)
+                life.parked += not standing.is_settled((letters, letter.partition), letter.offset)
+        missing, unknown = set(expected) - set(lives), set(lives) - set(expected)
+        assert not missing, f"{self._connector}: {len(missing)} not routed"
+        assert not unknown, f"{self._connector}: {len(unknown)} routed that were never written"
+        return lives
+
+    def _letter_topics(self) -> dict[str, str]:
+        names = {REJECTED: self._topics.dead_letter_rejected(self._connector)}
+        for scope in plan.SCOPES[self._connector]:
+            names[CREDENTIALS + scope] = self._topics.dead_letter_credentials(self._connector, scope)
+        return names
+
+    def _receipts(self) -> Sequence[Receipt]:
+        auditor = Auditor(
+            self._connector, self._stagehand.grace_ms(self._connector), self._stagehand.revoked[self._connector]
+        )
+        parked_at = {
+            (letters, letter.partition, letter.offset): verdict(letter).parked_at_ms
+            for letters, topic in self._letter_topics().items()
+            for letter in self._witness.read(topic)
+        }
+        lines = [
+            orjson.loads(record.value or b"")
+            for record in self._witness.read(self._topics.audit)
+            if record.key == self._connector.encode()
+        ]
+        return auditor.receipts(lines, parked_at)
+
+    def _check_topic(self, expected: Mapping[str, Written], lives: Mapping[str, Life]) -> None:
+        """Each event was routed once, and is the source's record, whenever it comes."""
+        for origin, life in lives.items():
+            fresh = [record for record in life.records if verdict_of(record.headers) is None]
+            assert len(fresh) == 1, f"{origin} was routed {len(fresh)} times"
+            for record in life.records:
+                require_untouched(origin, record, expected[origin])
+
+    def _check_letters(self, expected: Mapping[str, Written], lives: Mapping[str, Life]) -> None:
+        """Each letter went back, was purged, or is parked; is the source's record; was parked for a good reason."""
+        for origin, life in lives.items():
+            back = len(life.records) - 1
+            assert len(life.letters) == back + life.purged + life.parked, (
+                f"{origin}: {len(life.letters)} letters, {back} went back, {life.purged} purged, {life.parked} parked"
+            )
+            assert len(life.records) - len(life.letters) in (0, 1), f"{origin} was parked more often than it was there"
+            for letters, letter in life.letters:
+                require_untouched(origin, letter, expected[origin])
+                if letters == REJECTED:
+                    status = verdict(letter).status
+                    assert status == (NAMED if expected[origin].is_refused else 413), f"{origin} rejected with {status}"
+
+    def _check_order(self, lives: Mapping[str, Life]) -> None:
+        """Per key: what was routed in the order of its Currents topic, what came back in the order of its letters."""
+        require_rising(
+            ((record.key, *place(origin)[:2]), record.offset, place(origin)[2])
+            for origin, life in lives.items()
+            for record in life.records
+            if verdict_of(record.headers) is None
+        )
+        require_rising(
+            ((record.key, letters), record.offset, letter.offset)
+            for life in lives.values()
+            if all(letters != REJECTED for letters, _ in life.letters)
+            for record, (letters, letter) in zip(life.records[1:], life.letters, strict=False)
+        )
+
+    def _check_destination(self, expected: Mapping[str, Written], lives: Mapping[str, Life]) -> None:
+        """Nothing missing, nothing twice after deduplication, nothing that was refused by name."""
+        ids = stored_ids(self._client)
+        twice = [event_id for event_id, count in Counter(ids).items() if count > 1]
+        assert not twice, f"{self._connector}: {len(twice)} twice after deduplication, {twice[:3]} among them"
+        stored = set(ids)
+        owed = {expected[origin].event_id for origin, life in lives.items() if life.was_delivered}
+        assert owed <= stored, (
+            f"{self._connector}: {len(owed - stored)} missing, {sorted(owed - stored)[:3]} among them"
+        )
+        # What a destination took before its answer was lost may have been parked, and purged, all the same.
+        purged = {expected[origin].event_id for origin, life in lives.items() if life.purged}
+        assert stored <= owed | purged, (
+            f"{self._connector}: {len(stored - owed - purged)} were stored and not accounted for"
+        )
+        refused = {one.event_id for one in expected.values() if one.is_refused}
+        assert not refused & stored, f"{self._connector}: {len(refused & stored)} stored that it refuses"
+
+    def _check_account(self, lives: Mapping[str, Life], receipts: Sequence[Receipt]) -> None:
+        account = self._stagehand.scene.account(self._connector)
+        found = (account.routed, account.delivered, account.purged, account.lost, account.waiting)
+        counted = (
+            len(lives),
+            sum(life.was_delivered for life in lives.values()),
+            sum(receipt.count for receipt in receipts),
+            0,
+            0,
+        )
+        assert found == counted, f"{self._connector}: the account says {found}, counted {counted}: {account}"
+        assert sum(life.purged for life in lives.values()) == account.purged
+        assert sum(account.parked.values()) == sum(life.parked for life in lives.values())
+        verification = verify(self._stagehand.scene.settings, self._connector)
+        assert not verification.problems, verification.problems
+
+
+def check_source(stagehand: Stagehand, witness: Witness) -> None:
+    """What nothing can decode was parked once, as it was read, and counted."""
+    expected = {origin: one for origin, one in stagehand.written.items() if not one.event_id}
+    letters = witness.read(stagehand.scene.settings.topics.dead_letter_source)
+    origins = ["/".join(part.decode() for part in connect_place(letter)) for letter in letters]
+    assert sorted(origins) == sorted(expected)
+    for origin, letter in zip(origins, letters, strict=True):
+        require_untouched(origin, letter, expected[origin])
+    assert stagehand.scene.router_counts().undecodable == len(expected)
+
+
+def require_untouched(origin: str, record: Read, written: Written) -> None:
+    """Key, value and every foreign header are the source's, in their order."""
+    foreign = tuple((name, value) for name, value in record.headers if name not in OURS)
+    assert (record.key, record.value, foreign) == (written.key, written.value, written.headers), f"{origin} was changed"
+
+
+def require_rising(triples: Iterable[tuple[Any, int, int]]) -> None:
+    """Of each group: sorted by the first number, the second rises too."""
+    groups: dict[Any, list[tuple[int, int]]] = defaultdict(list)
+    for group, first, second in triples:
+        groups[group].append((first, second))
+    for group, pairs in groups.items():
+        seconds = [second for _, second in sorted(pairs)]
+        assert seconds == sorted(seconds), f"out of order: {group}: {sorted(pairs)}"
+
+
+def stored_ids(client: EmulatorClient) -> list[str]:
+    """Ids of the events that a destination's users see; probes are for nobody's eyes."""
+    return [
+        row["properties"]["$insert_id"] if "properties" in row else row["source_request_id"]
+        for row in client.unique()
+        if PROBE not in [event["data"].get("event_name") for event in row.get("events", ())]
+    ]
+
+
+def origin_of(record: Read) -> str:
+    return (record.header("streams-origin") or b"").decode()
+
+
+def place(origin: str) -> tuple[str, str, int]:
+    topic, partition, offset = origin.rsplit("/", 2)
+    return topic, partition, int(offset)
+
+
+def connect_place(letter: Read) -> tuple[bytes, ...]:
+    return tuple(letter.header(f"__connect.errors.{part}") or b"" for part in ("topic", "partition", "offset"))
+
+
+def verdict(letter: Read) -> Verdict:
+    found = verdict_of(letter.headers)
+    assert found is not None, "a letter without a verdict"
+    return found

@@ -1,0 +1,269 @@
+"""What a chaos run does and when, drawn from its seed before anything begins: the same seed, the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+MIXPANEL, MPARTICLE = "analytics", "cdp"
+SCOPES = {MIXPANEL: ("default",), MPARTICLE: ("ios", "unbound")}
+PROCESSES = ("router-0", "router-1", f"{MIXPANEL}-0", f"{MIXPANEL}-1", f"{MPARTICLE}-0", f"{MPARTICLE}-1")
+ALIVE_MIN = 1
+"""Of each role so many processes are left alone at any time: a role that is away altogether tests nothing."""
+
+Mood = Literal["calm", "violent"]
+FaultKind = Literal[
+    "503", "500 after", "429", "reset", "reset after", "truncated", "slow", "413", "html 401", "401 once", "404"
+]
+CALM_FAULTS: tuple[FaultKind, ...] = ("503", "429", "reset", "slow", "413", "html 401", "401 once")
+"""Faults after which the destination has not seen the request: nothing may be sent twice because of them."""
+FAULTS: tuple[FaultKind, ...] = (*CALM_FAULTS, "500 after", "reset after", "truncated", "404")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Put so many events on the Currents topics; `seed` says which."""
+
+    events: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL; the process stays away until it is started."""
+
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """SIGTERM: the process settles and leaves its group."""
+
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """SIGSTOP: to Kafka a process that died, and that does not know."""
+
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """SIGCONT: it goes on where it was, whoever took its place."""
+
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """SIGSTOP, and another process with the same instance name in its place: the first becomes a zombie."""
+
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """SIGCONT to the zombies of a process that was replaced."""
+
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartBroker:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What the destination does to the next `count` requests."""
+
+    connector: str
+    kind: FaultKind
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    connector: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    connector: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person's order: suspend, resume, extend, replay or purge."""
+
+    connector: str
+    what: Literal["suspend", "resume", "extend"]
+    scope: str = ""
+    by_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitRedrive:
+    """Go on once a redrive is under way: what comes next comes half way through it."""
+
+    connector: str
+
+
+Act = (
+    Write
+    | Kill
+    | Leave
+    | Start
+    | Freeze
+    | Thaw
+    | Replace
+    | Wake
+    | RestartBroker
+    | Fault
+    | Revoke
+    | Restore
+    | Ask
+    | AwaitRedrive
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An act, so many seconds after the one before."""
+
+    pause: float
+    act: Act
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Acts until everything is mended, and waited for, and checked."""
+
+    mood: Mood
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([f"round ({self.mood})", *(f"  {step.pause:5.2f} s  {step.act}" for step in self.steps)])
+
+
+def draw(seed: int, rounds: int, acts: int) -> Sequence[Round]:
+    """The rounds of a run. The first is violent; each after it is so in three of four."""
+    random = Random(seed)
+    return [
+        _Drawing(random, "violent" if number == 0 or random.random() < 0.75 else "calm").round(acts)
+        for number in range(rounds)
+    ]
+
+
+class _Drawing:
+    """Draws one round; knows who is away, frozen or replaced, and which keys are revoked."""
+
+    def __init__(self, random: Random, mood: Mood) -> None:
+        self._random = random
+        self._mood = mood
+        self._away: set[str] = set()
+        self._frozen: set[str] = set()
+        self._zombies: set[str] = set()
+        self._revoked: set[tuple[str, str]] = set()
+        self._broker_was_restarted = False
+
+    def round(self, acts: int) -> Round:
+        steps = [Step(0.0, self._write())]
+        while len(steps) < acts:
+            steps += [Step(self._pause(), act) for act in self._next()]
+        return Round(self._mood, tuple(steps))
+
+    def _pause(self) -> float:
+        """Mostly short; now and then as long as a grace, so that deadlines pass."""
+        long = self._random.random() < 0.12
+        return round(self._random.uniform(3.0, 7.0) if long else self._random.uniform(0.05, 1.0), 2)
+
+    def _next(self) -> list[Act]:
+        draws = [self._write_again, self._fault, self._flip, self._flip, self._order]
+        if self._mood == "violent":
+            draws += [self._violence] * 4
+        return self._random.choice(draws)()
+
+    def _write(self) -> Write:
+        return Write(self._random.randint(100, 600), self._random.getrandbits(32))
+
+    def _write_again(self) -> list[Act]:
+        return [self._write()]
+
+    def _fault(self) -> list[Act]:
+        kinds = CALM_FAULTS if self._mood == "calm" else FAULTS
+        connector = self._random.choice([MIXPANEL, MPARTICLE])
+        fault = Fault(connector, self._random.choice(kinds), self._random.randint(1, 3))
+        return [fault, self._write()]
+
+    def _flip(self) -> list[Act]:
+        """A key dies, or is mended; now and then it dies again half way through the redrive."""
+        connector = self._random.choice([MIXPANEL, MPARTICLE])
+        scope = self._random.choice(SCOPES[connector])
+        if (connector, scope) not in self._revoked:
+            self._revoked.add((connector, scope))
+            return [Revoke(connector, scope), self._write()]
+        if self._random.random() < 0.3:
+            return [Restore(connector, scope), AwaitRedrive(connector), Revoke(connector, scope)]
+        self._revoked.discard((connector, scope))
+        return [Restore(connector, scope)]
+
+    def _order(self) -> list[Act]:
+        connector = self._random.choice([MIXPANEL, MPARTICLE])
+        revoked = sorted(scope for name, scope in self._revoked if name == connector)
+        if revoked and self._random.random() < 0.6:
+            return [Ask(connector, "extend", self._random.choice(revoked), self._random.randint(1_000, 5_000))]
+        return [Ask(connector, "suspend"), self._write(), Ask(connector, "resume")]
+
+    def _violence(self) -> list[Act]:
+        if not self._broker_was_restarted and self._random.random() < 0.1:
+            self._broker_was_restarted = True
+            return [RestartBroker()]
+        backs: list[Start | Thaw | Wake] = [
+            *(Start(process) for process in sorted(self._away)),
+            *(Thaw(process) for process in sorted(self._frozen)),
+            *(Wake(process) for process in sorted(self._zombies)),
+        ]
+        if backs and self._random.random() < 0.5:
+            return [self._back(self._random.choice(backs))]
+        victims = [process for process in PROCESSES if self._may_suffer(process)]
+        if not victims:
+            return []
+        return [self._hurt(self._random.choice(victims))]
+
+    def _hurt(self, process: str) -> Act:
+        match self._random.choice(["kill", "kill", "leave", "freeze", "freeze", "replace"]):
+            case "kill":
+                self._away.add(process)
+                return Kill(process)
+            case "leave":
+                self._away.add(process)
+                return Leave(process)
+            case "freeze":
+                self._frozen.add(process)
+                return Freeze(process)
+            case _:
+                self._zombies.add(process)
+                return Replace(process)
+
+    def _back(self, act: Start | Thaw | Wake) -> Act:
+        for absent in (self._away, self._frozen, self._zombies):
+            absent.discard(act.process)
+        return act
+
+    def _may_suffer(self, process: str) -> bool:
+        role = process.rpartition("-")[0]
+        hurt = self._away | self._frozen
+        present = [one for one in PROCESSES if one.startswith(f"{role}-") and one not in hurt]
+        return process in present and process not in self._zombies and len(present) > ALIVE_MIN

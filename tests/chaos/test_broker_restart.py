@@ -1,0 +1,84 @@
+"""A broker that restarts: whoever was in a transaction goes on, by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pytest
+from confluent_kafka import Producer
+
+from streams.adapters.admin import Administration
+from streams.adapters.kafka import GroupConsumer, TransactionalProducer
+from streams.config.kafka import ClientConfig
+from streams.testing.brokers import Broker
+from streams.workers.ports import Gap, Partition, Position, Start, TransactionAborted
+from tests.chaos.scene import read_to_end
+
+PATIENCE_SECONDS = 90.0
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.has_partition = False
+
+    def assigned(self, starts: Sequence[Start]) -> None:
+        self.has_partition = True
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        self.has_partition = False
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        self.has_partition = False
+
+    def gap(self, gap: Gap) -> None:
+        raise AssertionError("nothing was deleted")
+
+
+@pytest.mark.chaos
+@pytest.mark.apache
+@pytest.mark.timeout(180)
+def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker: Broker) -> None:
+    options: ClientConfig = {"bootstrap.servers": own_broker.bootstrap_servers, "log_level": 0}
+    administration = Administration(options)
+    for topic in ("in", "out"):
+        administration.create_topic(topic, 1, 1, {})
+    producer = Producer({**options, "partitioner": "murmur2_random"})
+    for number in range(10):
+        producer.produce("in", b"%d" % number)
+    assert producer.flush(30) == 0
+    consumer, listener = GroupConsumer(options, "group", "classic", "test"), Listener()
+    consumer.subscribe(["in"], listener)
+    transactions = TransactionalProducer(options, "transactions", "test")
+    transactions.start()
+
+    def write(value: bytes, offset: int) -> None:
+        """As workers do: what is aborted is done again, once the partition is ours."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            assert time.monotonic() < deadline, "the transaction was not committed"
+            consumer.poll(1, 0.1)
+            if not listener.has_partition:
+                continue
+            try:
+                transactions.begin()
+                transactions.produce("out", value, b"key")
+                if offset == 2:
+                    consumer.poll(1, 0.1)
+                    own_broker.restart()
+                transactions.commit([Position("in", 0, offset, "")], consumer)
+            except TransactionAborted:
+                offset = 3
+            else:
+                return
+
+    write(b"before", 1)
+    write(b"within", 2)
+    write(b"after", 4)
+    assert [record.value for record in read_to_end(own_broker.bootstrap_servers, "out")] == [
+        b"before",
+        b"within",
+        b"after",
+    ]
+    transactions.close()
+    consumer.close()
