@@ -44,6 +44,7 @@ class Observation:
     pulse: Pulse
     metrics: Metrics | None = None
     tracing: Tracing | None = None
+    is_listening: bool = False
 
     def router_meter(self, connectors: Sequence[str], group: str) -> RouterMeter:
         if self.metrics is None:
@@ -64,7 +65,7 @@ class Observation:
 
     def keeper_meter(self, settings: Settings, connector: str, scopes: Sequence[str], stack: ExitStack) -> KeeperMeter:
         """With a thread that counts what Kafka tells while the office is held; it ends with the stack."""
-        if self.metrics is None:
+        if self.metrics is None or not self.is_listening:
             return UNMEASURED
         from streams.adapters.survey import Survey
         from streams.adapters.telemetry import KeeperTelemetry
@@ -100,7 +101,7 @@ def observed(role: str, port: int | None, environment: Mapping[str, str] = os.en
             stack.callback(tracing.close)
         if port is not None:
             _serve(port, environment.get("STREAMS_HTTP_HOST") or HOST, pulse, metrics, stack)
-        yield Observation(pulse, metrics, tracing)
+        yield Observation(pulse, metrics, tracing, is_listening=port is not None)
 
 
 def _serve(port: int, host: str, pulse: Pulse, metrics: Metrics, stack: ExitStack) -> None:

@@ -76,7 +76,7 @@ def run_sink(
 
 @app.command("all")
 @translated
-def run_all(config: ConfigPath = None, http_port: PortOption = None) -> None:
+def run_all(config: ConfigPath = None, http_port: PortOption = None, with_parent: ParentOption = None) -> None:
     """Run the router and every connector's sink, each in a process of its own; when one ends, end all.
 
     With --http-port the router serves its health there, and the sinks, in the order of the configuration, on the
@@ -90,7 +90,7 @@ def run_all(config: ConfigPath = None, http_port: PortOption = None) -> None:
     if http_port is not None:
         ports = ports_from(http_port, len(commands))
         commands = [[*command, "--http-port", str(port)] for command, port in zip(commands, ports, strict=True)]
-    with stop_on_signal() as stop:
+    with stop_on_signal(with_parent) as stop:
         workers = Workers(required(config), commands)
         try:
             ended = workers.watch(stop)
