@@ -182,7 +182,7 @@ METRICS: Mapping[str, Metric] = {
             "streams_purged_records_total",
             ("connector", "reason"),
             "keeper",
-            "Dead letters that are gone for good: `deadline` (the grace is over), `order` (a person's), `age`.",
+            "Dead letters that are gone for good: `deadline` (grace over), `ordered` (by a person), `expired`.",
         ),
         Metric(
             "streams_alerts_total",

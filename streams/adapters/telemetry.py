@@ -29,7 +29,7 @@ from streams.workers.ports import Answer, Clock, Message
 
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx", "none")
 SUSPENDERS = ("operator", "flood", "configuration")
-PURGE_REASONS = ("deadline", "order", "age")
+PURGE_REASONS = ("deadline", "ordered", "expired")
 UNDECODABLE = "undecodable"
 """The router counts both causes of its letters as this one."""
 ALERTS = ("invalid", "half", "most", "suspended")

@@ -91,7 +91,7 @@ class Moved:
     redriven: int
     replayed: int
     purged: Mapping[str, int]
-    """By reason: `deadline`, `order` of a person, `age`."""
+    """By reason: `deadline`, `ordered` by a person, `expired` by age."""
     alerts: Mapping[str, int]
     """By kind: `invalid`, `half`, `most`, `suspended`."""
 

@@ -49,8 +49,8 @@ def moved(before: Look, after: Look) -> Moved:
         replayed=_sum(after.totals.replayed) - _sum(before.totals.replayed) + after.totals.again - before.totals.again,
         purged={
             "deadline": max(0, purged - ordered),
-            "order": ordered,
-            "age": _sum(after.totals.expired) - _sum(before.totals.expired),
+            "ordered": ordered,
+            "expired": _sum(after.totals.expired) - _sum(before.totals.expired),
         },
         alerts=alerts,
     )

@@ -19,7 +19,8 @@ from streams.delivery.account import MetadataError
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
-from streams.keeping.records import Answer
+from streams.keeping.records import CREDENTIALS as CREDENTIALS_LETTERS
+from streams.keeping.records import REJECTED, Answer
 from streams.testing.brokers import Broker
 from streams.testing.emulators import EmulatorClient
 from streams.workers.ports import KafkaUnreachable
@@ -37,7 +38,7 @@ REDRIVE_SECONDS_MAX = 8.0
 """A redrive that was to be interrupted and does not begin is not waited for longer."""
 QUIET_SECONDS_MAX = 150.0
 ASK_SECONDS = 15.0
-CREDENTIALS = {"default": "project_token"}
+KEYS = {"default": "project_token"}
 """The emulator's name of a scope's key, where it is another than the scope's."""
 
 
@@ -154,10 +155,11 @@ class Stagehand:
                 asked.result()
             self._asked.clear()
             return f"{connector} is SUSPENDED by {standing.state.by}"
+        jobs = [job_id for job_id, job in standing.jobs.items() if job.status in ("queued", "running")]
         invalid = [scope for scope, state in standing.scopes.items() if state.state == "INVALID"]
         owed = len(self.expected(connector))
-        if invalid or account.routed != owed or account.waiting or account.parked.get("credentials", 0):
-            return f"{connector}: {account}, {owed} are to be routed, INVALID: {invalid}"
+        if jobs or invalid or account.routed != owed or account.waiting or account.parked.get("credentials", 0):
+            return f"{connector}: {account}, {owed} are to be routed, INVALID: {invalid}, jobs: {jobs}"
         return ""
 
     def _act(self, act: plan.Act) -> None:
@@ -242,25 +244,46 @@ class Stagehand:
 
     def _revoke(self, connector: str, scope: str) -> None:
         self.revoked[connector][scope].append([now_ms(), 0])
-        self._destinations[connector].revoke(CREDENTIALS.get(scope, scope))
+        self._destinations[connector].revoke(KEYS.get(scope, scope))
         self.counts["keys revoked"] += 1
 
     def _restore(self, connector: str, scope: str) -> None:
-        self._destinations[connector].restore(CREDENTIALS.get(scope, scope))
+        self._destinations[connector].restore(KEYS.get(scope, scope))
         spans = self.revoked[connector][scope]
         if spans and not spans[-1][1]:
             spans[-1][1] = now_ms()
 
     def _ask(self, act: plan.Ask) -> None:
-        arguments = {"scope": act.scope, "by_ms": act.by_ms} if act.what == "extend" else {}
-
         def order() -> Answer | None:
             try:
+                arguments = self._arguments(act)
                 return ask(self.scene.settings, act.connector, act.what, arguments, "chaos", ASK_SECONDS)
             except (KafkaUnreachable, KafkaRefusal):
                 return None  # while nobody keeps, or the broker is away: the person was told so
 
+        self.counts[f"asked to {act.what}"] += 1
         self._asked.append(self._pool.submit(order))
+
+    def _arguments(self, act: plan.Ask) -> dict[str, Any]:
+        """As the command line fills them in: a job takes all letters that there are now."""
+        if act.what == "extend":
+            return {"scope": act.scope, "by_ms": act.by_ms}
+        if not act.letters:
+            return {}
+        topics, administration = self.scene.settings.topics, self.scene.administration
+        scope = act.letters.removeprefix(CREDENTIALS_LETTERS)
+        is_rejected = act.letters == REJECTED
+        topic = (
+            topics.dead_letter_rejected(act.connector)
+            if is_rejected
+            else topics.dead_letter_credentials(act.connector, scope)
+        )
+        ends = administration.ends(administration.partitions(topic))
+        until = {} if is_rejected else {"until": now_ms()}
+        return {
+            "selection": {"letters": act.letters, **until},
+            "ends": {f"{act.letters}/{number}": end for (_, number), end in ends.items()},
+        }
 
     def _await_redrive(self, connector: str) -> None:
         """Until some letters went back, or it is clear that none will."""

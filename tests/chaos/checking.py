@@ -70,8 +70,9 @@ class Checker:
                 "delivered": account.delivered,
                 "letters parked": sum(len(life.letters) for life in lives.values()),
                 "letters redriven": sum(standing.totals.redriven.values()),
-                "letters purged": account.purged,
-                "purge receipts": len(receipts),
+                "letters replayed": sum(standing.totals.replayed.values()),
+                "letters purged by deadline": sum(one.count for one in receipts if one.is_by_deadline),
+                "letters purged by order": sum(one.count for one in receipts if not one.is_by_deadline),
                 "terms of office": 0 if standing.term is None else standing.term.epoch,
             }
         )

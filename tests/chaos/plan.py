@@ -105,12 +105,13 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A person's order: suspend, resume, extend, replay or purge."""
+    """A person's order. `letters` are those of a job, `scope` and `by_ms` belong to an extension."""
 
     connector: str
-    what: Literal["suspend", "resume", "extend"]
+    what: Literal["suspend", "resume", "extend", "replay", "purge"]
     scope: str = ""
     by_ms: int = 0
+    letters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +225,16 @@ class _Drawing:
         revoked = sorted(scope for name, scope in self._revoked if name == connector)
         if revoked and self._random.random() < 0.6:
             return [Ask(connector, "extend", self._random.choice(revoked), self._random.randint(1_000, 5_000))]
+        if self._random.random() < 0.5:
+            return [self._job(connector)]
         return [Ask(connector, "suspend"), self._write(), Ask(connector, "resume")]
+
+    def _job(self, connector: str) -> Ask:
+        """In a calm round nothing is replayed: what was refused by name would rightly be sent again."""
+        is_rejected = self._random.random() < 0.6
+        letters = "rejected" if is_rejected else f"credentials.{self._random.choice(SCOPES[connector])}"
+        is_replay = self._random.random() < 0.7 and self._mood == "violent"
+        return Ask(connector, "replay" if is_replay else "purge", letters=letters)
 
     def _violence(self) -> list[Act]:
         if not self._broker_was_restarted and self._random.random() < 0.1:

@@ -23,6 +23,7 @@ from streams.config import Settings, load, topology
 from streams.delivery.account import Account, RouterCounts
 
 PATIENCE_SECONDS = 120.0
+ISOLATIONS = ("read_committed", "read_uncommitted")
 SESSION_TIMEOUT_MS = 2_000
 """A killed member's partitions come back after this. The default of 10 s would only make the run longer."""
 
@@ -172,6 +173,17 @@ class Scene:
         """Every record that a read_committed reader sees, per partition in offset order."""
         return read_to_end(self.bootstrap_servers, topic)
 
+    def places(self, connector: str) -> str:
+        """Per partition of a connector's topic: committed by its sinks, readable up to, written up to."""
+        topic = self.settings.topics.connector(connector)
+        commits = self.administration.commits(self.settings.groups.sink(connector), [topic])
+        ends = {isolation: ends_of(self.bootstrap_servers, topic, isolation) for isolation in ISOLATIONS}
+        return "\n".join(
+            f"{topic}/{number}: committed {commits[topic, number].offset if (topic, number) in commits else 'never'}, "
+            f"readable up to {readable}, written up to {ends['read_uncommitted'][number]}"
+            for number, readable in ends["read_committed"].items()
+        )
+
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
@@ -204,6 +216,23 @@ def staged(
         yield scene
     finally:
         scene.end()
+
+
+def ends_of(bootstrap_servers: str, topic: str, isolation: str) -> dict[int, int]:
+    """Per partition the offset after the last record that a reader of this isolation level may see."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": f"reader-{uuid4().hex}",
+            "isolation.level": isolation,
+            "log_level": 0,
+        }
+    )
+    try:
+        numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        return {number: consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in numbers}
+    finally:
+        consumer.close()
 
 
 def read_to_end(bootstrap_servers: str, topic: str) -> list[Read]:

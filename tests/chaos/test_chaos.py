@@ -88,8 +88,9 @@ def test_whatever_breaks_every_event_is_delivered_once_or_accounted_for(own_brok
             try:
                 play(stagehand, witness, clients, one)
             except BaseException:
-                story = "\n".join(["", str(one), "what was done:", *stagehand.diary])
-                print(f"SEED={seed}, round {number} of {ROUNDS}\n{story}\n{scene.logs()}", flush=True)
+                places = [scene.places(connector) for connector in connectors]
+                story = "\n".join(["", str(one), "what was done:", *stagehand.diary, "", *places, scene.logs()])
+                print(f"SEED={seed}, round {number} of {ROUNDS}\n{story}", flush=True)
                 raise
         summary = {"seed": seed, "rounds": ROUNDS, "seconds": round(time.monotonic() - begun), **stagehand.counts}
         print(json.dumps(summary), flush=True)

@@ -183,7 +183,7 @@ def test_a_purge_by_deadline_is_told_with_its_reason() -> None:
     watched.stage.run(700, step_seconds=1.0)
     scrape = watched.scrape
     assert scrape.value("streams_purged_records_total", connector="growth", reason="deadline") == 3
-    assert scrape.value("streams_purged_records_total", connector="growth", reason="order") == 0
+    assert scrape.value("streams_purged_records_total", connector="growth", reason="ordered") == 0
     kinds = {kind: scrape.value("streams_alerts_total", connector="growth", kind=kind) for kind in ("half", "most")}
     assert kinds == {"half": 1, "most": 1}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ CONTRACT = {
 
 def test_names_kinds_and_labels_are_what_alerts_are_written_against() -> None:
     assert {name: (metric.kind, " ".join(metric.labels)) for name, metric in METRICS.items()} == CONTRACT
+
+
+def test_a_metric_is_named_in_whole_words_and_a_counter_says_that_it_is_one() -> None:
+    for metric in METRICS.values():
+        assert re.fullmatch(r"streams_[a-z_]+", metric.name)
+        assert (metric.kind == "counter") == metric.name.endswith("_total"), metric.name
 
 
 def test_the_page_holds_the_table_as_it_is_declared() -> None:

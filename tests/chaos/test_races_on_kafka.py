@@ -1,0 +1,129 @@
+"""Races where the broker decides: who is fenced, what a late deletion may take, what a gap really lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.adapters.admin import Administration
+from streams.adapters.clock import SystemClock
+from streams.adapters.journal import StateJournal
+from streams.adapters.kafka import TransactionalProducer
+from streams.adapters.letters import DeadLetterTopics
+from streams.config.kafka import ClientConfig
+from streams.events.encoding import encode_single_object
+from streams.events.samples import sample_record
+from streams.events.schemas import shipped
+from streams.keeping.records import Cursor, key
+from streams.testing.brokers import Broker
+from streams.testing.emulators import MixpanelEmulator
+from streams.workers.office import Office, OfficeTopics
+from streams.workers.ports import Fenced
+from tests.chaos.scene import Scene, read_to_end, staged
+
+OPEN = "users.messages.email.Open"
+CONNECTOR = "target"
+SCOPE = "credentials.default"
+
+
+@pytest.mark.apache
+def test_a_keeper_that_was_replaced_writes_nothing_and_deletes_only_what_it_knew_to_be_settled(kafka: Broker) -> None:
+    prefix = f"race-{uuid4().hex[:8]}."
+    options: ClientConfig = {"bootstrap.servers": kafka.bootstrap_servers}
+    administration = Administration(options)
+    topics = OfficeTopics(
+        f"{prefix}state", f"{prefix}audit", f"{prefix}connector", f"{prefix}rejected", f"{prefix}credentials."
+    )
+    letters = topics.dead_letters(SCOPE)
+    administration.create_topic(topics.state, 1, 1, {"cleanup.policy": "compact"})
+    for topic in (topics.audit, topics.connector, letters):
+        administration.create_topic(topic, 1, 1, {})
+    producer = Producer(options)
+    for number in range(10):
+        producer.produce(letters, b"letter-%d" % number)
+    assert producer.flush(30) == 0
+
+    def office(instance: str) -> Office:
+        transactions = TransactionalProducer(options, f"{prefix}keeper", instance)
+        transactions.start()
+        journal = StateJournal(options, topics.state, instance)
+        return Office(CONNECTOR, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
+
+    cursor = key("cursor", CONNECTOR, SCOPE, 0)
+    first = office("first")
+    first.commit({cursor: Cursor(offset=4)})
+    second = office("second")
+    assert second.standing.cursor((SCOPE, 0)) == 4
+    with pytest.raises(Fenced):
+        first.commit({cursor: Cursor(offset=9)})
+    second.commit({cursor: Cursor(offset=6)})
+    DeadLetterTopics(options).delete_before({(letters, 0): first.standing.cursor((SCOPE, 0))})
+    assert [letter.offset for letter in read_to_end(kafka.bootstrap_servers, letters)] == list(range(4, 10))
+    assert second.standing.cursor((SCOPE, 0)) == 6
+    third = office("third")
+    assert (third.standing.cursor((SCOPE, 0)), third.epoch) == (6, 3)
+    for one in (first, second, third):
+        one.close()
+
+
+def on_stage(kafka: Broker, folder: Path, mixpanel: MixpanelEmulator, act: Callable[[Scene], None]) -> None:
+    connector = {
+        "destination": "mixpanel",
+        "base_url": mixpanel.base_url,
+        "project_token": mixpanel.project_token,
+        "events": [OPEN],
+    }
+    with staged(kafka.bootstrap_servers, folder, {CONNECTOR: connector}) as scene:
+        scene.administration.create_topic(scene.source_prefix + OPEN, 1, 1, {})
+        act(scene)
+
+
+def write(scene: Scene, events: int, seed: int) -> None:
+    producer = Producer({"bootstrap.servers": scene.bootstrap_servers, "partitioner": "murmur2_random"})
+    random, schema = Random(seed), shipped().by_event_type(OPEN)
+    assert schema is not None
+    for number in range(events):
+        record = {**sample_record(OPEN, random, 1_790_000_000), "external_user_id": f"user-{number % 7}"}
+        producer.produce(scene.source_prefix + OPEN, encode_single_object(schema, record), b"user-%d" % (number % 7))
+    assert producer.flush(60) == 0
+
+
+@pytest.mark.apache
+@pytest.mark.timeout(240)
+def test_records_that_retention_took_ahead_of_a_stopped_sink_are_counted_lost_to_the_last_one(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    def act(scene: Scene) -> None:
+        scene.process("router", instance="router-0")
+        sink = scene.process("sink", CONNECTOR, instance="sink-0")
+        write(scene, 100, 1)
+        scene.wait_until(lambda: scene.account(CONNECTOR).delivered == 100, "the first events")
+        assert sink.terminate() == 0
+        write(scene, 200, 2)
+        scene.wait_until(lambda: scene.account(CONNECTOR).routed == 300, "the others to be routed")
+        topic = scene.settings.topics.connector(CONNECTOR)
+        records = scene.read(topic)
+        partition = max(
+            {record.partition for record in records}, key=lambda number: sum(r.partition == number for r in records)
+        )
+        there = [record.offset for record in records if record.partition == partition]
+        cut = there[-3]
+        committed = scene.accounts.sink_commits(CONNECTOR)[topic, partition].offset
+        lost = sum(committed <= offset < cut for offset in there)
+        assert lost > 0
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        for future in admin.delete_records([TopicPartition(topic, partition, cut)]).values():
+            future.result(30)
+        sink.start()
+        scene.wait_until(lambda: scene.account(CONNECTOR).delivered == 300 - lost, "what is left to be delivered")
+        scene.wait_until(lambda: scene.account(CONNECTOR).waiting == 0, "the gap to be counted exactly")
+        assert scene.account(CONNECTOR).lost == lost
+        assert b"records lost to retention" in sink.log.read_bytes()
+
+    on_stage(kafka, tmp_path, mixpanel, act)
