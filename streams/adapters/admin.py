@@ -230,7 +230,9 @@ class Administration:
         starts = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
         if not starts:
             return None
-        consumer = reader({**self._config, "log_level": 0}, group)
+        # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
+        sparing = {"fetch.message.max.bytes": 1_000, "queued.max.messages.kbytes": 1_024, "fetch.queue.backoff.ms": 10}
+        consumer = reader({**self._config, "log_level": 0}, group, tuning=sparing)
         try:
             consumer.assign(starts)
             return _oldest(consumer, {(part.topic, part.partition) for part in starts})

@@ -9,6 +9,7 @@ import asyncio
 import queue
 import ssl
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -83,7 +84,9 @@ class HttpTransport:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, ticket: int, request: Request) -> None:
-        self._answers.put(Answer(ticket, await self._send(request)))
+        began = time.monotonic()
+        outcome = await self._send(request)
+        self._answers.put(Answer(ticket, outcome, time.monotonic() - began))
 
     async def _send(self, request: Request) -> Response | NoResponse:
         if self._session is None:

@@ -45,6 +45,7 @@ COMMITTED_SECONDS_MAX = 30.0
 CONTACT_SECONDS_MAX = 60.0
 HANG_SECONDS_MAX = 15.0
 """A call that was given 10 s and has not returned by then never will (see `TransactionalProducer`)."""
+SAY_SECONDS = 30.0
 
 GroupProtocol = Literal["classic", "consumer"]
 
@@ -79,6 +80,7 @@ class GroupConsumer:
         self._failure: BaseException | None = None
         self._events: list[Any] = []
         self._unstarted: set[Partition] = set()
+        self._say_at: dict[int, float] = {}
         membership: dict[str, Any] = {}
         grouping: dict[str, Any] = {"group.protocol": protocol}
         if protocol == "classic":
@@ -103,6 +105,7 @@ class GroupConsumer:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "enable.partition.eof": False,
+                "error_cb": self._say,
             }
         )
 
@@ -203,6 +206,13 @@ class GroupConsumer:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+
+    def _say(self, error: KafkaError) -> None:
+        """Connections that fail, and the like: each kind at once, then every 30 s while it goes on."""
+        now = time.monotonic()
+        if now >= self._say_at.get(error.code(), 0.0):
+            self._say_at[error.code()] = now + SAY_SECONDS
+            log.warning("kafka says", error=str(error))
 
     def _require_assigned(self, positions: Sequence[Position]) -> None:
         """Brokers take commits of memberships that never were: the guard is ours."""

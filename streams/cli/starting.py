@@ -27,13 +27,18 @@ CONTACT_SECONDS_MAX = 60.0
 CONTACT_RETRY_SECONDS = 2.0
 
 
+def start_log() -> None:
+    """Lines for people on a terminal, JSON anywhere else; `STREAMS_LOG_LEVEL` says from which level on."""
+    configure_log("human" if sys.stderr.isatty() else "json", os.environ.get("STREAMS_LOG_LEVEL", "info"))
+
+
 @contextmanager
 def prepared(path: Path | None, role: str | None = None) -> Iterator[Settings]:
     """Settings, with logs set up, Kafka there and the role's topics made; without a role, all of ours.
 
     What stops the worker becomes an exit code.
     """
-    configure_log("human" if sys.stderr.isatty() else "json", os.environ.get("STREAMS_LOG_LEVEL", "info"))
+    start_log()
     settings = settings_from(path)
     _ready_topics(settings, role)
     try:

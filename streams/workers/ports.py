@@ -155,10 +155,11 @@ class Transactions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request: `ticket` as submitted."""
+    """What came of a request: `ticket` as submitted, and how long it took."""
 
     ticket: int
     outcome: Response | NoResponse
+    seconds: float = 0.0
 
 
 class Transport(Protocol):
