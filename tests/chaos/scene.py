@@ -110,6 +110,11 @@ class WorkerProcess:
         """None while it runs."""
         return None if self._process is None else self._process.poll()
 
+    def last_line(self) -> str:
+        """Of its log."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if "|FAIL|" not in line]
+        return lines[-1] if lines else ""
+
     def has_partitions(self) -> bool:
         """Whether it was assigned partitions since it was started last."""
         with self.log.open("rb") as log:

@@ -93,7 +93,7 @@ def test_whatever_breaks_every_event_is_delivered_once_or_accounted_for(own_brok
                 print(f"SEED={seed}, round {number} of {ROUNDS}\n{story}", flush=True)
                 raise
         summary = {"seed": seed, "rounds": ROUNDS, "seconds": round(time.monotonic() - begun), **stagehand.counts}
-        print(json.dumps(summary), flush=True)
+        print("\n".join([*stagehand.endings, json.dumps(summary)]), flush=True)
 
 
 def play(stagehand: Stagehand, witness: Witness, clients: dict[str, EmulatorClient], one: plan.Round) -> None:
