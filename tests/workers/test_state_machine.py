@@ -139,6 +139,17 @@ class Pipeline(RuleBasedStateMachine):
         if works:
             self.stage.run(40, step_seconds=0.25)
 
+    @rule(gaps=st.lists(st.sampled_from([30.0, 150.0, 250.0]), min_size=2, max_size=5), over=st.floats(0.0, 300.0))
+    def letters_are_parked_over_time(self, gaps: list[float], over: float) -> None:
+        """Each has a deadline of its own: when the first is over, the last is not."""
+        self.vendor.set(is_dead=True)
+        for gap in gaps:
+            self.records_arrive(1, bad=False)
+            self.stage.run(10, step_seconds=0.25)
+            self.clock.advance(gap)
+        self.clock.advance(max(0.0, GRACE_SECONDS - sum(gaps)) + over)
+        self.stage.run(40, step_seconds=0.25)
+
     @rule(seconds=st.sampled_from([GRACE_SECONDS / 3, GRACE_SECONDS, 2 * GRACE_SECONDS]))
     def suspended_while_the_key_is_dead(self, seconds: float) -> None:
         """No deadline comes nearer meanwhile."""
