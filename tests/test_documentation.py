@@ -15,7 +15,7 @@ from streams.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("requirements/*.md")]
+PAGES = [page for place in ("", "docs/**/", "helm/", "requirements/") for page in ROOT.glob(f"{place}*.md")]
 
 
 def requirements() -> list[str]:
@@ -32,7 +32,7 @@ def test_each_dependency_has_its_reason_and_its_lock(name: str) -> None:
     assert re.search(rf"^{name}==", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE | re.IGNORECASE)
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt"])
+@pytest.mark.parametrize("name", ["runtime.txt", "dev.txt", "image.txt"])
 def test_the_locks_name_no_host_and_hash_every_version(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text()
     assert "://" not in text

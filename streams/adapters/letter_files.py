@@ -28,7 +28,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         raise FileProblem(f"{path} is there already: choose another name")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("xb") as raw:
+        with open(partial, "xb", opener=_for_the_owner) as raw:
             with _compressed(raw) if path.name.endswith(GZIP_SUFFIX) else _plain(raw) as file:
                 yield file
             raw.flush()
@@ -55,6 +55,11 @@ def lines_of(path: Path) -> Iterator[bytes]:
         raise ExportError(number + 1, f"the gzip file is cut short or damaged ({type(error).__name__})") from None
     except OSError as error:
         raise FileProblem(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    """Letters hold personal data: nobody else reads them."""
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

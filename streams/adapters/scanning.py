@@ -16,8 +16,10 @@ from streams.adapters.reading import reader
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable, Message, Partition
 
-PREFETCH_KILOBYTES_MAX = 8_192
-"""Bounds the memory of a scan, whatever the topic holds; more of it was not faster."""
+PREFETCH_KILOBYTES_MAX = 4_096
+FETCH_BYTES_MAX = 262_144
+"""Of one partition in one answer, compressed. Both bound the memory of a scan, whatever the topic holds; more of
+either was not faster."""
 BATCH_LETTERS_MAX = 1_000
 SILENCE_SECONDS_MAX = 30.0
 """Without a letter or an end for so long, nobody answers. A killed sink's open transaction stalls readers for 10 s."""
@@ -44,7 +46,8 @@ def scan(
     """
     if not starts:
         return
-    consumer = _reader(config, {"queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX, "queued.min.messages": 100_000})
+    limits = {"queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX, "fetch.message.max.bytes": FETCH_BYTES_MAX}
+    consumer = _reader(config, limits)
     try:
         ends = _ends(consumer, starts)
         waiting = {partition for partition, end in ends.items() if end > starts[partition]}
@@ -128,16 +131,20 @@ def _sorted(messages: list[Any], waiting: set[Partition], ends: Mapping[Partitio
         error = message.error()
         if error is None:
             partition = (message.topic(), message.partition())
-            offset = message.offset()
-            if offset < ends[partition]:
-                letters.setdefault(partition, []).append(message)
-            if offset + 1 >= ends[partition]:
-                waiting.discard(partition)
+            if partition in letters:
+                letters[partition].append(message)
+            else:
+                letters[partition] = [message]
         elif error.code() == KafkaError._PARTITION_EOF:
             waiting.discard((message.topic(), message.partition()))
         elif not error.retriable():
             raise KafkaException(error)
-    return list(letters.items())
+    for partition, of_partition in letters.items():
+        if of_partition[-1].offset() + 1 >= ends[partition]:
+            waiting.discard(partition)
+            while of_partition and of_partition[-1].offset() >= ends[partition]:
+                of_partition.pop()
+    return [(partition, of_partition) for partition, of_partition in letters.items() if of_partition]
 
 
 def _unsettled(

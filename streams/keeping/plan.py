@@ -37,13 +37,17 @@ class Plan:
     """`<letters>/<partition>` to the offset after the last letter that is taken."""
     revision: int
 
-    def to_arguments(self, rate: float | None) -> dict[str, Any]:
-        """What the request to the keeper carries."""
+    def to_arguments(self, rate: float | None, *, is_bound: bool) -> dict[str, Any]:
+        """What the request to the keeper carries.
+
+        `is_bound`: only if nothing was settled since. Else what was settled meanwhile (by a redrive, which goes on for
+        hours) is left out by the keeper, and the rest is done.
+        """
         return {
             "selection": dict(self.selection.to_arguments()),
             "ends": dict(self.ends),
             "planned": self.letters,
-            "revision": self.revision,
+            "revision": self.revision if is_bound else None,
             "rate": rate,
         }
 

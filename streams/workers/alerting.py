@@ -126,7 +126,8 @@ class Alerts:
             f"Since {_iso(state.since)}; the destination said: {said}\n"
             f"Its records are parked, and go out by themselves once the Secret is mended. "
             f"The first of them is deleted at {_iso(self._purge.next_at(office, scope))}.\n"
-            f"Next: streams connectors show {name}; more time: streams dlq extend {name} --scope {scope} --by 24h"
+            f"Next: streams connectors show {name}\n"
+            f"More time: streams dlq extend {name} --scope {scope} --by 24h --reason WHY"
         )
         return f"streams: {name}/{scope}: {head}", text
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import resource
+import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +21,11 @@ class Measurement:
 def report(started: tuple[float, float]) -> None:
     """Print what was spent since `started`, (process_time, monotonic), as one JSON line on stdout."""
     cpu, wall = time.process_time() - started[0], time.monotonic() - started[1]
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"cpu_seconds": cpu, "wall_seconds": wall, "rss_mib": peak_kib / 1024}))
+    print(json.dumps({"cpu_seconds": cpu, "wall_seconds": wall, "rss_mib": peak_mib()}))
+
+
+def peak_mib() -> float:
+    """The most memory that this program held. Not `ru_maxrss`: that counts the process that forked it, too."""
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match is not None, "Linux tells a process its peak"
+    return int(match[1]) / 1024

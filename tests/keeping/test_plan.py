@@ -108,7 +108,7 @@ def test_whatever_changes_makes_another_plan(other: Plan) -> None:
 
 
 def test_a_plan_asks_the_keeper_for_exactly_what_it_counted() -> None:
-    arguments = plan(FIVE, causes=("rejected",)).to_arguments(25.0)
+    arguments = plan(FIVE, causes=("rejected",)).to_arguments(25.0, is_bound=True)
     assert arguments == {
         "selection": {"causes": ["rejected"]},
         "ends": {"rejected/0": 5, "rejected/1": 4, "rejected/2": 1},
@@ -119,5 +119,5 @@ def test_a_plan_asks_the_keeper_for_exactly_what_it_counted() -> None:
 
 
 def test_the_keeper_understands_what_a_plan_asks() -> None:
-    order = order_of("purge", plan(FIVE, action="purge", limit=3).to_arguments(None))
-    assert (order.planned, order.revision, order.selection.limit) == (3, 3, 3)
+    order = order_of("purge", plan(FIVE, action="purge", limit=3).to_arguments(None, is_bound=False))
+    assert (order.planned, order.revision, order.selection.limit) == (3, None, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +30,18 @@ PlanId = Annotated[
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit topic.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the job to end.")]
 Rate = Annotated[float | None, typer.Option("--rate", min=0.001, metavar="N", help="Letters per second.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is to become of a plan. `rate` is in letters per second; None: as fast as Kafka takes them."""
+
+    rate: float | None
+    execute: bool
+    plan_id: str | None
+    reason: str
+    no_wait: bool
+    output: Format
 
 
 @translated
@@ -65,7 +78,8 @@ def replay(
         limit=limit,
         again=again,
     )
-    _order(dead, "replay", selection, rate or replay_rate(dead), execute, plan, reason, no_wait, output)
+    wishes = Wishes(rate or replay_rate(dead), execute, plan, reason, no_wait, output)
+    _order(dead, "replay", selection, wishes)
 
 
 @translated
@@ -101,54 +115,48 @@ def purge(
     )
     if execute and not reason.strip():
         raise CommandError("a purge is for good: say why with --reason; it stands in the receipt", ExitCode.USAGE)
-    _order(dead, "purge", selection, None, execute, plan, reason, no_wait, output)
+    _order(dead, "purge", selection, Wishes(None, execute, plan, reason, no_wait, output))
 
 
-def _order(
-    dead: DeadLetters,
-    action: Action,
-    selection: Selection,
-    rate: float | None,
-    execute: bool,
-    plan_id: str | None,
-    reason: str,
-    no_wait: bool,
-    output: Format,
-) -> None:
-    if plan_id is not None and not execute:
+def _order(dead: DeadLetters, action: Action, selection: Selection, wishes: Wishes) -> None:
+    if wishes.plan_id is not None and not wishes.execute:
         raise CommandError("--plan is for --execute: the plan that may be carried out", ExitCode.USAGE)
     plan = planned(dead, selection, action)
-    if plan_id is not None and plan.id != plan_id:
+    if wishes.plan_id is not None and plan.id != wishes.plan_id:
         raise CommandError(
-            f"plan {plan_id} is stale: letters came or were settled since, or other options were given; now it is "
-            f"plan {plan.id} with {plan.letters:,} letters",
+            f"plan {wishes.plan_id} is stale: letters came or were settled since, or other options were given; now it "
+            f"is plan {plan.id} with {plan.letters:,} letters",
             ExitCode.PLAN_STALE,
         )
     if not plan.letters:
         raise CommandError(_nothing(dead, plan), ExitCode.NOTHING_MATCHED)
-    if not execute:
-        _show(dead, plan, rate, output)
+    if not wishes.execute:
+        _show(dead, plan, wishes)
         return
-    if output is Format.TABLE:
-        print_plan(plan, dead.name, rate)
-    job_id = _ordered(dead, plan, rate, reason)
-    _after_order(dead, plan, rate, job_id, no_wait, output)
+    if wishes.output is Format.TABLE:
+        print_plan(plan, dead.name, wishes.rate)
+    job_id = _ordered(dead, plan, wishes)
+    if wishes.no_wait:
+        _leave(dead, plan, wishes, job_id)
+    else:
+        _wait(dead, plan, wishes, job_id)
 
 
-def _show(dead: DeadLetters, plan: Plan, rate: float | None, output: Format) -> None:
-    if output is Format.JSON:
-        print_json(plan_json(plan, dead.name, rate))
+def _show(dead: DeadLetters, plan: Plan, wishes: Wishes) -> None:
+    if wishes.output is Format.JSON:
+        print_json(plan_json(plan, dead.name, wishes.rate))
         return
-    print_plan(plan, dead.name, rate)
+    print_plan(plan, dead.name, wishes.rate)
     why = " and --reason" if plan.action == "purge" else ""
     note(f"nothing was done; the same command with --execute --plan {plan.id}{why} does it, if nothing changes first")
 
 
-def _ordered(dead: DeadLetters, plan: Plan, rate: float | None, reason: str) -> str:
+def _ordered(dead: DeadLetters, plan: Plan, wishes: Wishes) -> str:
     """The id of the job that the keeper made of the plan."""
     from streams.adapters.requests import ask
 
-    answer = ask(dead.settings, dead.name, plan.action, plan.to_arguments(rate), reason, ANSWER_SECONDS)
+    arguments = plan.to_arguments(wishes.rate, is_bound=wishes.plan_id is not None)
+    answer = ask(dead.settings, dead.name, plan.action, arguments, wishes.reason, ANSWER_SECONDS)
     match answer.outcome:
         case "stale":
             raise CommandError(f"plan {plan.id} is stale: {answer.detail}", ExitCode.PLAN_STALE)
@@ -158,17 +166,18 @@ def _ordered(dead: DeadLetters, plan: Plan, rate: float | None, reason: str) -> 
             return str(answer.content.get("job", ""))
 
 
-def _after_order(dead: DeadLetters, plan: Plan, rate: float | None, job_id: str, no_wait: bool, output: Format) -> None:
-    if no_wait:
-        if output is Format.JSON:
-            print_json({**plan_json(plan, dead.name, rate), "job": job_id})
-        else:
-            print(f"job {job_id}")
-            note(f"watch it with: streams dlq jobs {dead.name}")
+def _leave(dead: DeadLetters, plan: Plan, wishes: Wishes, job_id: str) -> None:
+    if wishes.output is Format.JSON:
+        print_json({**plan_json(plan, dead.name, wishes.rate), "job": job_id})
         return
+    print(f"job {job_id}")
+    note(f"watch it with: streams dlq jobs {dead.name}")
+
+
+def _wait(dead: DeadLetters, plan: Plan, wishes: Wishes, job_id: str) -> None:
     job = watched(dead, job_id)
-    if output is Format.JSON:
-        print_json({**plan_json(plan, dead.name, rate), "job": job_id, "outcome": job_json(job_id, job)})
+    if wishes.output is Format.JSON:
+        print_json({**plan_json(plan, dead.name, wishes.rate), "job": job_id, "outcome": job_json(job_id, job)})
     else:
         print_job(job_id, job)
     if job.status == "failed":

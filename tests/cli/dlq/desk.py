@@ -159,6 +159,10 @@ class Desk:
                 on_delivery=note,
             )
         producer.commit_transaction(20)
+        # Its markers are written after the commit was answered: until then a read_committed reader sees an end before.
+        producer.begin_transaction()
+        producer.produce(self.settings.topics.audit, b"{}", b"tests")
+        producer.commit_transaction(20)
         assert len(written) == count
         return written
 

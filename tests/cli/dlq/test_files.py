@@ -32,6 +32,7 @@ def test_letters_come_back_byte_for_byte(desk: Desk, tmp_path: Path, name: str) 
     file = tmp_path / name
     exported = desk.json("export", "growth", "--to", str(file))
     assert (exported["letters"], exported["connector"]) == (7, "growth")
+    assert file.stat().st_mode & 0o077 == 0, "letters hold personal data"
     content = gzip.decompress(file.read_bytes()) if name.endswith(".gz") else file.read_bytes()
     assert json.loads(content.splitlines()[0])["format"] == "streams-dead-letters"
     imported = desk.json("import", "growth", "--from", str(file))

@@ -1,0 +1,75 @@
+{{/*
+The least that each role needs of Kafka, why beside it. One entry: {resource, operations}.
+*/}}
+
+{{- define "streams.routerAcls" -}}
+{{- $prefix := default "streams." .Values.config.kafka.topic_prefix }}
+{{- $source := default (dict) .Values.config.source }}
+{{- range $topic := default (list "^currents\\..+") $source.topics }}
+# What it routes. A pattern may match anything below the prefix of Currents topics.
+{{- if hasPrefix "^" $topic }}
+- resource: {type: topic, name: {{ default "currents." $source.topic_prefix | quote }}, patternType: prefix}
+{{- else }}
+- resource: {type: topic, name: {{ $topic | quote }}, patternType: literal}
+{{- end }}
+  operations: [Read, Describe]
+{{- end }}
+# Its state and the schemas; and what `streams connectors` and `streams dlq` list from its pod.
+- resource: {type: topic, name: {{ $prefix | quote }}, patternType: prefix}
+  operations: [Read, Describe, DescribeConfigs]
+# Where it routes to.
+- resource: {type: topic, name: {{ printf "%sconnector." $prefix | quote }}, patternType: prefix}
+  operations: [Write]
+# What nothing can decode; its keeper deletes what has expired.
+- resource: {type: topic, name: {{ printf "%sdead-letter.source" $prefix | quote }}, patternType: literal}
+  operations: [Write, Delete]
+- resource: {type: topic, name: {{ printf "%sstate" $prefix | quote }}, patternType: literal}
+  operations: [Write]
+- resource: {type: topic, name: {{ printf "%saudit" $prefix | quote }}, patternType: literal}
+  operations: [Write]
+# Its group, and the names that readers of schemas go by.
+- resource: {type: group, name: {{ printf "%srouter" $prefix | quote }}, patternType: prefix}
+  operations: [Read, Describe]
+# The names that commands go by which are typed in its pod.
+- resource: {type: group, name: streams-, patternType: prefix}
+  operations: [Describe]
+# Accounts ride on the commits of all groups.
+- resource: {type: group, name: {{ $prefix | quote }}, patternType: prefix}
+  operations: [Describe]
+- resource: {type: transactionalId, name: {{ printf "%srouter-" $prefix | quote }}, patternType: prefix}
+  operations: [Write, Describe]
+- resource: {type: transactionalId, name: {{ printf "%skeeper.source" $prefix | quote }}, patternType: literal}
+  operations: [Write, Describe]
+{{- end -}}
+
+{{/* root, connector. */}}
+{{- define "streams.sinkAcls" -}}
+{{- $prefix := default "streams." .root.Values.config.kafka.topic_prefix }}
+# What it delivers; redrive and replay write there.
+- resource: {type: topic, name: {{ printf "%sconnector.%s" $prefix .connector | quote }}, patternType: literal}
+  operations: [Read, Write, Describe]
+# Its dead letters; its keeper deletes what was purged.
+- resource: {type: topic, name: {{ printf "%sdead-letter.%s." $prefix .connector | quote }}, patternType: prefix}
+  operations: [Read, Write, Describe, Delete]
+- resource: {type: topic, name: {{ printf "%sstate" $prefix | quote }}, patternType: literal}
+  operations: [Read, Write, Describe]
+- resource: {type: topic, name: {{ printf "%sschemas" $prefix | quote }}, patternType: literal}
+  operations: [Read, Describe]
+- resource: {type: topic, name: {{ printf "%saudit" $prefix | quote }}, patternType: literal}
+  operations: [Write, Describe]
+# Each process looks at its start whether every topic of ours is there.
+- resource: {type: topic, name: {{ printf "%sdead-letter.source" $prefix | quote }}, patternType: literal}
+  operations: [Describe]
+- resource: {type: group, name: {{ printf "%ssink.%s" $prefix .connector | quote }}, patternType: literal}
+  operations: [Read, Describe]
+# Readers of schemas and state are named after the group and the process; they commit nothing.
+- resource: {type: group, name: {{ printf "%ssink.%s-" $prefix .connector | quote }}, patternType: prefix}
+  operations: [Read, Describe]
+- resource: {type: transactionalId, name: {{ printf "%ssink.%s-" $prefix .connector | quote }}, patternType: prefix}
+  operations: [Write, Describe]
+- resource: {type: transactionalId, name: {{ printf "%skeeper.%s" $prefix .connector | quote }}, patternType: literal}
+  operations: [Write, Describe]
+# The names that the keeper's readers go by; they commit nothing.
+- resource: {type: group, name: {{ printf "%skeeper.%s-" $prefix .connector | quote }}, patternType: prefix}
+  operations: [Read, Describe]
+{{- end -}}

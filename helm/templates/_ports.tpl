@@ -1,0 +1,43 @@
+{{/* Ports that the configuration names, for the NetworkPolicy. */}}
+
+{{- define "streams.urlPort" -}}
+{{- $port := regexFind ":[0-9]+$" (regexFind "^https?://[^/]+" .) | trimPrefix ":" -}}
+{{- default (ternary "443" "80" (hasPrefix "https:" .)) $port -}}
+{{- end -}}
+
+{{/* As a YAML list, each once. */}}
+{{- define "streams.kafkaPorts" -}}
+{{- $ports := .Values.networkPolicy.kafka.ports -}}
+{{- if not $ports -}}
+{{- $ports = list -}}
+{{- range splitList "," .Values.config.kafka.bootstrap_servers -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" (trim .) | trimPrefix ":" | default "9092" | int) -}}
+{{- end -}}
+{{- end -}}
+{{- uniq $ports | toYaml -}}
+{{- end -}}
+
+{{- define "streams.destinationPorts" -}}
+{{- $ports := list 443 -}}
+{{- range $connector := .Values.connectors -}}
+{{- with $connector.config.base_url -}}
+{{- $ports = append $ports (include "streams.urlPort" . | int) -}}
+{{- end -}}
+{{- with $connector.config.notify -}}
+{{- if .email -}}
+{{- $ports = append $ports (default 587 (default (dict) .smtp).port | int) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- uniq $ports | toYaml -}}
+{{- end -}}
+
+{{/* One rule: to, ports. */}}
+{{- define "streams.egressRule" -}}
+- {{ with .to }}to:
+    {{- toYaml . | nindent 4 }}
+  {{ end }}ports:
+    {{- range .ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+{{- end -}}
