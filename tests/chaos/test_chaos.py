@@ -27,7 +27,7 @@ from tests.chaos.scene import Scene, staged
 from tests.chaos.witness import Witness
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
-ACTS = 14 if "ROUNDS" not in os.environ else 30
+ACTS = 10 if "ROUNDS" not in os.environ else 30
 """Of a round: few where it is a part of all tests."""
 PROTOCOL = os.environ.get("PROTOCOL", "classic")
 """`classic` or `consumer`, as `kafka.group_protocol`."""
