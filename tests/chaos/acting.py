@@ -213,7 +213,7 @@ class Stagehand:
         self._note(f"{name} had ended with {code}, started")
         if code not in (0, -9):
             self.counts[f"processes that ended by themselves with exit code {code}"] += 1
-            self.endings.append(f"{name} ended with {code}: {process.last_line()}")
+            self.endings.append(f"{name} ended with {code}:\n{process.last_words()}")
         process.start()
 
     def _write(self, act: plan.Write) -> None:

@@ -113,10 +113,10 @@ class WorkerProcess:
         """None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def last_line(self) -> str:
-        """Of its log."""
-        lines = [line for line in self.log.read_text(errors="replace").splitlines() if "|FAIL|" not in line]
-        return lines[-1] if lines else ""
+    def last_words(self) -> str:
+        """The last lines of its log, without the client's chatter."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([line for line in lines if "|FAIL|" not in line and "|CONFWARN|" not in line][-4:])
 
     def has_partitions(self) -> bool:
         """Whether it was assigned partitions since it was started last."""
