@@ -12,6 +12,8 @@ import pytest
 import typer
 
 from streams.cli.main import app
+from streams.config import loads
+from streams.destinations import REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -86,3 +88,48 @@ def test_every_command_of_a_runbook_exists_with_its_options(page: Path) -> None:
             command = command.commands[name]
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command that does something, by its words."""
+    if not hasattr(command, "commands"):
+        return [path]
+    return [leaf for name, one in command.commands.items() for leaf in leaves(one, (*path, name))]
+
+
+@pytest.mark.parametrize("path", leaves(typer.main.get_command(app)), ids=" ".join)
+def test_every_command_is_told_on_the_page_of_commands(path: tuple[str, ...]) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    group, name = " ".join(path[:-1]), path[-1]
+    row = next((line for line in page.splitlines() if line.startswith(f"| `streams {path[0]}") and name in line), "")
+    section = page.partition(f"## `streams {group}`")[2].partition("\n## ")[0] if group else ""
+    assert re.search(rf"`[^`]*\b{name}\b", row) or re.search(rf"`[^`]*\b{name}\b", section)
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_destination_has_its_section(name: str) -> None:
+    page = (ROOT / "docs" / "destinations.md").read_text().lower()
+    assert re.search(rf"^## .*{name}", page, re.MULTILINE)
+
+
+def yaml_examples() -> list[tuple[str, str]]:
+    """Configurations that pages show, with the page's name."""
+    found = []
+    shown = re.compile(r"^connectors:\n  \w", re.MULTILINE)
+    for page in PAGES:
+        if page.is_relative_to(ROOT / "helm"):
+            continue  # values of the chart, which the chart's tests render
+        blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+        found += [(str(page.relative_to(ROOT)), block) for block in blocks if shown.search(block)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "block"), yaml_examples(), ids=[name for name, _ in yaml_examples()])
+def test_every_configuration_that_a_page_shows_can_be_used(page: str, block: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef0123456789abcdef")
+    text = re.sub(r"file:/[^\s,}\"]+", f"file:{secret}", block)
+    if "bootstrap_servers" not in text:
+        text = "kafka: {bootstrap_servers: kafka:9092}\n" + text
+    variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), secret.read_text())
+    assert loads(text, variables).connectors
