@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
+SLICE_SECONDS = 0.5
+"""Waited for at a time. A process that stood still, however long, has used up one of these, and not its patience."""
+
 
 def within(seconds_max: float, call: Callable[[], Result]) -> Result:
-    """What the call gives or raises. Raises `TimeoutError` where it does neither in time.
+    """What the call gives or raises. Raises `TimeoutError` where it does neither while this process ran for so long.
 
     A call that hangs is left to hang, on a thread of its own that keeps no process alive.
     """
@@ -24,4 +28,7 @@ def within(seconds_max: float, call: Callable[[], Result]) -> Result:
             outcome.set_exception(failure)
 
     threading.Thread(target=carry_out, name="may hang", daemon=True).start()
-    return outcome.result(seconds_max)
+    for _ in range(math.ceil(seconds_max / SLICE_SECONDS)):
+        if wait([outcome], min(SLICE_SECONDS, seconds_max)).done:
+            return outcome.result()
+    raise TimeoutError(f"did not return within {seconds_max:g} s")

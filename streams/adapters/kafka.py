@@ -223,6 +223,8 @@ class GroupConsumer:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         def assign() -> None:
             consumer.incremental_assign(partitions)
+            # The client remembers a pause beyond the assignment in which it was asked for.
+            consumer.resume(partitions)
             new = [(partition.topic, partition.partition) for partition in partitions]
             self._assigned.update(new)
             self._unstarted.update(new)

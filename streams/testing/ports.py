@@ -190,6 +190,7 @@ class FakeConsumer:
             offset = 0 if committed is None else committed.offset
             starts.append(Start(topic, number, offset, None if committed is None else committed.metadata))
             self._positions[topic, number] = offset
+        self.paused.difference_update(new)
         self._listener.assigned(starts)
 
 

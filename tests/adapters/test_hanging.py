@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
 from streams.adapters.hanging import within
+
+SLOW_CALL = """
+import time
+from streams.adapters.hanging import within
+def call():
+    print("begun", flush=True)
+    for _ in range(10):
+        time.sleep(0.1)
+    return "returned"
+print(within(2.0, call))
+"""
 
 
 def test_what_the_call_gives_is_given() -> None:
@@ -23,3 +38,14 @@ def test_a_call_that_never_returns_is_waited_for_no_longer_than_told() -> None:
     with pytest.raises(TimeoutError):
         within(0.01, never.wait)
     never.set()
+
+
+def test_a_process_that_stood_still_meanwhile_is_not_taken_for_a_call_that_hangs() -> None:
+    """A zombie must not believe that Kafka hangs, and take back the place of whoever replaced it."""
+    process = subprocess.Popen([sys.executable, "-c", SLOW_CALL], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(3.0)  # longer than the call may take, on the machine's clock
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate(timeout=60)[0] == "returned\n"

@@ -244,6 +244,24 @@ def write_on(scene: Scene, transactions: TransactionalProducer) -> None:
 
 
 @pytest.mark.apache
+def test_a_partition_that_went_away_paused_comes_back_and_is_read(scene: Scene) -> None:
+    """A sink that is SUSPENDED pauses all it has; what a rebalance takes meanwhile, it will not resume."""
+    first, events = scene.member()
+    read(first, lambda messages: len(messages) == 300)
+    first.pause([(scene.topic, 0), (scene.topic, 1)])
+    second, _ = scene.member()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not events.gone:
+        assert time.monotonic() < deadline, "no rebalance came"
+        first.poll(1, 0.1)
+        second.poll(1, 0.1)
+    (gone,) = events.gone
+    second.close()
+    messages = read(first, lambda messages: bool(messages))
+    assert {message.partition() for message in messages} == {gone[1]}
+
+
+@pytest.mark.apache
 def test_a_fenced_producer_learns_of_it_while_it_writes(scene: Scene) -> None:
     transactional_id = f"transactions-{uuid4().hex}"
     first = scene.transactions(transactional_id)

@@ -66,6 +66,8 @@ class Stagehand:
         """Per connector and scope when its key was revoked, and until when (ms; 0: it still is)."""
         self.counts: Counter[str] = Counter()
         self.diary: list[str] = []
+        self.endings: list[str] = []
+        """What processes said that ended by themselves."""
         self.scene = scene
         self._broker = broker
         self._destinations = destinations
@@ -136,11 +138,8 @@ class Stagehand:
 
     def _unrest(self) -> str:
         """What is not quiet yet; empty where all is."""
-        for name, process in self._processes.items():
-            if (code := process.exit_code) is not None:
-                self.counts[f"processes found ended, with exit code {code}"] += code not in (0, -9)
-                process.start()
-                self._note(f"{name} had ended with {code}, started")
+        for name in self._processes:
+            self._start_if_ended(name)
         try:
             return next(filter(None, (self._unrest_of(connector) for connector in plan.SCOPES)), "")
         except (KafkaUnreachable, KafkaRefusal, MetadataError) as error:
@@ -202,12 +201,20 @@ class Stagehand:
 
     def _hurt(self, name: str, what: str, act: Callable[[WorkerProcess], Any]) -> None:
         """A process that ended by itself meanwhile is started first: the plan knows nothing of that."""
-        process = self._processes[name]
-        if (code := process.exit_code) is not None:
-            self._note(f"{name} had ended with {code}, started")
-            process.start()
-        act(process)
+        self._start_if_ended(name)
+        act(self._processes[name])
         self.counts[what] += 1
+
+    def _start_if_ended(self, name: str) -> None:
+        """Whoever looks after processes starts those that ended; one that ended by itself says why."""
+        process = self._processes[name]
+        if (code := process.exit_code) is None:
+            return
+        self._note(f"{name} had ended with {code}, started")
+        if code not in (0, -9):
+            self.counts[f"processes that ended by themselves with exit code {code}"] += 1
+            self.endings.append(f"{name} ended with {code}:\n{process.last_words()}")
+        process.start()
 
     def _write(self, act: plan.Write) -> None:
         random = Random(act.seed)

@@ -24,8 +24,11 @@ from streams.delivery.account import Account, RouterCounts
 
 PATIENCE_SECONDS = 120.0
 ISOLATIONS = ("read_committed", "read_uncommitted")
-SESSION_TIMEOUT_MS = 2_000
-"""A killed member's partitions come back after this. The default of 10 s would only make the run longer."""
+CLASSIC_OPTIONS = {"session.timeout.ms": 2_000, "heartbeat.interval.ms": 500}
+"""A killed member's partitions come back after 2 s. The default of 10 s would only make the run longer.
+
+With `group_protocol: consumer` the broker decides: after 45 s.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,11 @@ class WorkerProcess:
         """None while it runs."""
         return None if self._process is None else self._process.poll()
 
+    def last_words(self) -> str:
+        """The last lines of its log, without the client's chatter."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join([line for line in lines if "|FAIL|" not in line and "|CONFWARN|" not in line][-4:])
+
     def has_partitions(self) -> bool:
         """Whether it was assigned partitions since it was started last."""
         with self.log.open("rb") as log:
@@ -132,7 +140,12 @@ class Scene:
     """What the names of its topics begin with."""
 
     def __init__(
-        self, bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any], source: Mapping[str, Any]
+        self,
+        bootstrap_servers: str,
+        folder: Path,
+        connectors: Mapping[str, Any],
+        source: Mapping[str, Any],
+        group_protocol: str,
     ) -> None:
         tag = uuid4().hex[:8]
         self.folder = folder
@@ -144,7 +157,8 @@ class Scene:
                 "bootstrap_servers": bootstrap_servers,
                 "topic_prefix": f"{self.PREFIX}-{tag}.",
                 "topics": {"partitions": 4},
-                "options": {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": 500},
+                "group_protocol": group_protocol,
+                "options": {} if group_protocol == "consumer" else CLASSIC_OPTIONS,
             },
             "source": {"topics": [f"^{self.source_prefix}.+"], "topic_prefix": self.source_prefix, **source},
             "connectors": dict(connectors),
@@ -211,10 +225,14 @@ class Scene:
 
 @contextmanager
 def staged(
-    bootstrap_servers: str, folder: Path, connectors: Mapping[str, Any], source: Mapping[str, Any] | None = None
+    bootstrap_servers: str,
+    folder: Path,
+    connectors: Mapping[str, Any],
+    source: Mapping[str, Any] | None = None,
+    group_protocol: str = "classic",
 ) -> Iterator[Scene]:
     """A scene that leaves no process behind."""
-    scene = Scene(bootstrap_servers, folder, connectors, source or {})
+    scene = Scene(bootstrap_servers, folder, connectors, source or {}, group_protocol)
     try:
         yield scene
     finally:

@@ -1,6 +1,6 @@
 """Everything at once: processes killed, frozen and replaced, a broker restarted, destinations that fail, keys that die.
 
-`make chaos` runs it for long; `SEED` and `ROUNDS` say which plan and how much of it.
+`make chaos` runs it for long; `SEED`, `ROUNDS` and `PROTOCOL` say which plan, how much of it, on which group protocol.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from tests.chaos.scene import Scene, staged
 from tests.chaos.witness import Witness
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
-ACTS = 14 if "ROUNDS" not in os.environ else 30
+ACTS = 10 if "ROUNDS" not in os.environ else 30
 """Of a round: few where it is a part of all tests."""
+PROTOCOL = os.environ.get("PROTOCOL", "classic")
+"""`classic` or `consumer`, as `kafka.group_protocol`."""
 SECONDS_MAX = 120 + 240 * ROUNDS
 GRACES = {plan.MIXPANEL: 5, plan.MPARTICLE: 8}
 """Seconds. Probes come and clocks may differ by a tenth of it."""
@@ -70,13 +72,13 @@ def destinations() -> Iterator[tuple[dict[str, EmulatorClient], dict[str, Any]]]
 @pytest.mark.timeout(SECONDS_MAX)
 def test_whatever_breaks_every_event_is_delivered_once_or_accounted_for(own_broker: Broker, tmp_path: Path) -> None:
     seed = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
-    print(f"\nSEED={seed} ROUNDS={ROUNDS}", flush=True)
+    print(f"\nSEED={seed} ROUNDS={ROUNDS} PROTOCOL={PROTOCOL}", flush=True)
     rounds = plan.draw(seed, ROUNDS, ACTS)
     with ExitStack() as stack:
         clients, connectors = stack.enter_context(destinations())
         for name, connector in connectors.items():
             connector |= {"events": list(TYPES[name]), "grace": f"{GRACES[name]}s", "redrive_rate": 400}
-        scene = stack.enter_context(staged(own_broker.bootstrap_servers, tmp_path, connectors))
+        scene = stack.enter_context(staged(own_broker.bootstrap_servers, tmp_path, connectors, group_protocol=PROTOCOL))
         for event_type in (OPEN, PUSH, ENTRY):
             scene.administration.create_topic(scene.source_prefix + event_type, 3, 1, {})
         witness = Witness(own_broker.bootstrap_servers, our_topics(scene))
@@ -93,7 +95,7 @@ def test_whatever_breaks_every_event_is_delivered_once_or_accounted_for(own_brok
                 print(f"SEED={seed}, round {number} of {ROUNDS}\n{story}", flush=True)
                 raise
         summary = {"seed": seed, "rounds": ROUNDS, "seconds": round(time.monotonic() - begun), **stagehand.counts}
-        print(json.dumps(summary), flush=True)
+        print("\n".join([*stagehand.endings, json.dumps(summary)]), flush=True)
 
 
 def play(stagehand: Stagehand, witness: Witness, clients: dict[str, EmulatorClient], one: plan.Round) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -138,6 +138,28 @@ class Pipeline(RuleBasedStateMachine):
         self.clock.advance(seconds)
         if works:
             self.stage.run(40, step_seconds=0.25)
+
+    @rule(gaps=st.lists(st.sampled_from([30.0, 150.0, 250.0]), min_size=2, max_size=5), over=st.floats(0.0, 300.0))
+    def letters_are_parked_over_time(self, gaps: list[float], over: float) -> None:
+        """Each has a deadline of its own: when the first is over, the last is not."""
+        self.vendor.set(is_dead=True)
+        for gap in gaps:
+            self.records_arrive(1, bad=False)
+            self.stage.run(10, step_seconds=0.25)
+            self.clock.advance(gap)
+        self.clock.advance(max(0.0, GRACE_SECONDS - sum(gaps)) + over)
+        self.stage.run(40, step_seconds=0.25)
+
+    @rule(seconds=st.sampled_from([GRACE_SECONDS / 3, GRACE_SECONDS, 2 * GRACE_SECONDS]))
+    def suspended_while_the_key_is_dead(self, seconds: float) -> None:
+        """No deadline comes nearer meanwhile."""
+        self.vendor.set(is_dead=True)
+        self.stage.run(10, step_seconds=0.25)
+        self.stage.ask("suspend")
+        self.stage.run(2)
+        self.clock.advance(seconds)
+        self.stage.ask("resume")
+        self.stage.run(40, step_seconds=0.25)
 
     @rule()
     def the_key_dies(self) -> None:
@@ -303,4 +325,9 @@ def _keeps(keeper: Keeper) -> bool:
 
 
 TestPipeline = Pipeline.TestCase
-TestPipeline.settings = settings(max_examples=int(os.environ.get("EXAMPLES", "40")), stateful_step_count=60)
+TestPipeline.settings = settings(
+    max_examples=int(os.environ.get("EXAMPLES", "40")),
+    stateful_step_count=60,
+    # Making a failure small takes longer than a test may last: SHRINK=1 does, with --timeout=0.
+    phases=tuple(Phase) if "SHRINK" in os.environ else (Phase.explicit, Phase.reuse, Phase.generate),
+)
