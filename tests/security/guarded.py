@@ -170,7 +170,7 @@ class GuardedScene(Scene):
         connectors: Mapping[str, Any],
         outgoing: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(broker.bootstrap_servers, folder, connectors, {})
+        super().__init__(broker.bootstrap_servers, folder, connectors, {}, "classic")
         if outgoing is not None:
             content = yaml.safe_load(self.config.read_text())
             self.config.write_text(yaml.safe_dump({**content, "http": dict(outgoing)}))
