@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
@@ -15,6 +16,8 @@ from streams.workers.ports import JournalRecord, KafkaUnreachable
 
 READ_SECONDS_MAX = 60.0
 """Without any record or end for this long, nobody answers. A keeper that was killed stalls readers for 10 s."""
+ANSWER_SECONDS_MAX = 10.0
+RETRY_SECONDS = 0.2
 RECORDS_MAX = 500
 
 
@@ -24,7 +27,7 @@ class StateJournal:
     def __init__(self, options: Mapping[str, Any], topic: str, client_id: str, partition: int = 0) -> None:
         self._topic = topic
         self._group = client_id  # required by the client; nothing is ever committed
-        self._partition = partition
+        self._place = Place(topic, partition, OFFSET_BEGINNING)
         self._is_assigned = False
         self._reached = 0
         self._consumer = reader(options, client_id, tuning={"fetch.wait.max.ms": 100})
@@ -36,9 +39,7 @@ class StateJournal:
         """
         try:
             self._assign()
-            # As the isolation level is set, this end is before any open transaction.
-            _, end = self._consumer.get_watermark_offsets(Place(self._topic, self._partition), timeout=READ_SECONDS_MAX)
-            records = self._read_until(end)
+            records = self._read_until(self._end())
         except KafkaException as exception:
             raise KafkaUnreachable(f"{self._topic}: {exception.args[0]}") from exception
         return records
@@ -53,8 +54,24 @@ class StateJournal:
 
     def _assign(self) -> None:
         if not self._is_assigned:
-            self._consumer.assign([Place(self._topic, self._partition, OFFSET_BEGINNING)])
+            self._consumer.assign([self._place])
             self._is_assigned = True
+
+    def _end(self) -> int:
+        """As the isolation level is set, this end is before any open transaction.
+
+        A broker that restarts says for seconds that it leads nothing, or knows no such partition: asked again.
+        """
+        deadline = time.monotonic() + READ_SECONDS_MAX
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(self._place, timeout=ANSWER_SECONDS_MAX)[1])
+            except KafkaException:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(RETRY_SECONDS)
+            with suppress(KafkaException):
+                self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS_MAX)  # who leads now
 
     def _read_until(self, end: int) -> list[JournalRecord]:
         records: list[JournalRecord] = []

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from threading import Event, Thread
 
 import pytest
 from confluent_kafka import Producer
 
 from streams.adapters.admin import Administration
+from streams.adapters.journal import StateJournal
 from streams.adapters.kafka import GroupConsumer, TransactionalProducer
 from streams.config.kafka import ClientConfig
 from streams.testing.brokers import Broker
-from streams.workers.ports import Gap, Partition, Position, Start, TransactionAborted
+from streams.workers.ports import Gap, KafkaUnreachable, Partition, Position, Start, TransactionAborted
 from tests.chaos.scene import read_to_end
 
 PATIENCE_SECONDS = 90.0
@@ -82,3 +84,33 @@ def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker
     ]
     transactions.close()
     consumer.close()
+
+
+@pytest.mark.chaos
+@pytest.mark.apache
+@pytest.mark.timeout(180)
+def test_the_state_is_read_to_its_end_though_the_broker_restarts_meanwhile(own_broker: Broker) -> None:
+    """Sinks ask before each read while a scope is INVALID: an outage of seconds must not end them."""
+    options: ClientConfig = {"bootstrap.servers": own_broker.bootstrap_servers, "log_level": 0}
+    Administration(options).create_topic("state", 1, 1, {})
+    producer = Producer(options)
+    journal = StateJournal(options, "state", "test")
+    stop, failures = Event(), list[Exception]()
+
+    def read_on() -> None:
+        while not stop.is_set() and not failures:
+            try:
+                journal.read_to_end()
+            except KafkaUnreachable as failure:
+                failures.append(failure)
+
+    reading = Thread(target=read_on)
+    reading.start()
+    own_broker.restart()  # from this thread: a broker ends with the thread that started it
+    stop.set()
+    reading.join()
+    assert failures == []
+    producer.produce("state", b"value", b"key")
+    assert producer.flush(60) == 0
+    assert [record.key for record in journal.read_to_end()] == ["key"]
+    journal.close()
