@@ -129,7 +129,7 @@ def test_who_is_not_let_in_hears_why_within_the_start_and_never_the_password(
     for word, process in waits.items():
         assert process.exit_code == 5
         log = process.log.read_text()
-        last = log.strip().splitlines()[-1]
+        (last,) = [line for line in log.splitlines() if line.startswith("streams: ")]
         assert last.startswith("streams: Kafka at 127.0.0.1")
         assert word in last.lower()
         assert stranger.password not in log
@@ -146,7 +146,6 @@ def test_a_command_with_a_wrong_password_ends_with_5_and_says_so(
     stranger = User(operator.name, "a-wrong-password-x7")
     result = scene.run(stranger, *command)
     assert result.returncode == 5
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("streams: ")
+    (last,) = [line for line in result.stderr.splitlines() if line.startswith("streams: ")]
     assert "authentication" in last.lower()
     assert stranger.password not in result.stderr + result.stdout
