@@ -215,7 +215,7 @@ def values_schema() -> Schema:
             "telemetry": section(
                 {
                     "otlpEndpoint": {"type": "string", "pattern": r"^(https?://[^\s]+)?$"},
-                    "otlpProtocol": {"enum": ["http/protobuf", "grpc"]},
+                    "otlpProtocol": {"enum": ["http/protobuf"]},
                     "sampleRatio": {"type": "number", "minimum": 0, "maximum": 1},
                 }
             ),

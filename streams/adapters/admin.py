@@ -25,7 +25,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from streams.adapters.denials import denial
 from streams.adapters.reading import reader
+from streams.adapters.silence import Silence
 from streams.config.kafka import ClientConfig
 from streams.config.topology import ActualTopic
 from streams.workers.ports import KafkaUnreachable, Partition
@@ -86,10 +88,10 @@ class Administration:
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
-        self._last_error: KafkaError | None = None
+        self._silence = Silence()
         self._readers: dict[str, Consumer] = {}
         try:
-            self._client = AdminClient({**config, "log_level": 0}, error_cb=self._remember)
+            self._client = AdminClient({**config, "log_level": 0}, error_cb=self._silence)
         except KafkaException as exception:
             raise KafkaRefusal(f"kafka.options: {_text(exception)}") from exception
 
@@ -228,7 +230,9 @@ class Administration:
         starts = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
         if not starts:
             return None
-        consumer = reader({**self._config, "log_level": 0}, group)
+        # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
+        sparing = {"fetch.message.max.bytes": 1_000, "queued.max.messages.kbytes": 1_024, "fetch.queue.backoff.ms": 10}
+        consumer = reader({**self._config, "log_level": 0}, group, tuning=sparing)
         try:
             consumer.assign(starts)
             return _oldest(consumer, {(part.topic, part.partition) for part in starts})
@@ -251,16 +255,13 @@ class Administration:
             raise self._failure(exception, what) from exception
 
     def _failure(self, exception: KafkaException, what: str) -> KafkaUnreachable | KafkaRefusal:
+        if denied := denial(exception.args[0], topic=what, group=what):
+            return KafkaRefusal(str(denied))
         if exception.args[0].code() not in _SILENT:
             return KafkaRefusal(f"{what}: {_text(exception)}" if what else _text(exception))
         servers = self._config["bootstrap.servers"]
-        last = self._last_error
-        reason = _text(exception) if last is None else last.str()
+        reason = self._silence.reason(self._client, exception)
         return KafkaUnreachable(f"Kafka at {servers} does not answer: {reason}")
-
-    def _remember(self, error: KafkaError) -> None:
-        if self._last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._last_error = error
 
 
 def _oldest(consumer: Consumer, waiting: set[Partition]) -> int | None:

@@ -6,10 +6,14 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.denials import denial
 from streams.adapters.reading import reader
+from streams.adapters.silence import Silence
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable
 
+ANSWER_SECONDS_MAX = 10.0
+"""For the first answer of any broker."""
 READ_SECONDS_MAX = 60.0
 """Without any record or end for this long, nobody answers."""
 LOOK_SECONDS = 0.05
@@ -21,22 +25,29 @@ class TopicMissing(KafkaUnreachable):
 
 
 def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes = b"") -> dict[bytes, bytes]:
-    """Latest values of the keys that begin so. `group` commits nothing. Raises `KafkaUnreachable`, `TopicMissing`.
+    """Latest values of the keys that begin so. `group` commits nothing.
+
+    Raises `KafkaUnreachable`, `TopicMissing` and `AccessDenied`.
 
     The end is what partition EOF events say: offsets of a topic that transactions write never count records.
     """
-    consumer = reader(config, group, tuning={"fetch.wait.max.ms": round(LOOK_SECONDS * 1000)})
+    silence = Silence()
+    tuning = {"fetch.wait.max.ms": round(LOOK_SECONDS * 1000)}
+    consumer = reader({**config, "error_cb": silence}, group, tuning=tuning)
     try:
         return _read(consumer, topic, key_prefix)
     except KafkaException as exception:
-        raise KafkaUnreachable(f"{topic}: {exception.args[0]}") from exception
+        if denied := denial(exception.args[0], topic=topic, operation="Read", group=group):
+            raise denied from exception
+        servers, reason = config["bootstrap.servers"], silence.reason(consumer, exception)
+        raise KafkaUnreachable(f"{topic}: Kafka at {servers} does not answer: {reason}") from exception
     finally:
         consumer.close()
 
 
 def _read(consumer: Consumer, topic: str, key_prefix: bytes) -> dict[bytes, bytes]:
     latest: dict[bytes, bytes] = {}
-    found = consumer.list_topics(topic, timeout=READ_SECONDS_MAX).topics[topic]
+    found = consumer.list_topics(topic, timeout=ANSWER_SECONDS_MAX).topics[topic]
     if found.error is not None:
         if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicMissing(f"there is no topic {topic}; make it with `streams topics apply`")
@@ -56,6 +67,8 @@ def _read(consumer: Consumer, topic: str, key_prefix: bytes) -> dict[bytes, byte
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
                     unfinished.discard(message.partition() or 0)
+                elif denial(error):
+                    raise KafkaException(error)
             elif isinstance(key, bytes) and key.startswith(key_prefix):
                 if isinstance(value, bytes):
                     latest[key] = value

@@ -1,4 +1,7 @@
-"""HTTP to destinations and registries: aiohttp on a thread of its own, foreign exceptions translated here."""
+"""HTTP to destinations, registries and webhooks: aiohttp on a thread of its own, foreign exceptions translated here.
+
+Certificates are always verified; the configuration may add authorities, and a proxy that everything goes through.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import asyncio
 import queue
 import ssl
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from streams.config.outgoing import Http, Proxy
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.workers.ports import Answer
 
@@ -25,7 +32,11 @@ START_SECONDS_MAX = 10.0
 class HttpTransport:
     """Sends requests in the background; answers come through a queue, so one thread decides everything."""
 
-    def __init__(self, *, request_seconds_max: float = REQUEST_SECONDS_MAX) -> None:
+    def __init__(self, outgoing: Http | None = None, *, request_seconds_max: float = REQUEST_SECONDS_MAX) -> None:
+        """`outgoing` says how requests leave: authorities to trust beside the system's, and a proxy."""
+        outgoing = outgoing or Http()
+        self._tls = outgoing.tls()
+        self._proxy = outgoing.proxy
         self._timeout = aiohttp.ClientTimeout(total=request_seconds_max, connect=CONNECT_SECONDS_MAX)
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._loop = asyncio.new_event_loop()
@@ -73,15 +84,24 @@ class HttpTransport:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, ticket: int, request: Request) -> None:
-        self._answers.put(Answer(ticket, await self._send(request)))
+        began = time.monotonic()
+        outcome = await self._send(request)
+        self._answers.put(Answer(ticket, outcome, time.monotonic() - began))
 
     async def _send(self, request: Request) -> Response | NoResponse:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
+            connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=self._tls)
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         try:
+            way = _way(self._proxy, request)
             async with self._session.request(
-                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
+                request.method,
+                request.url,
+                data=request.body,
+                headers=way.headers,
+                allow_redirects=False,
+                proxy=way.proxy,
+                proxy_headers=way.proxy_headers,
             ) as answer:
                 body = await answer.content.read(BODY_BYTES_MAX + 1)
                 while len(body) <= BODY_BYTES_MAX and not answer.content.at_eof():
@@ -91,7 +111,11 @@ class HttpTransport:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, headers, body)
         except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError) as error:
-            return NoResponse(f"TLS: {type(error).__name__}", is_tls=True)
+            return NoResponse(f"TLS: {_tls_reason(error)}", is_misconfigured=True)
+        except aiohttp.ClientHttpProxyError as error:
+            return NoResponse(f"the proxy answers {error.status}", is_misconfigured=400 <= error.status < 500)
+        except _NoWay as error:
+            return NoResponse(str(error), is_misconfigured=True)
         except TimeoutError:
             return NoResponse("no answer in time")
         except aiohttp.ClientPayloadError:
@@ -106,3 +130,39 @@ class HttpTransport:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
+
+
+class _NoWay(Exception):
+    """The request cannot leave as the configuration says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one request leaves. `proxy_headers` are for the proxy that opens a tunnel, and for nobody behind it."""
+
+    headers: Mapping[str, str]
+    proxy: str | None = None
+    proxy_headers: Mapping[str, str] | None = None
+
+
+def _way(proxy: Proxy | None, request: Request) -> _Way:
+    """The proxy, if it is for this host, and who we are there, read anew. Raises `_NoWay`."""
+    address = urlsplit(request.url)
+    if proxy is None or not proxy.is_for(address.hostname or ""):
+        return _Way(request.headers)
+    if proxy.username is None or proxy.password is None:
+        return _Way(request.headers, proxy.url)
+    try:
+        password = proxy.password.reveal()
+    except ValueError as error:
+        raise _NoWay(f"http.proxy.password: {error}") from None
+    credentials = {"Proxy-Authorization": aiohttp.encode_basic_auth(proxy.username, password)}
+    if address.scheme == "https":
+        return _Way(request.headers, proxy.url, credentials)
+    return _Way({**request.headers, **credentials}, proxy.url)
+
+
+def _tls_reason(error: Exception) -> str:
+    """Why a certificate was not accepted, in OpenSSL's words; else the kind of failure."""
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    return getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or type(error).__name__

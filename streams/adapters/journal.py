@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 
+from streams.adapters.denials import denial
 from streams.adapters.reading import reader
 from streams.workers.ports import JournalRecord, KafkaUnreachable
 
@@ -25,6 +26,7 @@ class StateJournal:
 
     def __init__(self, options: Mapping[str, Any], topic: str, client_id: str, partition: int = 0) -> None:
         self._topic = topic
+        self._group = client_id  # required by the client; nothing is ever committed
         self._place = Place(topic, partition, OFFSET_BEGINNING)
         self._is_assigned = False
         self._reached = 0
@@ -93,6 +95,8 @@ class StateJournal:
                 self._reached = (message.offset() or 0) + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._reached = max(self._reached, message.offset() or 0)
+            elif denied := denial(error, topic=self._topic, operation="Read", group=self._group):
+                raise denied
         return records
 
 

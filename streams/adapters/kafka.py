@@ -12,6 +12,7 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from streams.adapters.denials import denial
 from streams.adapters.hanging import within
 from streams.config.kafka import MESSAGE_BYTES_MAX
 from streams.workers import ports
@@ -44,6 +45,7 @@ COMMITTED_SECONDS_MAX = 30.0
 CONTACT_SECONDS_MAX = 60.0
 HANG_SECONDS_MAX = 15.0
 """A call that was given 10 s and has not returned by then never will (see `TransactionalProducer`)."""
+SAY_SECONDS = 30.0
 
 GroupProtocol = Literal["classic", "consumer"]
 
@@ -78,6 +80,7 @@ class GroupConsumer:
         self._failure: BaseException | None = None
         self._events: list[Any] = []
         self._unstarted: set[Partition] = set()
+        self._say_at: dict[int, float] = {}
         membership: dict[str, Any] = {}
         grouping: dict[str, Any] = {"group.protocol": protocol}
         if protocol == "classic":
@@ -102,6 +105,7 @@ class GroupConsumer:
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
                 "enable.partition.eof": False,
+                "error_cb": self._say,
             }
         )
 
@@ -135,6 +139,7 @@ class GroupConsumer:
         try:
             results = self._consumer.commit(offsets=_topic_partitions(positions), asynchronous=False)
         except KafkaException as exception:
+            self._raise_if_denied(exception.args[0], ", ".join(sorted({position.topic for position in positions})))
             raise CommitRefused(_text(exception)) from exception
         for result in results or ():
             if result.error is not None:
@@ -187,6 +192,10 @@ class GroupConsumer:
             else:
                 return
 
+    @property
+    def group(self) -> str:
+        return self._group
+
     def group_metadata(self) -> object:
         """The membership that a transactional commit names: fresh at every commit, for generations move."""
         return self._consumer.consumer_group_metadata()
@@ -197,6 +206,13 @@ class GroupConsumer:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+
+    def _say(self, error: KafkaError) -> None:
+        """Connections that fail, and the like: each kind at once, then every 30 s while it goes on."""
+        now = time.monotonic()
+        if now >= self._say_at.get(error.code(), 0.0):
+            self._say_at[error.code()] = now + SAY_SECONDS
+            log.warning("kafka says", error=str(error))
 
     def _require_assigned(self, positions: Sequence[Position]) -> None:
         """Brokers take commits of memberships that never were: the guard is ours."""
@@ -268,6 +284,7 @@ class GroupConsumer:
             try:
                 return self._consumer.committed(partitions, timeout=CALL_SECONDS_MAX)
             except KafkaException as exception:
+                self._raise_if_denied(exception.args[0], ", ".join(sorted({one.topic for one in partitions})))
                 if time.monotonic() >= deadline:
                     raise KafkaUnreachable(_text(exception)) from exception
 
@@ -294,7 +311,12 @@ class GroupConsumer:
         elif error.fatal():
             raise Fenced(str(error))
         else:
+            self._raise_if_denied(error, message.topic() or "")
             log.warning("kafka says", error=str(error), topic=message.topic())
+
+    def _raise_if_denied(self, error: KafkaError, topic: str) -> None:
+        if denied := denial(error, topic=topic, operation="Read", group=self._group):
+            raise denied
 
 
 class TransactionalProducer:
@@ -308,6 +330,12 @@ class TransactionalProducer:
     def __init__(self, options: Mapping[str, Any], transactional_id: str, client_id: str) -> None:
         self._id = transactional_id
         self._is_open = False
+        # Topics that records of the open transaction did not reach: a refusal of the whole names none.
+        self._undelivered = undelivered = dict[str, KafkaError]()
+
+        def not_delivered(error: KafkaError, message: Any) -> None:
+            undelivered[message.topic()] = error
+
         self._settings = {
             "linger.ms": 5,
             "compression.type": "lz4",
@@ -319,6 +347,8 @@ class TransactionalProducer:
             "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "message.max.bytes": MESSAGE_BYTES_MAX,
             "partitioner": "murmur2_random",
+            "on_delivery": not_delivered,
+            "delivery.report.only.error": True,
         }
         self._producer = Producer(self._settings)
 
@@ -340,7 +370,8 @@ class TransactionalProducer:
             self._require_alive(exception)
             if exception.args[0].code() != KafkaError._STATE:
                 raise
-            self.abort()  # an earlier record of the transaction was refused meanwhile
+            # An earlier record of the transaction was refused meanwhile; a commit, refused too, says why.
+            self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
             raise TransactionAborted(_text(exception)) from exception
 
     def start(self) -> None:
@@ -349,6 +380,7 @@ class TransactionalProducer:
 
     def begin(self) -> None:
         """Open a transaction. Raises `Fenced` where another producer took the id meanwhile."""
+        self._undelivered.clear()
         self._until_done(self._producer.begin_transaction, CONTACT_SECONDS_MAX)
         self._is_open = True
 
@@ -370,7 +402,12 @@ class TransactionalProducer:
                     self.abort()
                     raise TransactionAborted(f"{position.topic}/{position.partition} is not assigned")
             offsets = _topic_partitions(positions)
-            self._until_done(lambda: self._send_offsets(offsets, group_consumer.group_metadata()), CONTACT_SECONDS_MAX)
+            self._until_done(
+                lambda: self._send_offsets(offsets, group_consumer.group_metadata()),
+                CONTACT_SECONDS_MAX,
+                group_consumer.group,
+                ", ".join(sorted({position.topic for position in positions})),
+            )
         self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
         self._is_open = False
 
@@ -404,14 +441,14 @@ class TransactionalProducer:
             self.start()
             raise TransactionAborted(f"{self._id}: the client hung while it sent offsets") from None
 
-    def _until_done(self, call: Callable[[], Any], seconds_max: float) -> None:
-        """Repeat a transactional call while Kafka says that it may be repeated."""
+    def _until_done(self, call: Callable[[], Any], seconds_max: float, group: str = "", read: str = "") -> None:
+        """Repeat a transactional call while Kafka says that it may be repeated. `group` commits offsets of `read`."""
         deadline = time.monotonic() + seconds_max
         while True:
             try:
                 call()
             except KafkaException as exception:
-                self._require_alive(exception)
+                self._require_alive(exception, group, read)
                 error: KafkaError = exception.args[0]
                 if error.txn_requires_abort() or error.code() in _MOVED_ON:
                     self.abort()
@@ -421,12 +458,25 @@ class TransactionalProducer:
             else:
                 return
 
-    def _require_alive(self, exception: KafkaException) -> None:
-        """Raises `Fenced` where this producer will never write again."""
+    def _require_alive(self, exception: KafkaException, group: str = "", read: str = "") -> None:
+        """Raises `Fenced` or `AccessDenied` where this producer will never write again."""
         error: KafkaError = exception.args[0]
+        if denied := self._denial(error, group, read):
+            self._is_open = False  # an abort would be refused too: the broker ends it by its time-out
+            raise denied from exception
         if error.code() in _FENCED or error.fatal():
             self._is_open = False
             raise Fenced(f"{self._id}: {error}") from exception
+
+    def _denial(self, error: KafkaError, group: str, read: str) -> ports.AccessDenied | None:
+        """What is missing, where the authorizer refused the call or a record before it."""
+        refused = {topic: why for topic, why in self._undelivered.items() if denial(why)}
+        topics = read or " or ".join(sorted(refused or self._undelivered))
+        operation = "Read" if read else "Write"
+        for cause in (error, *refused.values()):
+            if denied := denial(cause, topic=topics, operation=operation, group=group, transactional_id=self._id):
+                return denied
+        return None
 
 
 def _topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:

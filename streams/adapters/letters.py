@@ -9,6 +9,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streams.adapters.denials import denial
 from streams.adapters.reading import reader
 from streams.workers.ports import KafkaUnreachable, LetterPage, Message, Partition
 
@@ -51,6 +52,8 @@ class DeadLetterReader:
                 ends[message.topic() or "", message.partition() or 0] = message.offset() or 0
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 self._skip_to_earliest(message.topic() or "", message.partition() or 0)
+            elif denied := denial(error, topic=message.topic() or "", operation="Read", group=self._client_id):
+                raise denied
             else:
                 log.warning("kafka says", error=str(error), topic=message.topic())
         return LetterPage(letters, ends)
@@ -95,5 +98,9 @@ class DeadLetterTopics:
             )
             for future in futures.values():
                 future.result(2 * ANSWER_SECONDS_MAX)
-        except (KafkaException, TimeoutError) as error:
+        except KafkaException as exception:
+            names = ", ".join(sorted({place.topic for place in places}))
+            denied = denial(exception.args[0], topic=names, operation="Delete")
+            log.warning("settled letters not deleted yet", error=str(denied or exception.args[0]))
+        except TimeoutError as error:
             log.warning("settled letters not deleted yet", error=str(error))

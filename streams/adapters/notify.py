@@ -19,6 +19,7 @@ import structlog
 
 from streams.adapters.http import HttpTransport
 from streams.config.connector import Notify, Smtp
+from streams.config.outgoing import Http
 from streams.delivery.contract import NoResponse, Request
 from streams.values import Secret
 
@@ -40,15 +41,17 @@ Send = Callable[[str, str], None]
 class Notifications:
     """A `Notifier` that tells whoever a connector's `notify` names. Logs name the connector and channel, no address."""
 
-    def __init__(self, connector: str, notify: Notify) -> None:
+    def __init__(self, connector: str, notify: Notify, outgoing: Http | None = None) -> None:
+        """`outgoing`: the proxy of webhooks, and authorities that webhooks and mail servers are trusted by."""
         self._connector = connector
+        way = outgoing or Http()
         self._channels: dict[str, Send] = {}
         self._took: OrderedDict[bytes, set[str]] = OrderedDict()
         webhook, address, server = notify.webhook, notify.email, notify.smtp
         if webhook is not None:
-            self._channels["webhook"] = lambda title, text: _post(webhook, title, text)
+            self._channels["webhook"] = lambda title, text: _post(way, webhook, title, text)
         if address:
-            self._channels["email"] = lambda title, text: _mail(server, address, title, text)
+            self._channels["email"] = lambda title, text: _mail(way.tls(), server, address, title, text)
 
     def notify(self, title: str, text: str) -> bool:
         """Whether every channel took it, now or before; True where there is none. Never raises."""
@@ -78,12 +81,12 @@ class _NotSent(Exception):
     """A channel did not take the message. The reason holds no address, no secret and no server's words."""
 
 
-def _post(webhook: Secret, title: str, text: str) -> None:
+def _post(way: Http, webhook: Secret, title: str, text: str) -> None:
     url = _revealed("notify.webhook", webhook)
     if not url.startswith(("http://", "https://")):
         raise _NotSent("notify.webhook must be an address that begins with http:// or https://")
     body = orjson.dumps({"text": _escaped(f"{title}\n{text}")})
-    transport = HttpTransport(request_seconds_max=ANSWER_SECONDS_MAX)
+    transport = HttpTransport(way, request_seconds_max=ANSWER_SECONDS_MAX)
     try:
         answer = transport.fetch(Request("POST", url, {"Content-Type": "application/json"}, body))
     finally:
@@ -99,7 +102,7 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _mail(server: Smtp, address: str, title: str, text: str) -> None:
+def _mail(tls: ssl.SSLContext, server: Smtp, address: str, title: str, text: str) -> None:
     sender = server.sender or address
     message = EmailMessage()
     message["Subject"] = " ".join(title.split())
@@ -110,7 +113,7 @@ def _mail(server: Smtp, address: str, title: str, text: str) -> None:
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
     message.set_content(text)
     try:
-        with _connected(server) as connection:
+        with _connected(tls, server) as connection:
             connection.send_message(message)
     except smtplib.SMTPException as error:
         raise _NotSent(f"{type(error).__name__}{_code(error)}") from None
@@ -122,9 +125,8 @@ def _mail(server: Smtp, address: str, title: str, text: str) -> None:
         raise _NotSent(f"no answer: {type(error).__name__}") from None
 
 
-def _connected(server: Smtp) -> smtplib.SMTP:
+def _connected(tls: ssl.SSLContext, server: Smtp) -> smtplib.SMTP:
     """A connection that is ready to take a message; encrypted wherever the server can."""
-    tls = ssl.create_default_context()
     connection: smtplib.SMTP
     if server.port == IMPLICIT_TLS_PORT:
         connection = smtplib.SMTP_SSL(server.host, server.port, timeout=ANSWER_SECONDS_MAX, context=tls)

@@ -13,6 +13,8 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from streams.adapters.admin import KafkaRefusal
+from streams.adapters.denials import denial
+from streams.adapters.silence import Silence
 from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.keeping.records import Answer, Request, key, parse
@@ -43,7 +45,7 @@ def ask(
 ) -> Answer:
     """The keeper's answer. Whoever stops waiting (time, Ctrl-C) takes the request back.
 
-    Raises `NoKeeperAnswers`, `KafkaUnreachable`, `KafkaRefusal` and `StateError`.
+    Raises `NoKeeperAnswers`, `KafkaUnreachable`, `KafkaRefusal`, `AccessDenied` and `StateError`.
     """
     request_id = uuid4().hex[:12]
     now_ms = time.time_ns() // 1_000_000
@@ -86,16 +88,18 @@ class _StateTopic:
 
     def write(self, record_key: str, value: bytes | None) -> int:
         """Write and wait until it is there; its offset."""
+        silence = Silence()
         producer = Producer(
             {
                 **self._config,
+                "error_cb": silence,
                 "enable.idempotence": True,
                 "acks": "all",
                 "partitioner": "murmur2_random",
                 "message.timeout.ms": round(WRITE_SECONDS_MAX * 1000),
             }
         )
-        self._require_topic(producer)
+        self._require_topic(producer, silence)
         outcome: list[int | KafkaError] = []
         producer.produce(
             self._topic,
@@ -108,18 +112,22 @@ class _StateTopic:
             case [int(offset)]:
                 return offset
             case [KafkaError() as error]:
+                if denied := denial(error, topic=self._topic, operation="Write"):
+                    raise denied
                 raise KafkaUnreachable(f"{self._topic}: the request could not be written: {error.str()}")
             case _:
                 raise KafkaUnreachable(f"{self._topic}: the request could not be written: no answer")
 
-    def _require_topic(self, producer: Producer) -> None:
+    def _require_topic(self, producer: Producer, silence: Silence) -> None:
         """A producer would wait for a missing topic until its message times out."""
         try:
             found = producer.list_topics(self._topic, timeout=WRITE_SECONDS_MAX).topics[self._topic]
         except KafkaException as exception:
-            servers = self._config["bootstrap.servers"]
-            raise KafkaUnreachable(f"Kafka at {servers} does not answer: {exception.args[0].str()}") from exception
+            servers, reason = self._config["bootstrap.servers"], silence.reason(producer, exception)
+            raise KafkaUnreachable(f"Kafka at {servers} does not answer: {reason}") from exception
         if found.error is not None:
+            if denied := denial(found.error, topic=self._topic, operation="Write"):
+                raise denied
             raise KafkaRefusal(f"there is no topic {self._topic}; make it with `streams topics apply`")
 
     def follow(self, answer_key: str, offset: int, deadline: float) -> Answer | None:
@@ -138,7 +146,11 @@ class _StateTopic:
             reader.assign([TopicPartition(self._topic, 0, offset + 1)])
             while time.monotonic() < deadline:
                 message = reader.poll(LOOK_SECONDS)
-                if message is None or message.error() is not None or message.key() != answer_key.encode():
+                if message is not None and (error := message.error()) is not None:
+                    if denied := denial(error, topic=self._topic, operation="Read", group=CLIENT_ID):
+                        raise denied
+                    continue
+                if message is None or message.key() != answer_key.encode():
                     continue
                 value = message.value()
                 record = parse(answer_key, value) if isinstance(value, bytes) else None

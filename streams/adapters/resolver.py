@@ -25,7 +25,7 @@ def schema_resolver(settings: Settings, client_id: str, stack: ExitStack, wait_s
         sources.insert(0, FolderSchemas(source.schema_folders))
     registry = None
     if source.schema_registry is not None:
-        transport = HttpTransport()
+        transport = HttpTransport(settings.http)
         stack.callback(transport.close)
         registry = RegistrySchemas(
             source.schema_registry.url,

@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.denials import denial
 from streams.adapters.reading import reader
 from streams.config.kafka import ClientConfig
 from streams.workers.ports import KafkaUnreachable, Message, Partition
@@ -137,6 +138,8 @@ def _sorted(messages: list[Any], waiting: set[Partition], ends: Mapping[Partitio
                 letters[partition] = [message]
         elif error.code() == KafkaError._PARTITION_EOF:
             waiting.discard((message.topic(), message.partition()))
+        elif denied := denial(error, topic=message.topic() or "", operation="Read", group="of this command"):
+            raise denied
         elif not error.retriable():
             raise KafkaException(error)
     for partition, of_partition in letters.items():

@@ -12,6 +12,7 @@ import orjson
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.denials import denial
 from streams.adapters.http import HttpTransport
 from streams.adapters.reading import reader
 from streams.delivery.contract import NoResponse, Request
@@ -107,6 +108,12 @@ class TopicSchemas:
                     self._add(message.key(), message.value())
                 elif error.code() == KafkaError._PARTITION_EOF:
                     self._ends[message.partition() or 0] = True
+                else:
+                    self._raise_if_denied(error)
+
+    def _raise_if_denied(self, error: KafkaError) -> None:
+        if denied := denial(error, topic=self._topic, operation="Read", group=self._client_id):
+            raise denied
 
     def _assign(self) -> bool:
         try:
@@ -114,6 +121,8 @@ class TopicSchemas:
         except KafkaException as exception:
             raise SchemasUnavailable(str(exception.args[0])) from exception
         if topic is None or topic.error is not None:
+            if topic is not None:
+                self._raise_if_denied(topic.error)
             return False
         self._ends = dict.fromkeys(topic.partitions, False)
         self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in topic.partitions])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -16,10 +14,13 @@ from streams.adapters.journal import StateJournal
 from streams.adapters.kafka import GroupConsumer, TransactionalProducer
 from streams.adapters.resolver import schema_resolver
 from streams.cli.keeping import connector_keeper, copies_of, routing_of, source_keeper
+from streams.cli.observing import Observation
+from streams.cli.processes import instance_name
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
 from streams.delivery.flood import FloodRules
 from streams.workers.committing import SinkCommitter, SinkTopics
+from streams.workers.contents import EventReader
 from streams.workers.encoding import EncoderCache
 from streams.workers.following import Following
 from streams.workers.keeper import Keeper
@@ -31,13 +32,8 @@ COLLECT_OBJECTS = 50_000
 """New objects between two looks of the garbage collector; Python's 700 would be several looks a batch."""
 
 
-def instance_name() -> str:
-    """This process's stable name, part of its transactional id: `STREAMS_INSTANCE`, else the host's."""
-    return os.environ.get("STREAMS_INSTANCE") or socket.gethostname()
-
-
 @contextmanager
-def router(settings: Settings) -> Iterator[tuple[Router, Keeper]]:
+def router(settings: Settings, observation: Observation) -> Iterator[tuple[Router, Keeper]]:
     """A router that is in touch with Kafka, and the keeper of its own dead letters, which runs on a thread of its own.
 
     Raises `KafkaUnreachable` and `Fenced`.
@@ -52,7 +48,7 @@ def router(settings: Settings) -> Iterator[tuple[Router, Keeper]]:
         transactions = TransactionalProducer(options, client_id, client_id)
         transactions.start()
         routing = routing_of(settings)
-        keeper = stack.enter_context(source_keeper(settings, routing, instance_name()))
+        keeper = stack.enter_context(source_keeper(settings, routing, instance_name(), observation))
         _freeze_what_stays()
         worker = Router(
             routing,
@@ -66,12 +62,14 @@ def router(settings: Settings) -> Iterator[tuple[Router, Keeper]]:
             clock=SystemClock(),
             keep=keeper.own,
             copies=partial(copies_of, settings, SOURCE),
+            meter=observation.router_meter(list(settings.connectors), group),
+            pulse=observation.pulse,
         )
         yield worker, keeper
 
 
 @contextmanager
-def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keeper]]:
+def sink(settings: Settings, connector: Connector, observation: Observation) -> Iterator[tuple[Sink, Keeper]]:
     """The sink of one connector, in touch with Kafka, and the connector's keeper, which runs on a thread of its own.
 
     Raises `KafkaUnreachable` and `Fenced`.
@@ -83,21 +81,30 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
     options = settings.kafka.client_config(client_id)
     clock = SystemClock()
     with ExitStack() as stack:
-        encoders = EncoderCache(
-            connector.build(), schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
+        destination = connector.build()
+        encoders = EncoderCache(destination, resolver)
+        events = EventReader(resolver)
+        meter = observation.sink_meter(
+            name,
+            destination.scopes,
+            topic=topic,
+            group=group,
+            event_time=lambda message: events.read(message).time,
+            clock=clock,
         )
         consumer = GroupConsumer(options, group, settings.kafka.group_protocol, client_id)
         consumer.await_contact()
         transactions = TransactionalProducer(options, client_id, client_id)
         stack.callback(transactions.close)
         transactions.start()
-        transport = HttpTransport()
+        transport = HttpTransport(settings.http)
         stack.callback(transport.close)
         following = Following(
             name, instance_name(), StateJournal(options, settings.topics.state, f"{client_id}-state"), clock
         )
         stack.callback(following.close)
-        keeper = stack.enter_context(connector_keeper(settings, connector, instance_name()))
+        keeper = stack.enter_context(connector_keeper(settings, connector, instance_name(), observation))
         committer = SinkCommitter(
             name,
             SinkTopics(
@@ -111,6 +118,7 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
             transactions=transactions,
             encoders=encoders,
             clock=SystemClock(),
+            meter=meter,
         )
         _freeze_what_stays()
         flood = connector.flood_breaker
@@ -122,7 +130,7 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
             committer=committer,
             restraint=Restraint(
                 name,
-                connector.build().scopes,
+                destination.scopes,
                 following,
                 committer,
                 FloodRules(flood.share, flood.records, flood.window),
@@ -137,6 +145,8 @@ def sink(settings: Settings, connector: Connector) -> Iterator[tuple[Sink, Keepe
             records_per_second=connector.rate_per_second,
             partition_count=lambda: consumer.partitions_of(topic),
             copies=partial(copies_of, settings, name),
+            meter=meter,
+            pulse=observation.pulse,
         )
         yield worker, keeper
 

@@ -125,7 +125,9 @@ class Demonstration:
             self._log_path = folder / "workers.log"
             log_file = stack.enter_context(self._log_path.open("wb"))
             commands = [["router"], ["sink", MIXPANEL], ["sink", MPARTICLE]]
-            self._workers = Workers(config, commands, {"STREAMS_LOG_LEVEL": "warning"}, stderr=log_file)
+            # One port cannot serve three processes, and nobody probes a demonstration.
+            environment = {"STREAMS_LOG_LEVEL": "warning", "STREAMS_HTTP_PORT": ""}
+            self._workers = Workers(config, commands, environment, stderr=log_file)
             stack.callback(self._workers.stop)
             self._stack = stack.pop_all()
         return self

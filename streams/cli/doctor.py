@@ -74,7 +74,7 @@ def _findings(settings: Settings, administration: Administration) -> Iterator[Fi
     standings = read_standings(settings)
     for connector in settings.connectors.values():
         yield from _state(connector, standings[connector.name])
-        yield from _credentials(connector)
+        yield from _credentials(settings, connector)
 
 
 def _topics(settings: Settings, administration: Administration, brokers: int) -> Iterator[Finding]:
@@ -127,7 +127,7 @@ def _state(connector: Connector, standing: Standing) -> Iterator[Finding]:
             yield Finding(f"traffic {name}/{scope}", "warning", detail, f"streams connectors show {name}")
 
 
-def _credentials(connector: Connector) -> Iterator[Finding]:
+def _credentials(settings: Settings, connector: Connector) -> Iterator[Finding]:
     """Ask each destination itself, with the secrets that this machine has."""
     from streams.adapters.clock import SystemClock
     from streams.adapters.http import HttpTransport
@@ -136,7 +136,7 @@ def _credentials(connector: Connector) -> Iterator[Finding]:
     from streams.keeping.credentials import outcome_of
 
     destination = connector.build()
-    with closing(HttpTransport()) as transport:
+    with closing(HttpTransport(settings.http)) as transport:
         for scope in destination.scopes:
             what = f"credentials {connector.name}/{scope}"
             answer = transport.fetch(destination.probe(scope, str(uuid4()), SystemClock().epoch_ms()))

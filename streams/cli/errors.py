@@ -46,7 +46,7 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
         from streams.config import ConfigurationError
         from streams.delivery.account import MetadataError
         from streams.keeping.records import StateError
-        from streams.workers.ports import KafkaUnreachable
+        from streams.workers.ports import AccessDenied, KafkaUnreachable
 
         try:
             command(*args, **kwargs)
@@ -56,7 +56,7 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
             _leave("\n".join(str(problem) for problem in error.problems), ExitCode.USAGE)
         except KafkaUnreachable as error:
             _leave(str(error), ExitCode.UNREACHABLE)
-        except (KafkaRefusal, MetadataError, StateError) as error:
+        except (AccessDenied, KafkaRefusal, MetadataError, StateError) as error:
             _leave(str(error), ExitCode.FAILED)
 
     return run

@@ -21,6 +21,7 @@ from streams.adapters.notify import Notifications
 from streams.adapters.resolver import schema_resolver
 from streams.adapters.standings import read_standings
 from streams.adapters.verification import TooBusy, verify
+from streams.cli.observing import Observation
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
 from streams.delivery.account import MetadataError, SinkCounts
@@ -40,6 +41,7 @@ from streams.workers.ports import KafkaUnreachable, Partition
 from streams.workers.probing import Probes
 from streams.workers.purging import Purge
 from streams.workers.redriving import Redrive
+from streams.workers.reporting import Reporting
 from streams.workers.returning import BackToConnector, RoutedAgain
 from streams.workers.routing import ConnectorRoute, Routes, Routing
 from streams.workers.settling import Settling
@@ -55,14 +57,16 @@ STOP_SECONDS_MAX = 10.0
 
 
 @contextmanager
-def connector_keeper(settings: Settings, connector: Connector, instance: str) -> Iterator[Keeper]:
+def connector_keeper(
+    settings: Settings, connector: Connector, instance: str, observation: Observation
+) -> Iterator[Keeper]:
     """The keeper of one connector; what it opened is closed at the end."""
     name = connector.name
     client_id = settings.groups.keeper(name)
     options = settings.kafka.client_config(client_id)
     clock = SystemClock()
     with ExitStack() as stack:
-        transport = HttpTransport()
+        transport = HttpTransport(settings.http)
         stack.callback(transport.close)
         topics = DeadLetterTopics(options)
         watching, reading = (DeadLetterReader(options, f"{client_id}-{role}") for role in ("redrive", "letters"))
@@ -78,11 +82,13 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
         probes = Probes(connector.build, transport, rules)
         purge = Purge(probes, topics, reading, events, rules)
         jobs = Jobs(open_letters, topics, events, BackToConnector(settings.topics.connector(name)))
+        meter = observation.keeper_meter(settings, name, probes.scopes, stack)
         tasks: list[Task] = [
+            Reporting(meter, probes.scopes, purge.next_at),
             Asking(probes, jobs),
             probes,
             Alerts(
-                Notifications(name, connector.notify),
+                Notifications(name, connector.notify, settings.http),
                 rules,
                 purge,
                 probes.scopes,
@@ -97,11 +103,12 @@ def connector_keeper(settings: Settings, connector: Connector, instance: str) ->
             Collection(topics),
             Bookkeeping(_sink_books(settings, name), _waiting_excess(settings, name), _in_background),
         ]
-        yield Keeper(name, _opener(settings, name, office_topics(settings, name), instance), tasks, clock)
+        opener = _opener(settings, name, office_topics(settings, name), instance)
+        yield Keeper(name, opener, tasks, clock, meter, observation.pulse)
 
 
 @contextmanager
-def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterator[Keeper]:
+def source_keeper(settings: Settings, routing: Routing, instance: str, observation: Observation) -> Iterator[Keeper]:
     """The keeper of the router's dead letters: it replays (routes again), purges and expires; there is nothing to
     probe, nor does anything go back by itself."""
     client_id = settings.groups.keeper(SOURCE)
@@ -117,7 +124,9 @@ def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterat
             return DeadLetterReader(options, f"{client_id}-job")
 
         jobs = Jobs(open_letters, topics, events, RoutedAgain(Routes(routing, resolver)))
+        meter = observation.keeper_meter(settings, SOURCE, (), stack)
         tasks: list[Task] = [
+            Reporting(meter, (), lambda _office, _scope: 0),
             Asking(None, jobs),
             Expiry(topics, reading, events),
             jobs,
@@ -132,7 +141,8 @@ def source_keeper(settings: Settings, routing: Routing, instance: str) -> Iterat
             rejected=settings.topics.dead_letter_source,
             credentials="",
         )
-        yield Keeper(SOURCE, _opener(settings, SOURCE, names, instance), tasks, SystemClock())
+        opener = _opener(settings, SOURCE, names, instance)
+        yield Keeper(SOURCE, opener, tasks, SystemClock(), meter, observation.pulse)
 
 
 def routing_of(settings: Settings) -> Routing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,16 @@ STOP_SECONDS_MAX = 25.0
 """A process settles and leaves within this after SIGTERM; what is left then is killed."""
 PARENT_SECONDS = 1.0
 WATCH_SECONDS = 0.2
+
+
+def instance_name() -> str:
+    """This process's stable name, part of its transactional id: `STREAMS_INSTANCE`, else the host's."""
+    return os.environ.get("STREAMS_INSTANCE") or socket.gethostname()
+
+
+def ports_from(first: int, count: int) -> list[int]:
+    """One port for each process, one after the other; all 0 (any free one) where the first is."""
+    return [first + number if first else 0 for number in range(count)]
 
 
 class Workers:

@@ -11,24 +11,39 @@ from streams.cli.options import ConfigPath, connector_of, required
 
 ParentOption = Annotated[int | None, typer.Option("--with-parent", hidden=True)]
 
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--http-port",
+        envvar="STREAMS_HTTP_PORT",
+        min=0,
+        max=65_535,
+        help="Serve /livez, /readyz and /metrics here; 0 takes any free port. Without it nothing listens.",
+    ),
+]
+
 app = typer.Typer(no_args_is_help=True, help="Run the router, a connector's sink, or all of them.")
 
 
 @app.command("router")
 @translated
-def run_router(config: ConfigPath = None, with_parent: ParentOption = None) -> None:
+def run_router(config: ConfigPath = None, http_port: PortOption = None, with_parent: ParentOption = None) -> None:
     """Route Currents topics to connector topics."""
     from streams.cli.composition import router
     from streams.cli.keeping import kept
+    from streams.cli.observing import observed
     from streams.cli.processes import stop_on_signal
-    from streams.cli.starting import prepared
+    from streams.cli.starting import prepared, start_log
 
+    start_log()
     with (
-        prepared(config) as settings,
-        router(settings) as (worker, keeper),
+        observed("router", http_port) as observation,
+        prepared(config, "router") as settings,
+        router(settings, observation) as (worker, keeper),
         stop_on_signal(with_parent) as stop,
         kept(keeper, stop),
     ):
+        observation.pulse.stops_when(stop.is_set)
         worker.run(stop)
 
 
@@ -37,34 +52,45 @@ def run_router(config: ConfigPath = None, with_parent: ParentOption = None) -> N
 def run_sink(
     name: Annotated[str, typer.Argument(help="The connector's name.")],
     config: ConfigPath = None,
+    http_port: PortOption = None,
     with_parent: ParentOption = None,
 ) -> None:
     """Deliver one connector's topic to its destination."""
     from streams.cli.composition import sink
     from streams.cli.keeping import kept
+    from streams.cli.observing import observed
     from streams.cli.processes import stop_on_signal
-    from streams.cli.starting import prepared
+    from streams.cli.starting import prepared, start_log
 
-    with prepared(config) as settings:
+    start_log()
+    with observed(f"sink-{name}", http_port) as observation, prepared(config, f"sink {name}") as settings:
         connector = connector_of(settings, name)
         with (
-            sink(settings, connector) as (worker, keeper),
+            sink(settings, connector, observation) as (worker, keeper),
             stop_on_signal(with_parent) as stop,
             kept(keeper, stop),
         ):
+            observation.pulse.stops_when(stop.is_set)
             worker.run(stop)
 
 
 @app.command("all")
 @translated
-def run_all(config: ConfigPath = None) -> None:
-    """Run the router and every connector's sink, each in a process of its own; when one ends, end all."""
-    from streams.cli.processes import Workers, stop_on_signal
+def run_all(config: ConfigPath = None, http_port: PortOption = None, with_parent: ParentOption = None) -> None:
+    """Run the router and every connector's sink, each in a process of its own; when one ends, end all.
+
+    With --http-port the router serves its health there, and the sinks, in the order of the configuration, on the
+    ports after it.
+    """
+    from streams.cli.processes import Workers, ports_from, stop_on_signal
     from streams.cli.starting import prepared
 
     with prepared(config) as settings:
         commands = [["router"], *(["sink", name] for name in settings.connectors)]
-    with stop_on_signal() as stop:
+    if http_port is not None:
+        ports = ports_from(http_port, len(commands))
+        commands = [[*command, "--http-port", str(port)] for command, port in zip(commands, ports, strict=True)]
+    with stop_on_signal(with_parent) as stop:
         workers = Workers(required(config), commands)
         try:
             ended = workers.watch(stop)

@@ -15,7 +15,7 @@ from streams.adapters.admin import Administration, KafkaRefusal
 from streams.adapters.log import configure_log
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.options import settings_from
-from streams.config import Settings, topology
+from streams.config import Settings, access, topology
 from streams.delivery.account import MetadataError
 from streams.keeping.records import StateError
 from streams.workers.ports import Fenced, KafkaUnreachable
@@ -27,12 +27,20 @@ CONTACT_SECONDS_MAX = 60.0
 CONTACT_RETRY_SECONDS = 2.0
 
 
-@contextmanager
-def prepared(path: Path | None) -> Iterator[Settings]:
-    """Settings, with logs set up, Kafka there and our topics made. What stops the worker becomes an exit code."""
+def start_log() -> None:
+    """Lines for people on a terminal, JSON anywhere else; `STREAMS_LOG_LEVEL` says from which level on."""
     configure_log("human" if sys.stderr.isatty() else "json", os.environ.get("STREAMS_LOG_LEVEL", "info"))
+
+
+@contextmanager
+def prepared(path: Path | None, role: str | None = None) -> Iterator[Settings]:
+    """Settings, with logs set up, Kafka there and the role's topics made; without a role, all of ours.
+
+    What stops the worker becomes an exit code.
+    """
+    start_log()
     settings = settings_from(path)
-    _ready_topics(settings)
+    _ready_topics(settings, role)
     try:
         yield settings
     except MetadataError as error:
@@ -49,8 +57,11 @@ def prepared(path: Path | None) -> Iterator[Settings]:
         ) from error
 
 
-def _ready_topics(settings: Settings) -> None:
-    """Create the topics that are missing, where the configuration allows it; name them where it does not."""
+def _ready_topics(settings: Settings, role: str | None) -> None:
+    """Create the topics that are missing, where the configuration allows it; name them where it does not.
+
+    Only those of the role: where access is as narrow as can be, others are not seen.
+    """
     administration = Administration(settings.kafka.client_config("streams-start"))
     deadline = time.monotonic() + CONTACT_SECONDS_MAX
     while True:
@@ -63,7 +74,8 @@ def _ready_topics(settings: Settings) -> None:
             log.warning("waiting for Kafka", error=str(error))
             time.sleep(CONTACT_RETRY_SECONDS)
     there = administration.topic_names()
-    missing = [topic for topic in wanted if topic.name not in there]
+    needed = {grant.name for one in access.roles(settings) if one.name == role for grant in one.grants}
+    missing = [topic for topic in wanted if topic.name not in there and (role is None or topic.name in needed)]
     if missing and not settings.kafka.topics.create:
         names = ", ".join(topic.name for topic in missing)
         raise CommandError(f"topics are missing: {names}; create them with `streams topics apply`", ExitCode.FAILED)
@@ -72,4 +84,8 @@ def _ready_topics(settings: Settings) -> None:
             if administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration):
                 log.info("topic created", topic=topic.name, partitions=topic.partitions)
         except KafkaRefusal as error:
-            raise CommandError(f"{error}; create topics with `streams topics apply`", ExitCode.FAILED) from error
+            raise CommandError(
+                f"topic {topic.name} is not there, or may not be seen, and was not created: {error}; "
+                "create topics with `streams topics apply`",
+                ExitCode.FAILED,
+            ) from error

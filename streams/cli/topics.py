@@ -1,20 +1,33 @@
-"""`streams topics`: the topics that the configuration needs, compared with the cluster's, and made."""
+"""`streams topics`: the topics that the configuration needs, compared with the cluster's, and made; who needs what."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.errors import translated
+from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
     from streams.adapters.admin import Administration
+    from streams.config import Settings
+    from streams.config.access import Grant, Role
     from streams.config.topology import Change, Plan
 
-app = typer.Typer(help="Topics that are missing or set differently.", no_args_is_help=True)
+app = typer.Typer(
+    help="Topics that are missing or set differently, and who needs access to them.", no_args_is_help=True
+)
+
+
+class AclFormat(StrEnum):
+    """How access control lists are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    COMMANDS = "commands"
 
 
 @app.command()
@@ -37,6 +50,91 @@ def apply(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> Non
         else:
             administration.configure_topic(topic.name, {name: to for name, (_, to) in change.settings.items()})
     _print(found, output, "nothing to do: every topic is as it should be")
+
+
+@app.command()
+@translated
+def acls(
+    config: ConfigPath = None,
+    role: Annotated[
+        str | None, typer.Option(metavar="ROLE", help="Only this role's, for example router or 'sink growth'.")
+    ] = None,
+    principal: Annotated[
+        str, typer.Option(metavar="TYPE:NAME", help="Whom the commands allow it.", show_default=True)
+    ] = "User:streams",
+    output: Annotated[
+        AclFormat,
+        typer.Option("--output", "--format", "-o", help="A table for people, JSON, or kafka-acls.sh commands."),
+    ] = AclFormat.TABLE,
+) -> None:
+    """Print the least that Kafka must allow each role. Asks nobody."""
+    from streams.config.access import roles
+
+    if not all(principal.partition(":")):
+        raise CommandError(f"--principal {principal}: must be TYPE:NAME, for example User:streams", ExitCode.USAGE)
+    settings = settings_from(config)
+    wanted = _chosen(roles(settings), role)
+    match output:
+        case AclFormat.JSON:
+            print_json({"roles": [_role_listed(one) for one in wanted]})
+        case AclFormat.COMMANDS:
+            _print_commands(settings, wanted, principal)
+        case AclFormat.TABLE:
+            print_table(
+                ("ROLE", "RESOURCE", "NAME", "PATTERN", "OPERATIONS", "FOR"),
+                (
+                    (one.name, grant.resource, grant.name, grant.pattern, ", ".join(grant.operations), grant.why)
+                    for one in wanted
+                    for grant in one.grants
+                ),
+            )
+
+
+def _chosen(known: tuple[Role, ...], name: str | None) -> tuple[Role, ...]:
+    from streams.config.explanation import suggestion
+
+    if name is None:
+        return known
+    chosen = tuple(role for role in known if role.name == name)
+    if not chosen:
+        there_is = suggestion(name, (role.name for role in known))
+        raise CommandError(f"--role {name} is no role; {there_is}", ExitCode.USAGE)
+    return chosen
+
+
+def _print_commands(settings: Settings, wanted: tuple[Role, ...], principal: str) -> None:
+    """One command a resource; running them again changes nothing."""
+    print("# To be run as somebody who may alter the cluster; add --command-config FILE where it asks who that is.")
+    for role in wanted:
+        print(f"\n# {role.name}: {role.does}")
+        for grant in role.grants:
+            print(_command(settings.kafka.bootstrap_servers, grant, principal))
+
+
+def _command(servers: str, grant: Grant, principal: str) -> str:
+    import shlex
+
+    words = ["kafka-acls.sh", "--bootstrap-server", servers, "--add", "--allow-principal", principal]
+    for operation in grant.operations:
+        words += ["--operation", operation]
+    words += [f"--{grant.resource}"] if grant.resource == "cluster" else [f"--{grant.resource}", grant.name]
+    if grant.is_prefix:
+        words += ["--resource-pattern-type", "prefixed"]
+    return shlex.join(words)
+
+
+def _role_listed(role: Role) -> dict[str, object]:
+    listed = [
+        {
+            "resource": grant.resource,
+            "name": grant.name,
+            "pattern": grant.pattern,
+            "operations": list(grant.operations),
+            "for": grant.why,
+        }
+        for grant in role.grants
+    ]
+    return {"role": role.name, "runs": role.does, "acls": listed}
 
 
 def _compared(config: ConfigPath) -> tuple[Administration, Plan]:

@@ -51,7 +51,7 @@ def parse(text: str) -> Document:
     if content is None:
         raise ConfigurationError([Problem("", "is empty: it needs at least kafka and connectors")])
     if root is None or not isinstance(content, dict):
-        raise ConfigurationError([Problem("", "must be a mapping with kafka, source and connectors")])
+        raise ConfigurationError([Problem("", "must be a mapping with kafka, source, http and connectors")])
     lines: dict[Path, int] = {}
     problems: list[Problem] = []
     _walk(root, (), lines, problems, set())

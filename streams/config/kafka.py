@@ -25,6 +25,9 @@ from streams.values import Secret
 ClientConfig = dict[str, str | bool | int | float]
 """What confluent-kafka's clients take. Holds revealed secrets: never log it."""
 
+LOG_LEVEL = 2
+"""Critical and worse. The client's own lines are no JSON, and a Kafka that is away makes a hundred a second: what it
+has to say we say ourselves, in errors and as `kafka says`. `kafka.options: {log_level: 6}` shows them all."""
 MESSAGE_BYTES_MAX = 2_000_000
 """Braze's largest events are near 1 MB; headers and batch framing come on top."""
 
@@ -148,6 +151,7 @@ class Kafka(Section):
         config: ClientConfig = {
             "bootstrap.servers": self.bootstrap_servers,
             "client.id": client_id,
+            "log_level": LOG_LEVEL,
         }
         for name, value in self.options.items():
             config[name] = value.reveal() if isinstance(value, Secret) else value

@@ -17,6 +17,7 @@ from streams.config.document import Document, dotted, parse
 from streams.config.explanation import explain, shown, suggestion
 from streams.config.kafka import Kafka
 from streams.config.names import SOURCE, Groups, Topics
+from streams.config.outgoing import Http
 from streams.config.problems import ConfigurationError, Problem
 from streams.config.source import Source
 from streams.destinations import REGISTRY, DestinationKind
@@ -25,7 +26,7 @@ from streams.events.catalogue import SelectionError, select
 Registry = Mapping[str, DestinationKind]
 Model = TypeVar("Model", bound=BaseModel)
 
-SECTIONS = ("kafka", "source", "connectors")
+SECTIONS = ("kafka", "source", "http", "connectors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Settings:
     kafka: Kafka
     source: Source
     connectors: Mapping[str, Connector]
+    http: Http = Http()  # noqa: RUF009 - frozen
     topics: Topics = field(init=False)
     groups: Groups = field(init=False)
 
@@ -71,10 +73,11 @@ def loads(text: str, environment: Mapping[str, str] | None = None, *, registry: 
     if kafka is not None and source is not None and source.topic_prefix.startswith(kafka.topic_prefix):
         mend = f"must not begin with kafka.topic_prefix, {kafka.topic_prefix}: our own topics are no source"
         problems.append(_problem(document, ("source", "topic_prefix"), mend, source.topic_prefix))
+    http = _section(Http, document, "http", context, problems)
     connectors = _connectors(document, registry, context, problems)
-    if problems or kafka is None or source is None:
+    if problems or kafka is None or source is None or http is None:
         raise ConfigurationError(sorted(problems, key=lambda problem: problem.line or 0))
-    return Settings(kafka, source, connectors)
+    return Settings(kafka, source, connectors, http)
 
 
 def connector_model(kind: DestinationKind) -> type[BaseModel]:

@@ -31,6 +31,7 @@ def reference(registry: Registry = REGISTRY) -> str:
     parts = [
         _table("`kafka`", "kafka", _resolved(schema["properties"]["kafka"], definitions), definitions),
         _table("`source`", "source", _resolved(schema["properties"]["source"], definitions), definitions),
+        _table("`http`", "http", _resolved(schema["properties"]["http"], definitions), definitions),
     ]
     for number, (name, kind) in enumerate(sorted(registry.items())):
         connector = definitions[connector_model(kind).__name__]

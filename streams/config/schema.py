@@ -11,6 +11,7 @@ from streams.config.connector import CONNECTOR_NAME_PATTERN
 from streams.config.kafka import Kafka
 from streams.config.loading import Registry, connector_model
 from streams.config.names import SOURCE
+from streams.config.outgoing import Http
 from streams.config.source import Source
 from streams.destinations import REGISTRY
 
@@ -20,7 +21,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def json_schema(registry: Registry = REGISTRY) -> dict[str, Any]:
     """The whole file's schema. `destination` decides which keys a connector may have."""
     models = {name: connector_model(kind) for name, kind in sorted(registry.items())}
-    every: list[type[BaseModel]] = [Kafka, Source, *models.values()]
+    every: list[type[BaseModel]] = [Kafka, Source, Http, *models.values()]
     references, definitions = models_json_schema([(model, "validation") for model in every])
     place = {model: references[model, "validation"] for model in every}
     for name, model in models.items():
@@ -35,6 +36,7 @@ def json_schema(registry: Registry = REGISTRY) -> dict[str, Any]:
         "properties": {
             "kafka": {**place[Kafka]},
             "source": {**place[Source]},
+            "http": {**place[Http]},
             "connectors": {
                 "type": "object",
                 "minProperties": 1,

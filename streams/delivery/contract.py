@@ -75,11 +75,11 @@ class Response:
 class NoResponse:
     """Timeout, connection error or an answer cut off: nobody knows whether it arrived.
 
-    `is_tls` marks a TLS failure, which no retry mends.
+    `is_misconfigured` marks what no retry mends: a certificate that is not trusted, a proxy that refuses.
     """
 
     detail: str
-    is_tls: bool = False
+    is_misconfigured: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from streams.testing.kafka import KAFKA_VERSION, SETTINGS, JarsUnavailable, Node, jars, java
+from streams.testing.kafka import KAFKA_VERSION, SETTINGS, JarsUnavailable, Node, NodeOptions, Protocol, jars, java
 from streams.testing.processes import Child, free_port
 
 if TYPE_CHECKING:
@@ -80,18 +80,19 @@ class Broker:
 
 
 class ApacheKafka(Broker):
-    """One KRaft node of Apache Kafka, from jars, in a folder of its own."""
+    """One KRaft node of Apache Kafka, from jars, in a folder of its own. Plain text on the loopback is always there."""
 
-    def __init__(self, libraries: Path, why: str = "") -> None:
+    def __init__(self, libraries: Path, why: str = "", options: NodeOptions | None = None) -> None:
         super().__init__("apache", "", is_apache=True, why=why)
         self._libraries = libraries
+        self._options = options
         self._folder: Path | None = None
         self._node: Node | None = None
 
     def start(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="streams-kafka-"))
         try:
-            self._node = Node(self._libraries, self._folder)
+            self._node = Node(self._libraries, self._folder, self._options)
             self._node.format()
             self.bootstrap_servers = f"127.0.0.1:{self._node.port}"
             _wait_until_answers(self.bootstrap_servers, self._node.start())
@@ -101,6 +102,17 @@ class ApacheKafka(Broker):
         except BrokerFailed:
             self.stop()
             raise
+
+    def address(self, protocol: Protocol) -> str:
+        """Where clients of this protocol begin, once it was started with a listener for it."""
+        assert self._node is not None, "asked before it was started"
+        return f"127.0.0.1:{self._node.ports[protocol]}"
+
+    @property
+    def log(self) -> Path:
+        """What the node writes, once it was started."""
+        assert self._node is not None, "asked before it was started"
+        return self._node.log
 
     def restart(self) -> None:
         assert self._node is not None, "restarted before it was started"

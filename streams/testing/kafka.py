@@ -13,8 +13,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 from streams.testing.processes import Child, free_port
@@ -65,6 +67,19 @@ SETTINGS = {
     "log.retention.check.interval.ms": "1000",
     "log.segment.delete.delay.ms": "0",
 }
+
+
+Protocol = Literal["SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+"""How clients may reach a node beside plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What a node has beside the usual: a listener for each protocol, settings that win over ours, options of Java."""
+
+    protocols: Sequence[Protocol] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    java_options: Sequence[str] = ()
 
 
 class JarsUnavailable(Exception):
@@ -139,25 +154,36 @@ def _download(maven: str, folder: Path) -> None:
 
 
 class Node:
-    """One broker and controller in one process, its data in a folder of its own."""
+    """One broker and controller in one process, its data in a folder of its own. `ports` has those of its listeners."""
 
-    def __init__(self, libraries: Path, folder: Path) -> None:
+    def __init__(self, libraries: Path, folder: Path, options: NodeOptions | None = None) -> None:
+        options = options or NodeOptions()
         self.port = free_port()
+        self.ports: dict[str, int] = {protocol: free_port() for protocol in options.protocols}
         self._java = [java(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Xmx{HEAP_MEGABYTES_MAX}m"]
-        self._java += ["-cp", f"{libraries}/*"]
+        self._java += [*options.java_options, "-cp", f"{libraries}/*"]
         self._folder = folder
         self._child: Child | None = None
         controller = free_port()
-        plain = f"PLAINTEXT://127.0.0.1:{self.port}"
+        addresses = {"PLAINTEXT": self.port, **self.ports}
+        clients = ",".join(f"{protocol}://127.0.0.1:{port}" for protocol, port in addresses.items())
+        protocol_map = SETTINGS["listener.security.protocol.map"]
         settings = {
             **SETTINGS,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"{plain},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": plain,
+            "listeners": f"{clients},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": clients,
+            "listener.security.protocol.map": ",".join([protocol_map, *(f"{name}:{name}" for name in self.ports)]),
             "log.dirs": str(folder / "data"),
+            **options.settings,
         }
         self._properties = folder / "server.properties"
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    @property
+    def log(self) -> Path:
+        """What the node writes."""
+        return self._folder / "kafka.log"
 
     def format(self) -> None:
         """Lay out the data folder. Raises `JarsUnavailable` with what the tool says."""
@@ -177,7 +203,7 @@ class Node:
 
     def start(self) -> Child:
         """Begin; whoever asked waits until it answers."""
-        self._child = Child([*self._java, "kafka.Kafka", str(self._properties)], self._folder / "kafka.log")
+        self._child = Child([*self._java, "kafka.Kafka", str(self._properties)], self.log)
         return self._child
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ from streams.delivery.ledger import Ledger, Parking, Progress
 from streams.delivery.letter import Origin, Reason, letter_headers, origin_of
 from streams.keeping.records import Record
 from streams.workers.encoding import EncoderCache
+from streams.workers.measuring import UNMEASURED, SinkMeter
 from streams.workers.ports import (
     Clock,
     CommitRefused,
@@ -63,6 +64,7 @@ class SinkCommitter:
         transactions: Transactions,
         encoders: EncoderCache,
         clock: Clock,
+        meter: SinkMeter = UNMEASURED,
     ) -> None:
         self._connector = connector
         self._topics = topics
@@ -71,6 +73,7 @@ class SinkCommitter:
         self._transactions = transactions
         self._encoders = encoders
         self._clock = clock
+        self._meter = meter
         self._committed_at = clock.monotonic()
         self._first_starts: list[Beginning] = []
         self.on_commit: Callable[[int, int], None] = lambda _settled, _rejected: None
@@ -138,8 +141,12 @@ class SinkCommitter:
             self._log.warning("commit refused, the group moved on", error=str(error))
             return False
         self._say_parked(letters)
+        skipped: dict[str, int] = {}
         for number, progress in progresses.items():
+            for reason, count in progress.counts.skipped.items():
+                skipped[reason] = skipped.get(reason, 0) + count - ledgers[number].counts.skipped.get(reason, 0)
             ledgers[number].committed(progress)
+        self._meter.committed(skipped, letters)
         self._count(letters, sum(progress.records for progress in progresses.values()))
         return True
 

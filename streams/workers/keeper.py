@@ -13,6 +13,7 @@ from typing import Protocol
 
 import structlog
 
+from streams.workers.measuring import NO_PULSE, UNMEASURED, KeeperMeter, Pulse
 from streams.workers.office import Office, OpenOffice
 from streams.workers.ports import Clock, Fenced, KafkaUnreachable, TransactionAborted
 
@@ -42,10 +43,20 @@ class Task(Protocol):
 class Keeper:
     """`own` is called by the thread that learns of partitions; `run`, or `step` for ever, by the keeper's own."""
 
-    def __init__(self, connector: str, open_office: OpenOffice, tasks: Sequence[Task], clock: Clock) -> None:
+    def __init__(
+        self,
+        connector: str,
+        open_office: OpenOffice,
+        tasks: Sequence[Task],
+        clock: Clock,
+        meter: KeeperMeter = UNMEASURED,
+        pulse: Pulse = NO_PULSE,
+    ) -> None:
         self._open_office = open_office
         self._tasks = tasks
         self._clock = clock
+        self._meter = meter
+        self._pulse = pulse
         self._owns = threading.Event()
         self._office: Office | None = None
         self._retake_at = 0.0
@@ -67,6 +78,7 @@ class Keeper:
         """Keep while the partition is ours, until told to stop. What is not expected, raises."""
         try:
             while not stop.is_set():
+                self._pulse.beat("keeper")
                 if not self.step():
                     stop.wait(IDLE_SECONDS)
         finally:
@@ -100,6 +112,7 @@ class Keeper:
             return False
         self._office = self._open_office()
         self._log.info("keeper in office", epoch=self._office.epoch)
+        self._meter.in_office(True)
         self._begin()
         return True
 
@@ -111,6 +124,7 @@ class Keeper:
     def _leave(self) -> None:
         if self._office is not None:
             self._log.info("keeper leaves office", epoch=self._office.epoch)
+            self._meter.in_office(False)
             self._begin()
             self._office.close()
             self._office = None

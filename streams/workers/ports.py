@@ -76,6 +76,10 @@ class Fenced(Exception):
     """Another process took this one's transactional id: leave."""
 
 
+class AccessDenied(Exception):
+    """Kafka knows this process and does not allow what it needs; the message names what is missing."""
+
+
 class Listener(Protocol):
     """What a worker does when partitions come and go. Called inside `Consumer.poll`, on its thread.
 
@@ -154,10 +158,11 @@ class Transactions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request: `ticket` as submitted."""
+    """What came of a request: `ticket` as submitted, and how long it took."""
 
     ticket: int
     outcome: Response | NoResponse
+    seconds: float = 0.0
 
 
 class Transport(Protocol):

@@ -24,6 +24,7 @@ from streams.delivery.account import RouterCounts, SourceCause
 from streams.delivery.letter import ORIGIN_HEADER, Origin, Reason, letter_headers
 from streams.events.encoding import SINGLE_OBJECT_HEADER_BYTES
 from streams.events.walker import MISSING, PRESENT
+from streams.workers.measuring import NO_PULSE, TRACEPARENT_HEADER, UNMEASURED, Pulse, RouterMeter
 from streams.workers.ports import (
     Clock,
     Consumer,
@@ -82,6 +83,8 @@ class Router:
         clock: Clock,
         keep: Callable[[bool], None],
         copies: Copies,
+        meter: RouterMeter = UNMEASURED,
+        pulse: Pulse = NO_PULSE,
     ) -> None:
         """`keep` is told whether partition 0 of the first Currents topic is ours: its owner keeps the source's dead
         letters."""
@@ -94,6 +97,8 @@ class Router:
         self._consumer = consumer
         self._transactions = transactions
         self._clock = clock
+        self._meter = meter
+        self._pulse = pulse
         self._states: dict[Partition, PartitionState] = {}
         self._routes = Routes(routing, resolver)
         self._waiting = WaitingPartitions(consumer)
@@ -105,6 +110,7 @@ class Router:
         """Route until told to stop, then leave. What fails, raises; its transaction is aborted."""
         try:
             while not stop.is_set():
+                self._pulse.beat("router")
                 self.step()
             log.info("router stops")
         finally:
@@ -119,14 +125,16 @@ class Router:
         messages = self._consumer.poll(POLL_RECORDS_MAX, POLL_SECONDS_MAX)
         if not messages and not self._must_commit:
             return
+        trace = self._meter.began(messages)
         self._transactions.begin()
         try:
-            self._route_all(messages, now)
+            self._route_all(messages, now, trace)
             self._audit_first_starts()
             positions = self._positions()
             self._transactions.commit(positions, self._consumer)
         except TransactionAborted as error:
             log.warning("transaction aborted, read again", error=str(error))
+            self._meter.aborted()
             self._read_again()
         else:
             self._committed()
@@ -138,10 +146,12 @@ class Router:
             start = beginning.start
             counts = RouterCounts.from_metadata(start.metadata)
             counts.lost += beginning.lost
+            self._meter.lost(beginning.lost)
             place = f"{start.topic}/{start.partition}/".encode()
             self._states[start.topic, start.partition] = PartitionState(place, start.offset, counts, beginning)
             self._must_commit = self._must_commit or bool(beginning.why)
         self._tell_keeper()
+        self._pulse.joined()
         log.info("partitions assigned", partitions=[f"{start.topic}/{start.partition}" for start in starts])
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
@@ -187,7 +197,7 @@ class Router:
         elif not self._subscribed:
             log.warning("no Currents topic yet", patterns=list(self._patterns))
 
-    def _route_all(self, messages: Sequence[Message], now: float) -> None:
+    def _route_all(self, messages: Sequence[Message], now: float, trace: bytes) -> None:
         """The hot path: no log line and no metric per record."""
         states, routes, waiting = self._states, self._routes.by_header, self._waiting
         produce = self._transactions.produce
@@ -218,6 +228,8 @@ class Router:
                 headers: Headers = message.headers() or []
                 headers.append((ORIGIN_HEADER, state.place + b"%d" % offset))
                 headers += added
+                if trace and not any(name == TRACEPARENT_HEADER for name, _ in headers):
+                    headers.append((TRACEPARENT_HEADER, trace))
                 key = message.key()
                 routed = state.pending.routed
                 for connector, connector_topic in route.targets:
@@ -291,13 +303,16 @@ class Router:
 
     def _committed(self) -> None:
         self._must_commit = False
+        counted = RouterCounts()
         for state in self._states.values():
             if state.pending_offset >= 0:
+                counted.add(state.pending)
                 state.next_offset = max(state.next_offset, state.pending_offset)
                 state.counts.add(state.pending)
                 state.pending = RouterCounts()
                 state.pending_offset = -1
             state.beginning = None
+        self._meter.committed(counted)
 
     def _read_again(self) -> None:
         """Forget what the aborted transaction counted; what is still ours is read from the last commit."""

@@ -42,6 +42,7 @@ from streams.delivery.pace import TokenBucket
 from streams.keeping.records import Suspect
 from streams.workers.committing import SinkCommitter
 from streams.workers.encoding import EncoderCache, SchemaWaits
+from streams.workers.measuring import NO_PULSE, UNMEASURED, Pulse, SinkMeter
 from streams.workers.ports import Answer, Clock, Consumer, Gap, Message, Partition, Start, Transport
 from streams.workers.restraint import Relief, Restraint
 from streams.workers.starting import Copies, beginnings
@@ -87,6 +88,8 @@ class Sink:
         records_per_second: float | None,
         partition_count: Callable[[], int],
         copies: Copies,
+        meter: SinkMeter = UNMEASURED,
+        pulse: Pulse = NO_PULSE,
     ) -> None:
         """`build` makes the destination with its secrets as they are now; `keep` is told whether partition 0 is ours,
         which makes this process the connector's keeper."""
@@ -102,6 +105,8 @@ class Sink:
         self._transport = transport
         self._encoders = encoders
         self._clock = clock
+        self._meter = meter
+        self._pulse = pulse
         self._partition_count = partition_count
         self._rate = records_per_second or destination.limits.records_per_second
         self._bucket = TokenBucket(self._rate, clock.monotonic())
@@ -129,6 +134,7 @@ class Sink:
         self._consumer.subscribe([self._topic], self)
         try:
             while not stop.is_set():
+                self._pulse.beat("sink")
                 self.step()
             self._log.info("sink stops", requests_in_flight=len(self._in_flight))
             self._settle_in_flight(set(self._in_flight.values()))
@@ -167,8 +173,10 @@ class Sink:
             start = beginning.start
             counts = SinkCounts.from_metadata(start.metadata)
             counts.lost += beginning.lost
+            self._meter.lost(beginning.lost)
             self._ledgers[start.partition] = Ledger(start.offset, counts)
         self._committer.assigned(begun)
+        self._pulse.joined()
         self._partitions = self._partition_count() if self._rate is not None else 0
         self._share_rate()
         if 0 in self._ledgers:
@@ -200,6 +208,7 @@ class Sink:
         if ledger is not None:
             ledger.lose(gap.earliest, max(0, gap.earliest - gap.position))
             self._committer.restate()
+            self._meter.lost(max(0, gap.earliest - gap.position))
         self._log.error(
             "records lost to retention", partition=gap.partition, from_offset=gap.position, to_offset=gap.earliest
         )
@@ -236,6 +245,7 @@ class Sink:
         encoders, ledgers, lanes, builders = self._encoders.by_header, self._ledgers, self._lanes, self._builders
         vets_kinds, waiting = self._destination.vets_kinds, self._waiting
         marks_again, invalid = self._destination.marks_again, self._restraint.invalid
+        strings_cut = self._strings_cut
         for message in messages:
             number = message.partition()
             ledger = ledgers.get(number)
@@ -274,6 +284,8 @@ class Sink:
             else:
                 assert isinstance(encoding, Rejected)
                 ledger.parked(place, Parking(message, "rejected", 0, encoding.detail, "", 0))
+        if self._strings_cut != strings_cut:
+            self._meter.truncated(self._strings_cut - strings_cut)
 
     def _say_cuts(self, now: float) -> None:
         """Strings that were cut to the destination's limit are counted, and said once a minute."""
@@ -339,6 +351,7 @@ class Sink:
                 self._next_ticket += 1
                 self._in_flight[self._next_ticket] = batch
                 self._transport.submit(self._next_ticket, batch.request)
+                self._meter.sent(self._next_ticket, batch)
 
     def _encode_again(self, batch: Batch[Message]) -> None:
         """Other credentials since it was encoded: they may be part of what is sent (Mixpanel's token is)."""
@@ -359,6 +372,7 @@ class Sink:
             batch = self._in_flight.pop(answer.ticket)
             lane = self._lanes[batch.scope]
             verdict = self._verdict(answer, batch)
+            self._meter.answered(batch, answer, verdict)
             lane.answered(batch, verdict, self._clock.monotonic(), self._clock.epoch_ms() / 1000)
             if isinstance(verdict, Retry):
                 self._log.warning("not delivered, sent again later", scope=lane.scope, detail=verdict.detail)
@@ -416,7 +430,7 @@ class Sink:
         outcome = answer.outcome
         if not isinstance(outcome, NoResponse):
             return self._destination.interpret(outcome, len(batch), alone=batch.alone)
-        return Misconfigured(outcome.detail) if outcome.is_tls else Retry(outcome.detail)
+        return Misconfigured(outcome.detail) if outcome.is_misconfigured else Retry(outcome.detail)
 
     def _settle_in_flight(self, batches: Collection[Batch[Message]]) -> None:
         """Wait for the answers to these batches, as long as a graceful stop allows."""

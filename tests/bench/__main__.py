@@ -14,7 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,14 +37,18 @@ from streams.emulators.mparticle.options import MParticleOptions
 from streams.events.samples import MIX, sample_events
 from streams.testing.brokers import Broker, choose
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
+from streams.testing.processes import free_port
 from tests.bench.dead_letters import fill, top_seconds
 from tests.bench.measuring import Measurement
+from tests.telemetry.collector import Collector
 
 PARTITIONS = 4
 MAPPED_BY_BOTH = [event_type for event_type in MIX if event_type.startswith(("users.messages.", "users.canvas."))]
 UNLIMITED = 10**12
 PATIENCE_SECONDS = 300.0
 LOOK_SECONDS = 0.2
+SCRAPE_SECONDS = 1.0
+"""Prometheus looks every 15 s or more; a round is over before."""
 
 
 class Bench:
@@ -96,24 +103,33 @@ class Bench:
         """Run a bare loop, which ends by itself."""
         return self._finished(self._started(module, *arguments), PATIENCE_SECONDS)
 
-    def ours(self, config: Path, role: str) -> Measurement:
-        """Run one of our workers until its account says that all is settled."""
+    def ours(self, config: Path, role: str, traces_to: str = "", *, is_observed: bool = True) -> Measurement:
+        """Run one of our workers until its account says that all is settled.
+
+        `is_observed`: it counts, is scraped each second, and traces to a collector where one is given.
+        """
         settings = load(config)
         accounts = Accounts(settings, Administration(settings.kafka.client_config("bench")))
-        process = self._started("ours", str(config), role)
+        port = free_port()
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": traces_to} if traces_to else {}
+        process = self._started("ours", str(config), role, *([str(port)] if is_observed else []), **environment)
         deadline = time.monotonic() + PATIENCE_SECONDS
+        scrape_at = time.monotonic() + SCRAPE_SECONDS
         while settled(accounts, role) < self.records and process.poll() is None and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
+            if is_observed and time.monotonic() >= scrape_at:
+                scrape_at = time.monotonic() + SCRAPE_SECONDS
+                scrape(port)
         process.terminate()
         return self._finished(process, PATIENCE_SECONDS)
 
     def per_cpu_second(self, measurement: Measurement) -> float:
         return self.records / measurement.cpu_seconds
 
-    def _started(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+    def _started(self, module: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", f"tests.bench.{module}", *arguments],
-            env={**os.environ, "STREAMS_LOG_LEVEL": "error", "STREAMS_INSTANCE": uuid4().hex},
+            env={**os.environ, "STREAMS_LOG_LEVEL": "error", "STREAMS_INSTANCE": uuid4().hex, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -126,6 +142,12 @@ class Bench:
         return Measurement(**json.loads(output.splitlines()[-1]))
 
 
+def scrape(port: int) -> None:
+    """As Prometheus would. A process that does not listen yet, or any more, is no event."""
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        answer.read()
+
+
 def settled(accounts: Accounts, role: str) -> int:
     """Records that the role's group has committed past, by its own account."""
     if role == "router":
@@ -134,7 +156,7 @@ def settled(accounts: Accounts, role: str) -> int:
     return account.delivered + sum(account.parked.values()) + sum(account.skipped.values())
 
 
-def sink_row(bench: Bench, shape: str, rounds: int) -> tuple[list[float], list[Measurement], list[Measurement]]:
+def sink_row(shape: str, bench: Bench, rounds: int) -> tuple[list[float], list[Measurement], list[Measurement]]:
     """Our sink and the bare loop, in turn, from one connector's topic to one emulator that answers at once."""
     name = f"bench-{shape}"
     ratios, ours, bare = [], [], []
@@ -149,6 +171,22 @@ def sink_row(bench: Bench, shape: str, rounds: int) -> tuple[list[float], list[M
             ours.append(bench.ours(config, name))
             ratios.append(bare[-1].cpu_seconds / ours[-1].cpu_seconds)
     return ratios, ours, bare
+
+
+def telemetry_row(bench: Bench, rounds: int) -> tuple[list[float], list[Measurement], list[Measurement]]:
+    """Our Mixpanel sink with metrics, scrapes and traces, and without, in turn; whoever is first changes."""
+    name, ratios = "bench-telemetry", []
+    measured: dict[bool, list[Measurement]] = {True: [], False: []}
+    with _emulator("mixpanel") as emulator, Collector() as collector:
+        for number in range(rounds):
+            for is_observed in (True, False) if number % 2 else (False, True):
+                prefix = f"bench-{bench.tag}-telemetry-{number}-{int(is_observed)}."
+                config = bench.configuration(prefix, {name: _connector("mixpanel", emulator)})
+                bench.fill(f"{prefix}connector.{name}", None, is_routed=True)
+                traces_to = collector.endpoint if is_observed else ""
+                measured[is_observed].append(bench.ours(config, name, traces_to, is_observed=is_observed))
+            ratios.append(measured[False][-1].cpu_seconds / measured[True][-1].cpu_seconds)
+    return ratios, measured[True], measured[False]
 
 
 def router_row(bench: Bench, rounds: int) -> tuple[list[float], list[Measurement], list[Measurement]]:
@@ -207,10 +245,18 @@ def _authorization(emulator: MixpanelEmulator | MParticleEmulator) -> str:
     return basic(unbound.key, unbound.secret)
 
 
+ROWS: dict[str, tuple[str, Callable[[Bench, int], tuple[list[float], list[Measurement], list[Measurement]]]]] = {
+    "mixpanel": ("mixpanel_sink_to_bare", partial(sink_row, "mixpanel")),
+    "mparticle": ("mparticle_sink_to_bare", partial(sink_row, "mparticle")),
+    "router": ("router_to_bare_copy", router_row),
+    "telemetry": ("telemetry_on_to_off", telemetry_row),
+}
+
+
 def main() -> None:
     """Run the rows that were asked for, and print them."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rows", nargs="*", default=["mixpanel", "mparticle", "router"])
+    parser.add_argument("--rows", nargs="*", default=[*ROWS])
     parser.add_argument("--records", type=int, default=100_000, help="records per round")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, alternating; the median counts")
     parser.add_argument(
@@ -222,13 +268,10 @@ def main() -> None:
     with choose() as broker, tempfile.TemporaryDirectory() as folder:
         bench = Bench(broker, Path(folder), options.records)
         for row in options.rows:
-            is_router = row == "router"
-            ratios, ours, bare = (
-                router_row(bench, options.rounds) if is_router else sink_row(bench, row, options.rounds)
-            )
-            key = "router_to_bare_copy" if is_router else f"{row}_sink_to_bare"
+            key, measure = ROWS[row]
+            ratios, ours, bare = measure(bench, options.rounds)
             results[key] = round(statistics.median(ratios), 3)
-            results[f"{'router' if is_router else row}_rss_mib"] = round(max(one.rss_mib for one in ours), 1)
+            results[f"{row}_rss_mib"] = round(max(one.rss_mib for one in ours), 1)
             table.append(
                 (
                     key,

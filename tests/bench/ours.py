@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streams.cli.composition import router, sink
 from streams.cli.keeping import kept
+from streams.cli.observing import observed
 from streams.config import load
 from streams.workers.ports import Start
 from streams.workers.router import Router
@@ -19,18 +20,22 @@ from streams.workers.sink import Sink
 from tests.bench.measuring import report
 
 
-def run(config: Path, role: str) -> None:
-    """Run the router, or a connector's sink, until SIGTERM, and report what it cost since it had partitions."""
+def run(config: Path, role: str, port: int | None) -> None:
+    """Run the router, or a connector's sink, until SIGTERM, and report what it cost since it had partitions.
+
+    With a `port` it counts and listens; it traces where `OTEL_*` says so.
+    """
     settings = load(config)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     started: list[tuple[float, float]] = []
     with ExitStack() as stack:
         worker: Router | Sink
+        observation = stack.enter_context(observed(role, port))
         if role == "router":
-            worker, keeper = stack.enter_context(router(settings))
+            worker, keeper = stack.enter_context(router(settings, observation))
         else:
-            worker, keeper = stack.enter_context(sink(settings, settings.connectors[role]))
+            worker, keeper = stack.enter_context(sink(settings, settings.connectors[role], observation))
         stack.enter_context(kept(keeper, stop))
         assigned = worker.assigned
 
@@ -44,4 +49,4 @@ def run(config: Path, role: str) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2])
+    run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if sys.argv[3:] else None)

@@ -48,10 +48,10 @@ class Read:
 class WorkerProcess:
     """`streams run …` in a process of its own, which a test may kill and start again."""
 
-    def __init__(self, command: list[str], config: Path, instance: str, log: Path) -> None:
+    def __init__(self, command: list[str], config: Path, instance: str, log: Path, log_level: str = "info") -> None:
         common = ["--config", str(config), "--with-parent", str(os.getpid())]
         self._command = [sys.executable, "-m", "streams", "run", *command, *common]
-        self._environment = {**os.environ, "STREAMS_INSTANCE": instance, "STREAMS_LOG_LEVEL": "info"}
+        self._environment = {**os.environ, "STREAMS_INSTANCE": instance, "STREAMS_LOG_LEVEL": log_level}
         self.log = log
         self.instance = instance
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,6 +136,9 @@ class WorkerProcess:
 class Scene:
     """One configuration on one broker, with topics that no other test shares."""
 
+    PREFIX = "streams"
+    """What the names of its topics begin with."""
+
     def __init__(
         self,
         bootstrap_servers: str,
@@ -152,7 +155,7 @@ class Scene:
         content = {
             "kafka": {
                 "bootstrap_servers": bootstrap_servers,
-                "topic_prefix": f"streams-{tag}.",
+                "topic_prefix": f"{self.PREFIX}-{tag}.",
                 "topics": {"partitions": 4},
                 "group_protocol": group_protocol,
                 "options": {} if group_protocol == "consumer" else CLASSIC_OPTIONS,
@@ -254,7 +257,12 @@ def ends_of(bootstrap_servers: str, topic: str, isolation: str) -> dict[int, int
 
 
 def read_to_end(bootstrap_servers: str, topic: str) -> list[Read]:
-    """Read all partitions of a topic to their ends, by partition-EOF events: offsets never count records."""
+    """Read all partitions of a topic to their ends, by partition-EOF events: offsets never count records.
+
+    To the ends that writers see: markers of a transaction are written after its commit was answered, and until then a
+    read_committed reader is told an end before it.
+    """
+    written = ends_as_written(bootstrap_servers, topic)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -280,9 +288,29 @@ def read_to_end(bootstrap_servers: str, topic: str) -> list[Read]:
                         Read(message.partition(), message.offset(), message.key(), message.value(), headers)  # type: ignore[arg-type]
                     )
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    open_partitions.discard(message.partition() or 0)
+                    if (message.offset() or 0) >= written[message.partition() or 0]:
+                        open_partitions.discard(message.partition() or 0)
                 else:
                     raise AssertionError(str(error))
         return records
+    finally:
+        consumer.close()
+
+
+def ends_as_written(bootstrap_servers: str, topic: str) -> dict[int, int]:
+    """Where each partition ends for its writers, open transactions and all."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": f"reader-{uuid4().hex}",
+            "isolation.level": "read_uncommitted",
+        }
+    )
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        return {
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+            for number in partitions
+        }
     finally:
         consumer.close()

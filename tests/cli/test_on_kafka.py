@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from streams.testing.brokers import Broker
@@ -46,9 +47,17 @@ connectors:
         return dict(content)
 
     def settings_of(self, topic: str) -> dict[str, str]:
+        """The topic's settings; a topic that was just created is known to its broker a moment later."""
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        (future,) = self.admin.describe_configs([resource]).values()
-        return {name: entry.value for name, entry in future.result(10).items()}
+        deadline = time.monotonic() + 10
+        while True:
+            (future,) = self.admin.describe_configs([resource]).values()
+            try:
+                return {name: entry.value for name, entry in future.result(10).items()}
+            except KafkaException as exception:
+                is_new = exception.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+                if not is_new or time.monotonic() >= deadline:
+                    raise
 
     def set(self, topic: str, name: str, value: str) -> None:
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)

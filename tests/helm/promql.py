@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import promql_parser
 
-METRICS_FILE = Path(__file__).parent / "metrics.txt"
+from streams.adapters.metrics import METRICS
+
 FOREIGN = {
     "kubelet_volume_stats_available_bytes": {"namespace", "persistentvolumeclaim"},
     "kubelet_volume_stats_capacity_bytes": {"namespace", "persistentvolumeclaim"},
@@ -21,33 +19,10 @@ OF_EVERY_SERIES = {"namespace", "pod", "instance", "job"}
 """Labels that Prometheus puts on what it scrapes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A line of metrics.txt."""
-
-    name: str
-    kind: str
-    labels: frozenset[str]
-    meaning: str
-
-
-@cache
-def metrics() -> dict[str, Metric]:
-    """The one list of metrics, by name."""
-    found = {}
-    for line in METRICS_FILE.read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            declared, _, meaning = line.partition(" | ")
-            name, kind, labels = declared.split()
-            assert name not in found, f"{name} stands twice"
-            found[name] = Metric(name, kind, frozenset(labels.split(",")) - {"-"}, meaning)
-    return found
-
-
 def series() -> dict[str, set[str]]:
     """Every name that a query may use, with its labels."""
     found = {name: set(labels) for name, labels in FOREIGN.items()}
-    for metric in metrics().values():
+    for metric in METRICS.values():
         if metric.kind == "histogram":
             found[f"{metric.name}_bucket"] = {*metric.labels, "le"}
             found[f"{metric.name}_sum"] = found[f"{metric.name}_count"] = set(metric.labels)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.helm.chart import CHART, ROOT, case, render
-from tests.helm.promql import METRICS_FILE, metrics, unknown
+from tests.helm.promql import unknown
 
 ALERTS = CHART / "alerts" / "streams.yaml"
 RULES: list[dict[str, Any]] = [
@@ -78,17 +78,6 @@ def test_an_alert_says_what_is_wrong_how_bad_it_is_and_what_to_read(rule: dict[s
     assert re.fullmatch(r"docs/runbooks/[a-z-]+\.md", page)
     text = (ROOT / page).read_text(encoding="utf-8")
     assert rule["alert"] in text, f"{page} does not say which alert leads to it"
-
-
-def test_every_metric_of_the_list_is_told_in_whole_words() -> None:
-    for metric in metrics().values():
-        assert re.fullmatch(r"streams_[a-z_]+", metric.name)
-        assert metric.kind in ("counter", "gauge", "histogram")
-        assert (metric.kind == "counter") == metric.name.endswith("_total"), metric.name
-        assert re.match(r"(r|s|k)\b", metric.meaning), "who has it comes first"
-    assert metrics().keys() >= {"streams_lost_records_total", "streams_keeper", "streams_purge_overdue"}
-    assert "sink" not in {label for metric in metrics().values() for label in metric.labels}
-    assert METRICS_FILE.read_text(encoding="utf-8").isascii()
 
 
 def test_a_query_with_a_wrong_name_is_noticed() -> None:

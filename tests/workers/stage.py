@@ -41,11 +41,13 @@ from streams.workers.expiring import Expiry
 from streams.workers.following import Following
 from streams.workers.jobs import Jobs
 from streams.workers.keeper import Keeper, Task
+from streams.workers.measuring import UNMEASURED, KeeperMeter, SinkMeter
 from streams.workers.office import Office, OfficeTopics
 from streams.workers.ports import SchemaSource
 from streams.workers.probing import Probes
 from streams.workers.purging import Purge
 from streams.workers.redriving import Redrive
+from streams.workers.reporting import Reporting
 from streams.workers.resolving import SchemaResolver
 from streams.workers.restraint import Restraint
 from streams.workers.returning import BackToConnector
@@ -103,6 +105,8 @@ class Stage:
         flood: FloodRules | None = None,
         instance: str = "sink-0",
         notifier: FakeNotifier | None = None,
+        meter: SinkMeter = UNMEASURED,
+        keeper_meter: KeeperMeter = UNMEASURED,
     ) -> None:
         self.kafka = kafka or FakeKafka()
         self.clock = clock or MovableClock()
@@ -130,7 +134,7 @@ class Stage:
             unknown_schema_seconds_max=60.0,
             clock=self.clock,
         )
-        self.keeper = self._keeper(build, resolver, grace_seconds, instance)
+        self.keeper = self._keeper(build, resolver, grace_seconds, instance, keeper_meter)
         encoders = EncoderCache(build(), resolver)
         following = Following("growth", instance, FakeJournal(self.kafka, STATE), self.clock)
         committer = SinkCommitter(
@@ -140,6 +144,7 @@ class Stage:
             transactions=self.transactions,
             encoders=encoders,
             clock=self.clock,
+            meter=meter,
         )
         restraint = Restraint("growth", build().scopes, following, committer, flood or FloodRules(), self.clock)
         self.sink = Sink(
@@ -158,13 +163,19 @@ class Stage:
             records_per_second=None,
             partition_count=lambda: 1,
             copies=self.copies,
+            meter=meter,
         )
         restraint.start()
         self.consumer.subscribe([TOPIC], self.sink)
         self._random = Random(5)
 
     def _keeper(
-        self, build: Callable[[], Destination], resolver: SchemaResolver, grace_seconds: float, instance: str
+        self,
+        build: Callable[[], Destination],
+        resolver: SchemaResolver,
+        grace_seconds: float,
+        instance: str,
+        meter: KeeperMeter,
     ) -> Keeper:
         rules = Rules(grace_seconds)
         topics = FakeLetterTopics(self.kafka)
@@ -175,6 +186,7 @@ class Stage:
         jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC))
         alerts = Alerts(self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once)
         tasks: list[Task] = [
+            Reporting(meter, probes.scopes, purge.next_at),
             Asking(probes, jobs),
             probes,
             alerts,
@@ -197,7 +209,7 @@ class Stage:
                 clock=self.clock,
             )
 
-        return Keeper("growth", open_office, tasks, self.clock)
+        return Keeper("growth", open_office, tasks, self.clock, meter)
 
     def _books(self) -> Books:
         commits = {place: (position.offset, position.metadata) for place, position in self.kafka.committed.items()}

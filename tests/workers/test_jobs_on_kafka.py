@@ -77,6 +77,9 @@ class Stage:
                         headers=list(parked),
                     )
                 (producer.abort_transaction if is_aborted else producer.commit_transaction)(30)
+        producer.begin_transaction()  # begins once the markers of the one before are written: now all can be read
+        producer.produce(self.topics.audit, b"{}")
+        producer.commit_transaction(30)
 
     def reader(self) -> DeadLetterReader:
         return DeadLetterReader(self.options, "jobs-test")
@@ -165,6 +168,7 @@ def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cur
             assert settling.step(successor)
             cursors = {f"{name}/{number}": offset for (name, number), offset in successor.standing.cursors.items()}
             assert cursors == ends_of(letters)
+            successor.confirm()  # as above
             stage.letter_topics.delete_before(
                 {(stage.topics.rejected, number): offset for (_, number), offset in successor.standing.cursors.items()}
             )

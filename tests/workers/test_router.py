@@ -12,6 +12,7 @@ from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped, writer_schema
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeConsumer, FakeKafka, FakeTransactions
+from streams.workers.measuring import UNMEASURED, RouterMeter
 from streams.workers.resolving import SchemaResolver
 from streams.workers.router import Router
 from streams.workers.routing import ConnectorRoute, Routing
@@ -31,7 +32,7 @@ class LaterSchemas:
 
 
 class Stage:
-    def __init__(self) -> None:
+    def __init__(self, meter: RouterMeter = UNMEASURED) -> None:
         self.kafka, self.clock, self.later = FakeKafka(), MovableClock(), LaterSchemas()
         self.consumer = FakeConsumer(self.kafka)
         self.router = Router(
@@ -54,6 +55,7 @@ class Stage:
                 clock=self.clock,
             ),
             clock=self.clock,
+            meter=meter,
         )
 
     def write(self, number: int, schema: WriterSchema, partition: int = 0) -> None:

@@ -109,7 +109,7 @@ def test_a_retry_after_is_waited_for() -> None:
         Response(301, {"location": "https://elsewhere.test"}, b""),
         Response(401, {"content-type": "text/html"}, b"<html>proxy login</html>"),
         Response(200, {"content-type": "text/html"}, b"<html>welcome</html>"),
-        NoResponse("TLS: certificate has expired", is_tls=True),
+        NoResponse("TLS: certificate has expired", is_misconfigured=True),
     ],
 )
 def test_a_wrong_configuration_suspends_the_connector_and_parks_nothing(answer: Response | NoResponse) -> None:
