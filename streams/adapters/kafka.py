@@ -1,4 +1,4 @@
-"""Kafka: a member of a consumer group, and transactions. Foreign exceptions stop here.
+"""Kafka: a member of a consumer group. Foreign exceptions stop here.
 
 The settings that promises rest on are set here and refused in `kafka.options` (`streams.config`).
 """
@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.adapters.denials import denial
-from streams.adapters.hanging import within
-from streams.config.kafka import MESSAGE_BYTES_MAX
 from streams.workers import ports
 from streams.workers.ports import (
     CommitRefused,
@@ -24,7 +22,6 @@ from streams.workers.ports import (
     Partition,
     Position,
     Start,
-    TransactionAborted,
 )
 
 log = structlog.get_logger(__name__)
@@ -36,33 +33,14 @@ PREFETCH_KILOBYTES_MAX = 16_384
 """Bounds the memory of a consumer that falls behind."""
 FETCH_QUEUE_BACKOFF_MS = 10
 """The default of 1,000 ms stalls the fetcher whenever the small prefetch queue is full."""
-TRANSACTION_TIMEOUT_MS = 10_000
-"""A process killed inside a transaction stalls read_committed readers for this long."""
 METADATA_REFRESH_MS = 10_000
 CALL_SECONDS_MAX = 10.0
 COMMITTED_SECONDS_MAX = 30.0
 """Reading committed offsets waits for a pending transaction of a killed member: 10 s, and as much again."""
 CONTACT_SECONDS_MAX = 60.0
-HANG_SECONDS_MAX = 15.0
-"""A call that was given 10 s and has not returned by then never will (see `TransactionalProducer`)."""
 SAY_SECONDS = 30.0
 
 GroupProtocol = Literal["classic", "consumer"]
-
-_MOVED_ON = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError.STALE_MEMBER_EPOCH,
-        KafkaError._STATE,
-        KafkaError._NO_OFFSET,
-    }
-)
-_FENCED = frozenset(
-    {KafkaError._FENCED, KafkaError._FATAL, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
-)
 
 
 class GroupConsumer:
@@ -137,10 +115,10 @@ class GroupConsumer:
         """Commit and wait for the answer. Raises `CommitRefused` where the group moved on."""
         self._require_assigned(positions)
         try:
-            results = self._consumer.commit(offsets=_topic_partitions(positions), asynchronous=False)
+            results = self._consumer.commit(offsets=topic_partitions(positions), asynchronous=False)
         except KafkaException as exception:
             self._raise_if_denied(exception.args[0], ", ".join(sorted({position.topic for position in positions})))
-            raise CommitRefused(_text(exception)) from exception
+            raise CommitRefused(text_of(exception)) from exception
         for result in results or ():
             if result.error is not None:
                 raise CommitRefused(str(result.error))
@@ -168,7 +146,7 @@ class GroupConsumer:
         try:
             return frozenset(self._consumer.list_topics(timeout=CALL_SECONDS_MAX).topics)
         except KafkaException as exception:
-            log.warning("topics not listed", error=_text(exception))
+            log.warning("topics not listed", error=text_of(exception))
             return frozenset()
 
     def partitions_of(self, topic: str) -> int:
@@ -187,8 +165,8 @@ class GroupConsumer:
                 self._consumer.list_topics(timeout=min(5.0, seconds_max))
             except KafkaException as exception:
                 if time.monotonic() >= deadline:
-                    raise KafkaUnreachable(_text(exception)) from exception
-                log.warning("waiting for Kafka", error=_text(exception))
+                    raise KafkaUnreachable(text_of(exception)) from exception
+                log.warning("waiting for Kafka", error=text_of(exception))
             else:
                 return
 
@@ -286,7 +264,7 @@ class GroupConsumer:
             except KafkaException as exception:
                 self._raise_if_denied(exception.args[0], ", ".join(sorted({one.topic for one in partitions})))
                 if time.monotonic() >= deadline:
-                    raise KafkaUnreachable(_text(exception)) from exception
+                    raise KafkaUnreachable(text_of(exception)) from exception
 
     def _move(self, place: TopicPartition) -> None:
         """Read on from this place: a partition that is not being fetched cannot be sought, so it is assigned anew."""
@@ -319,171 +297,13 @@ class GroupConsumer:
             raise denied
 
 
-class TransactionalProducer:
-    """Records and a group's offsets, written together or not at all.
-
-    librdkafka's `send_offsets_to_transaction` may hang for ever once the group's coordinator was restarted, whatever
-    time it is given (its issues 5456 and 5511). Such a client is given up, and a new one takes its transactional id:
-    that aborts the open transaction, and fences the old client should it ever wake.
-    """
-
-    def __init__(self, options: Mapping[str, Any], transactional_id: str, client_id: str) -> None:
-        self._id = transactional_id
-        self._is_open = False
-        # Topics that records of the open transaction did not reach: a refusal of the whole names none.
-        self._undelivered = undelivered = dict[str, KafkaError]()
-
-        def not_delivered(error: KafkaError, message: Any) -> None:
-            undelivered[message.topic()] = error
-
-        self._settings = {
-            "linger.ms": 5,
-            "compression.type": "lz4",
-            "queue.buffering.max.kbytes": 65_536,
-            **options,
-            "client.id": client_id,
-            "transactional.id": transactional_id,
-            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-            "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
-            "message.max.bytes": MESSAGE_BYTES_MAX,
-            "partitioner": "murmur2_random",
-            "on_delivery": not_delivered,
-            "delivery.report.only.error": True,
-        }
-        self._producer = Producer(self._settings)
-
-    @property
-    def produce(self) -> Callable[..., None]:
-        return self._produce
-
-    def _produce(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None = None,
-        headers: ports.Headers | None = None,
-        partition: int = -1,
-    ) -> None:
-        try:
-            self._producer.produce(topic, value, key, partition, headers=headers)  # type: ignore[arg-type]
-        except KafkaException as exception:
-            self._require_alive(exception)
-            if exception.args[0].code() != KafkaError._STATE:
-                raise
-            # An earlier record of the transaction was refused meanwhile; a commit, refused too, says why.
-            self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
-            raise TransactionAborted(_text(exception)) from exception
-
-    def start(self) -> None:
-        """Fence every predecessor with this transactional id, and end its open transaction."""
-        self._until_done(lambda: self._producer.init_transactions(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
-
-    def begin(self) -> None:
-        """Open a transaction. Raises `Fenced` where another producer took the id meanwhile."""
-        self._undelivered.clear()
-        self._until_done(self._producer.begin_transaction, CONTACT_SECONDS_MAX)
-        self._is_open = True
-
-    def flush_queue(self) -> None:
-        """Wait until the queue has room again."""
-        try:
-            self._producer.poll(0.1)
-        except KafkaException as exception:
-            self._require_alive(exception)
-            raise
-
-    def commit(self, positions: Sequence[Position], consumer: ports.Consumer | None) -> None:
-        """Commit the records with the group's offsets. Raises `TransactionAborted` or `Fenced`."""
-        if positions:
-            assert isinstance(consumer, GroupConsumer)
-            group_consumer = consumer
-            for position in positions:
-                if not group_consumer.is_assigned((position.topic, position.partition)):
-                    self.abort()
-                    raise TransactionAborted(f"{position.topic}/{position.partition} is not assigned")
-            offsets = _topic_partitions(positions)
-            self._until_done(
-                lambda: self._send_offsets(offsets, group_consumer.group_metadata()),
-                CONTACT_SECONDS_MAX,
-                group_consumer.group,
-                ", ".join(sorted({position.topic for position in positions})),
-            )
-        self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
-        self._is_open = False
-
-    def abort(self) -> None:
-        """Leave nothing behind of the open transaction, if there is one."""
-        if self._is_open:
-            self._is_open = False
-            self._until_done(lambda: self._producer.abort_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
-
-    def close(self) -> None:
-        """Abort what is open and let the client go."""
-        try:
-            self.abort()
-            self._producer.flush(CALL_SECONDS_MAX)
-        except (TransactionAborted, Fenced, KafkaUnreachable, KafkaException) as error:
-            log.warning("transaction left to its time-out", error=str(error))
-        self._producer.purge()
-
-    def _send_offsets(self, offsets: list[TopicPartition], membership: Any) -> None:
-        """Raises `TransactionAborted` where the client hangs."""
-        producer = self._producer
-        try:
-            within(
-                HANG_SECONDS_MAX,
-                lambda: producer.send_offsets_to_transaction(offsets, membership, CALL_SECONDS_MAX),
-            )
-        except TimeoutError:
-            log.warning("the Kafka client hangs, a new one takes over", transactional_id=self._id)
-            self._is_open = False
-            self._producer = Producer(self._settings)
-            self.start()
-            raise TransactionAborted(f"{self._id}: the client hung while it sent offsets") from None
-
-    def _until_done(self, call: Callable[[], Any], seconds_max: float, group: str = "", read: str = "") -> None:
-        """Repeat a transactional call while Kafka says that it may be repeated. `group` commits offsets of `read`."""
-        deadline = time.monotonic() + seconds_max
-        while True:
-            try:
-                call()
-            except KafkaException as exception:
-                self._require_alive(exception, group, read)
-                error: KafkaError = exception.args[0]
-                if error.txn_requires_abort() or error.code() in _MOVED_ON:
-                    self.abort()
-                    raise TransactionAborted(str(error)) from exception
-                if not error.retriable() or time.monotonic() >= deadline:
-                    raise KafkaUnreachable(f"{self._id}: {error}") from exception
-            else:
-                return
-
-    def _require_alive(self, exception: KafkaException, group: str = "", read: str = "") -> None:
-        """Raises `Fenced` or `AccessDenied` where this producer will never write again."""
-        error: KafkaError = exception.args[0]
-        if denied := self._denial(error, group, read):
-            self._is_open = False  # an abort would be refused too: the broker ends it by its time-out
-            raise denied from exception
-        if error.code() in _FENCED or error.fatal():
-            self._is_open = False
-            raise Fenced(f"{self._id}: {error}") from exception
-
-    def _denial(self, error: KafkaError, group: str, read: str) -> ports.AccessDenied | None:
-        """What is missing, where the authorizer refused the call or a record before it."""
-        refused = {topic: why for topic, why in self._undelivered.items() if denial(why)}
-        topics = read or " or ".join(sorted(refused or self._undelivered))
-        operation = "Read" if read else "Write"
-        for cause in (error, *refused.values()):
-            if denied := denial(cause, topic=topics, operation=operation, group=group, transactional_id=self._id):
-                return denied
-        return None
-
-
-def _topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:
+def topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:
+    """Offsets with their metadata, as the client takes them."""
     return [
         TopicPartition(position.topic, position.partition, position.offset, position.metadata) for position in positions
     ]
 
 
-def _text(exception: KafkaException) -> str:
+def text_of(exception: KafkaException) -> str:
+    """What the client says."""
     return str(exception.args[0]) if exception.args else type(exception).__name__

@@ -11,8 +11,9 @@ from random import Random
 from streams.adapters.clock import SystemClock
 from streams.adapters.http import HttpTransport
 from streams.adapters.journal import StateJournal
-from streams.adapters.kafka import GroupConsumer, TransactionalProducer
+from streams.adapters.kafka import GroupConsumer
 from streams.adapters.resolver import schema_resolver
+from streams.adapters.transactions import TransactionalProducer
 from streams.cli.keeping import connector_keeper, copies_of, routing_of, source_keeper
 from streams.cli.observing import Observation
 from streams.cli.processes import instance_name

@@ -68,7 +68,7 @@ def ingested(
     from streams.adapters.admin import Administration
     from streams.adapters.compacted import read_to_end
     from streams.adapters.exports import Broken, exports
-    from streams.adapters.kafka import TransactionalProducer
+    from streams.adapters.transactions import TransactionalProducer
     from streams.workers.ingest import Failure, Ingest
     from streams.workers.ports import Fenced, TransactionAborted
 

@@ -15,11 +15,11 @@ from streams.adapters.admin import Administration, KafkaRefusal
 from streams.adapters.clock import SystemClock
 from streams.adapters.http import HttpTransport
 from streams.adapters.journal import StateJournal
-from streams.adapters.kafka import TransactionalProducer
 from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.notify import Notifications
 from streams.adapters.resolver import schema_resolver
 from streams.adapters.standings import read_standings
+from streams.adapters.transactions import TransactionalProducer
 from streams.adapters.verification import TooBusy, verify
 from streams.cli.observing import Observation
 from streams.config import Connector, Settings

@@ -191,9 +191,9 @@ def _write(settings: Settings, client_config: ClientConfig, new: list[tuple[Writ
     """The schemas and who added them, in one transaction."""
     import orjson
 
-    from streams.adapters.kafka import TransactionalProducer
     from streams.adapters.requests import who
     from streams.adapters.schemas import topic_key
+    from streams.adapters.transactions import TransactionalProducer
     from streams.config.names import SOURCE
     from streams.workers.ports import Fenced, TransactionAborted
 

@@ -12,7 +12,8 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.adapters.kafka import GroupConsumer, GroupProtocol, TransactionalProducer
+from streams.adapters.kafka import GroupConsumer, GroupProtocol
+from streams.adapters.transactions import TransactionalProducer
 from streams.testing.brokers import Broker
 from streams.workers.ports import CommitRefused, Fenced, Gap, Message, Partition, Position, Start, TransactionAborted
 

@@ -11,7 +11,8 @@ from confluent_kafka import Producer
 
 from streams.adapters.admin import Administration
 from streams.adapters.journal import StateJournal
-from streams.adapters.kafka import GroupConsumer, TransactionalProducer
+from streams.adapters.kafka import GroupConsumer
+from streams.adapters.transactions import TransactionalProducer
 from streams.config.kafka import ClientConfig
 from streams.testing.brokers import Broker
 from streams.workers.ports import Gap, KafkaUnreachable, Partition, Position, Start, TransactionAborted

@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient
 from streams.adapters.admin import Administration
 from streams.adapters.clock import SystemClock
 from streams.adapters.journal import StateJournal
-from streams.adapters.kafka import TransactionalProducer
 from streams.adapters.letters import DeadLetterTopics
+from streams.adapters.transactions import TransactionalProducer
 from streams.config.kafka import ClientConfig
 from streams.events.encoding import encode_single_object
 from streams.events.samples import sample_record

@@ -12,10 +12,11 @@ import pytest
 from streams.adapters.admin import Administration
 from streams.adapters.compacted import read_to_end
 from streams.adapters.journal import StateJournal
-from streams.adapters.kafka import GroupConsumer, TransactionalProducer
+from streams.adapters.kafka import GroupConsumer
 from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.scanning import scan
 from streams.adapters.schemas import TopicSchemas
+from streams.adapters.transactions import TransactionalProducer
 from streams.config import Settings, load
 from streams.testing.brokers import ApacheKafka
 from streams.workers.ports import Gap, Message, Partition, Position, Start

@@ -13,8 +13,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.journal import StateJournal
-from streams.adapters.kafka import TransactionalProducer
 from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
+from streams.adapters.transactions import TransactionalProducer
 from streams.delivery.letter import Origin, Reason, letter_headers
 from streams.events.schemas import shipped
 from streams.keeping.records import REJECTED, Request, key

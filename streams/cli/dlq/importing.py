@@ -92,9 +92,9 @@ def _verified(dead: DeadLetters, file: Path) -> ExportReader:
 
 def _imported(dead: DeadLetters, file: Path, whole: ExportReader, again: str) -> tuple[int, int, dict[str, int]]:
     """How many letters were written now, and before, and all of them by cause."""
-    from streams.adapters.kafka import TransactionalProducer
     from streams.adapters.letter_files import FileProblem, lines_of
     from streams.adapters.standings import read_standings
+    from streams.adapters.transactions import TransactionalProducer
     from streams.keeping.export import ExportError, ExportReader
     from streams.keeping.records import Imported, key
     from streams.workers.importing import Import
