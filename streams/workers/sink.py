@@ -47,6 +47,7 @@ from streams.workers.ports import Answer, Clock, Consumer, Gap, Message, Partiti
 from streams.workers.restraint import Relief, Restraint
 from streams.workers.starting import Copies, beginnings
 from streams.workers.waiting import WaitingPartitions
+from streams.workers.window import Window
 
 log = structlog.get_logger(__name__)
 
@@ -56,12 +57,6 @@ POLL_SECONDS_IDLE = 0.1
 POLL_SECONDS_BUSY = 0.01
 BATCH_AGE_SECONDS_MAX = 0.2
 """How long a record may wait for its batch to fill: most of the latency at low rates."""
-WINDOW_RECORDS_MAX = 10_000
-"""Records read and not committed: scopes go on beside a waiting scope for this long, for commits are contiguous."""
-WINDOW_BYTES_MAX = 48_000_000
-"""The same in bytes of values, for records of up to 900 kB: a quarter of a process's memory budget."""
-FULL_WINDOW_SECONDS_MAX = 1.0
-"""A window that stays full for longer is a slow destination: pause, but keep polling, so that no rebalance comes."""
 CUTS_SECONDS = 60.0
 SETTLE_SECONDS_MAX = 20.0
 """When partitions go or the process stops, answers that are under way are awaited for this long, of 25 s."""
@@ -120,10 +115,9 @@ class Sink:
         self._ledgers: dict[int, Ledger[Message]] = {}
         self._partitions = 0
         self._waiting = WaitingPartitions(consumer)
+        self._window = Window(topic, self._ledgers, consumer, self._waiting)
         self._in_flight: dict[int, Batch[Message]] = {}
         self._next_ticket = 0
-        self._full_since: float | None = None
-        self._is_paused = False
         self._strings_cut = 0
         self._cuts_said_at = clock.monotonic()
         self._log = log.bind(connector=connector)
@@ -150,8 +144,8 @@ class Sink:
         self._park_invalid()
         self._committer.commit_if_due(self._ledgers)
         now = self._clock.monotonic()
-        if self._has_room():
-            self._set_paused(False)
+        if self._window.has_room() and not self._restraint.stopped:
+            self._window.opened()
             self._waiting.resume_due(now)
             messages = self._consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now))
             if messages and self._restraint.invalid:
@@ -181,7 +175,7 @@ class Sink:
         self._share_rate()
         if 0 in self._ledgers:
             self._keep(True)
-        if self._is_paused:
+        if self._window.is_paused:
             self._consumer.pause([(start.topic, start.partition) for start in starts])
         self._log.info("partitions assigned", partitions=sorted(start.partition for start in starts))
 
@@ -293,34 +287,12 @@ class Sink:
             self._log.warning("strings truncated to the destination's limit", count=self._strings_cut)
             self._strings_cut, self._cuts_said_at = 0, now
 
-    def _has_room(self) -> bool:
-        ledgers = self._ledgers.values()
-        return (
-            not self._restraint.stopped
-            and sum(ledger.unsettled for ledger in ledgers) < WINDOW_RECORDS_MAX
-            and sum(ledger.unsettled_bytes for ledger in ledgers) < WINDOW_BYTES_MAX
-        )
-
     def _wait_for_room(self, now: float) -> None:
         """Let answers come. A window that stays full is a slow destination: pause, but stay in the group."""
-        if self._full_since is None:
-            self._full_since = now
-        if now - self._full_since >= FULL_WINDOW_SECONDS_MAX:
-            self._set_paused(True)
+        self._window.closed(now)
+        if self._window.is_paused:
             self._admit(self._consumer.poll(POLL_RECORDS_MAX, 0.0))
         self._take_answers(POLL_SECONDS_IDLE)
-
-    def _set_paused(self, is_paused: bool) -> None:
-        if not is_paused:
-            self._full_since = None
-        if is_paused == self._is_paused:
-            return
-        self._is_paused = is_paused
-        partitions = [(self._topic, number) for number in self._ledgers]
-        if is_paused:
-            self._consumer.pause(partitions)
-        else:
-            self._consumer.resume([partition for partition in partitions if not self._waiting.holds(partition)])
 
     def _poll_seconds(self, now: float) -> float:
         """Short while anything is under way or soon due: answers come on another thread."""
