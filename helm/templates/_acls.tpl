@@ -57,8 +57,17 @@ The least that each role needs of Kafka, why beside it. One entry: {resource, op
   operations: [Read, Describe]
 - resource: {type: topic, name: {{ printf "%saudit" $prefix | quote }}, patternType: literal}
   operations: [Write, Describe]
-# Each process looks at its start whether every topic of ours is there.
-- resource: {type: topic, name: {{ printf "%sdead-letter.source" $prefix | quote }}, patternType: literal}
+# Its keeper's books: what was routed rides on the commits of the router's group, for Currents topics.
+{{- $source := default (dict) .root.Values.config.source }}
+{{- range $topic := default (list "^currents\\..+") $source.topics }}
+{{- if hasPrefix "^" $topic }}
+- resource: {type: topic, name: {{ default "currents." $source.topic_prefix | quote }}, patternType: prefix}
+{{- else }}
+- resource: {type: topic, name: {{ $topic | quote }}, patternType: literal}
+{{- end }}
+  operations: [Describe]
+{{- end }}
+- resource: {type: group, name: {{ printf "%srouter" $prefix | quote }}, patternType: literal}
   operations: [Describe]
 - resource: {type: group, name: {{ printf "%ssink.%s" $prefix .connector | quote }}, patternType: literal}
   operations: [Read, Describe]
@@ -69,7 +78,9 @@ The least that each role needs of Kafka, why beside it. One entry: {resource, op
   operations: [Write, Describe]
 - resource: {type: transactionalId, name: {{ printf "%skeeper.%s" $prefix .connector | quote }}, patternType: literal}
   operations: [Write, Describe]
-# The names that the keeper's readers go by; they commit nothing.
+# The names that readers go by; they commit nothing.
+- resource: {type: group, name: streams-, patternType: prefix}
+  operations: [Describe]
 - resource: {type: group, name: {{ printf "%skeeper.%s-" $prefix .connector | quote }}, patternType: prefix}
   operations: [Read, Describe]
 {{- end -}}

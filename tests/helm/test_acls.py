@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +21,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from streams.config import loads
+from streams.config.access import Grant, roles
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from streams.testing.kafka import JarsUnavailable, Node, jars
 from streams.testing.processes import free_port
@@ -63,6 +66,38 @@ def bindings(rendered: Rendered) -> Iterator[AclBinding]:
                     OPERATIONS[operation],
                     AclPermissionType.ALLOW,
                 )
+
+
+def is_allowed(rules: list[dict[str, Any]], grant: Grant, operation: str) -> bool:
+    """Whether one of a user's rules allows the operation on the whole of what is granted."""
+    kind = "transactionalId" if grant.resource == "transactional-id" else grant.resource
+    return any(
+        operation in rule["operations"]
+        and rule["resource"]["type"] == kind
+        and (
+            grant.name.startswith(rule["resource"]["name"])
+            if rule["resource"]["patternType"] == "prefix"
+            else grant.name == rule["resource"]["name"] and not grant.is_prefix
+        )
+        for rule in rules
+    )
+
+
+def test_each_user_may_do_what_the_program_says_that_its_role_needs(rendered: Rendered) -> None:
+    text = re.sub(r"file:/[^\s\"']+", "a" * 32, rendered.settings("-router"))
+    found = {role.name: role.grants for role in roles(loads(text, {}))}
+    missing = []
+    for user in rendered.of("KafkaUser"):
+        name = user["metadata"]["name"]
+        role = "router" if name.endswith("-router") else f"sink {name.partition('-sink-')[2]}"
+        rules = user["spec"]["authorization"]["acls"]
+        missing += [
+            (role, operation, grant.resource, grant.name)
+            for grant in found[role]
+            for operation in grant.operations
+            if not is_allowed(rules, grant, operation)
+        ]
+    assert missing == []
 
 
 class GuardedBroker:
