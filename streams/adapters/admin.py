@@ -95,6 +95,12 @@ class Administration:
         except KafkaException as exception:
             raise KafkaRefusal(f"kafka.options: {_text(exception)}") from exception
 
+    def close(self) -> None:
+        """Let the readers of groups' offsets go."""
+        for consumer in self._readers.values():
+            consumer.close()
+        self._readers.clear()
+
     def brokers(self) -> int:
         """How many brokers the cluster has."""
         return len(self._metadata().brokers)

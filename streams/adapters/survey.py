@@ -55,6 +55,7 @@ class Survey:
 
     def close(self) -> None:
         self._accounts.close()
+        self._administration.close()
 
     def _of_connector(self) -> Surveyed:
         account = self._accounts.of([self._connector])[self._connector]

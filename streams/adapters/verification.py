@@ -60,6 +60,7 @@ def verify(settings: Settings, connector: str) -> Verification:
     finally:
         reader.close()
         accounts.close()
+        administration.close()
 
 
 class _Counting:

@@ -10,8 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from streams.adapters.accounts import Accounts
-from streams.adapters.admin import Administration, KafkaRefusal
+from streams.adapters.books import KeptBooks
 from streams.adapters.clock import SystemClock
 from streams.adapters.http import HttpTransport
 from streams.adapters.journal import StateJournal
@@ -20,24 +19,21 @@ from streams.adapters.notify import Notifications
 from streams.adapters.resolver import schema_resolver
 from streams.adapters.standings import read_standings
 from streams.adapters.transactions import TransactionalProducer
-from streams.adapters.verification import TooBusy, verify
 from streams.cli.observing import Observation
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
-from streams.delivery.account import MetadataError, SinkCounts
 from streams.destinations import REGISTRY
 from streams.keeping.credentials import Rules
-from streams.keeping.records import StateError
 from streams.workers.alerting import Alerts
 from streams.workers.asking import Asking
-from streams.workers.bookkeeping import Bookkeeping, Books
+from streams.workers.bookkeeping import Bookkeeping
 from streams.workers.collecting import Collection
 from streams.workers.contents import EventReader
 from streams.workers.expiring import Expiry
 from streams.workers.jobs import Jobs
 from streams.workers.keeper import Keeper, Task
 from streams.workers.office import Office, OfficeTopics, OpenOffice
-from streams.workers.ports import KafkaUnreachable, Partition
+from streams.workers.ports import Partition
 from streams.workers.probing import Probes
 from streams.workers.purging import Purge
 from streams.workers.redriving import Redrive
@@ -78,6 +74,8 @@ def connector_keeper(
 
         resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         events = EventReader(resolver)
+        books = KeptBooks(settings, name)
+        stack.callback(books.close)
         rules = Rules(connector.grace_seconds)
         probes = Probes(connector.build, transport, rules)
         purge = Purge(probes, topics, reading, events, rules)
@@ -92,7 +90,7 @@ def connector_keeper(
                 rules,
                 purge,
                 probes.scopes,
-                count_parked=_parked_counter(settings, name),
+                count_parked=books.parked,
                 run=_in_background,
             ),
             Redrive(probes.scopes, topics, watching, _redrive_rate(connector)),
@@ -101,7 +99,7 @@ def connector_keeper(
             jobs,
             Settling(open_letters, topics),
             Collection(topics),
-            Bookkeeping(_sink_books(settings, name), _waiting_excess(settings, name), _in_background),
+            Bookkeeping(books.of_sinks, books.excess, _in_background),
         ]
         opener = _opener(settings, name, office_topics(settings, name), instance)
         yield Keeper(name, opener, tasks, clock, meter, observation.pulse)
@@ -119,6 +117,8 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
         stack.callback(reading.close)
         resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         events = EventReader(resolver)
+        books = KeptBooks(settings, SOURCE)
+        stack.callback(books.close)
 
         def open_letters() -> DeadLetterReader:
             return DeadLetterReader(options, f"{client_id}-job")
@@ -132,7 +132,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
             jobs,
             Settling(open_letters, topics),
             Collection(topics),
-            Bookkeeping(_router_books(settings), lambda: None, _in_background),
+            Bookkeeping(books.of_routers, lambda: None, _in_background),
         ]
         names = OfficeTopics(
             state=settings.topics.state,
@@ -236,62 +236,3 @@ def copies_of(settings: Settings, name: str) -> Mapping[Partition, tuple[int, st
     return {
         (topic, int(number)): commit for topic, copy in copies.items() for number, commit in copy.partitions.items()
     }
-
-
-@contextmanager
-def _accounts(settings: Settings) -> Iterator[Accounts]:
-    accounts = Accounts(settings, Administration(settings.kafka.client_config("streams-keeper")))
-    try:
-        yield accounts
-    finally:
-        accounts.close()
-
-
-def _or_none(name: str, read: Callable[[], Result]) -> Callable[[], Result | None]:
-    """What Kafka says; None, and a line in the log, where it does not."""
-
-    def attempt() -> Result | None:
-        try:
-            return read()
-        except (KafkaUnreachable, KafkaRefusal, MetadataError, StateError, TooBusy) as error:
-            log.warning("account not read", connector=name, error=str(error))
-            return None
-
-    return attempt
-
-
-def _parked_counter(settings: Settings, name: str) -> Callable[[], int | None]:
-    def count() -> int:
-        with _accounts(settings) as accounts:
-            return sum(accounts.of([name])[name].parked.values())
-
-    return _or_none(name, count)
-
-
-def _sink_books(settings: Settings, name: str) -> Callable[[], Books | None]:
-    def read() -> Books:
-        with _accounts(settings) as accounts:
-            commits = accounts.sink_commits(name)
-        lost = sum(SinkCounts.from_metadata(commit.metadata).lost for commit in commits.values())
-        return Books({place: (commit.offset, commit.metadata) for place, commit in commits.items()}, lost)
-
-    return _or_none(name, read)
-
-
-def _router_books(settings: Settings) -> Callable[[], Books | None]:
-    """Currents topics are the customer's: what a gap there held is not counted better than by offsets."""
-
-    def read() -> Books:
-        with _accounts(settings) as accounts:
-            commits = accounts.router_commits()
-        return Books({place: (commit.offset, commit.metadata) for place, commit in commits.items()}, 0)
-
-    return _or_none(SOURCE, read)
-
-
-def _waiting_excess(settings: Settings, name: str) -> Callable[[], int | None]:
-    def count() -> int:
-        found = verify(settings, name)
-        return found.waiting - found.account.waiting
-
-    return _or_none(name, count)

@@ -32,6 +32,14 @@ AHEAD_SECONDS = 10 * 365 * 86_400
 COMMAND_SECONDS_MAX = 120
 
 
+AT_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "streams", *sys.argv[1:]])
+"""
+"""A run that was started in the background ignores Ctrl-C, and so would its children: a person's commands do not."""
+
+
 class Office:
     """A line whose sink parks what is ahead of its destination's time, and the command line beside it."""
 
@@ -99,7 +107,7 @@ class Office:
         return bool(came == sum(became))
 
     def _started(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "streams", *arguments, "--config", str(self.scene.config)]
+        command = [sys.executable, "-c", AT_A_TERMINAL, *arguments, "--config", str(self.scene.config)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def _write(self, ahead_seconds: int) -> str:
