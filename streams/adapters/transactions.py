@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -84,8 +85,14 @@ class TransactionalProducer:
         headers: ports.Headers | None = None,
         partition: int = -1,
     ) -> None:
+        with self.writing() as produce:
+            produce(topic, value, key, partition, headers=headers)
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[..., None]]:
+        """The client's own `produce`, for many records: what Kafka has against one of them is told as of `produce`."""
         try:
-            self._producer.produce(topic, value, key, partition, headers=headers)  # type: ignore[arg-type]
+            yield self._producer.produce
         except KafkaException as exception:
             self._require_alive(exception)
             if exception.args[0].code() != KafkaError._STATE:

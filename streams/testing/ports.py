@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from streams.delivery.contract import NoResponse, Request, Response
@@ -211,6 +212,10 @@ class FakeTransactions:
     @property
     def produce(self) -> Callable[..., None]:
         return self._produce
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[..., None]]:
+        yield self._produce
 
     def begin(self) -> None:
         assert self._open is None, "a transaction is open"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -137,6 +138,10 @@ class Transactions(Protocol):
     @property
     def produce(self) -> Callable[..., None]:
         """`produce(topic, value, key, headers=)` in the transaction; raises `BufferError` when the queue is full."""
+        ...
+
+    def writing(self) -> AbstractContextManager[Callable[..., None]]:
+        """`produce` for a run of many records, as cheap as it can be; what `produce` raises is raised at its end."""
         ...
 
     def begin(self) -> None:

@@ -128,7 +128,8 @@ class Router:
         trace = self._meter.began(messages)
         self._transactions.begin()
         try:
-            self._route_all(messages, now, trace)
+            with self._transactions.writing() as produce:
+                self._route_all(messages, now, trace, produce)
             self._audit_first_starts()
             positions = self._positions()
             self._transactions.commit(positions, self._consumer)
@@ -197,10 +198,9 @@ class Router:
         elif not self._subscribed:
             log.warning("no Currents topic yet", patterns=list(self._patterns))
 
-    def _route_all(self, messages: Sequence[Message], now: float, trace: bytes) -> None:
+    def _route_all(self, messages: Sequence[Message], now: float, trace: bytes, produce: Callable[..., None]) -> None:
         """The hot path: no log line and no metric per record."""
         states, routes, waiting = self._states, self._routes.by_header, self._waiting
-        produce = self._transactions.produce
         topic, number = "", -1
         state: PartitionState | None = None
         for message in messages:

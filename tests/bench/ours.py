@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from streams.adapters.log import configure_log
 from streams.cli.composition import router, sink
 from streams.cli.keeping import kept
 from streams.cli.observing import observed
@@ -25,6 +26,7 @@ def run(config: Path, role: str, port: int | None) -> None:
 
     With a `port` it counts and listens; it traces where `OTEL_*` says so.
     """
+    configure_log("json", "warning")  # on stderr: stdout is for the report
     settings = load(config)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
