@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 SESSION_TIMEOUT_MS = 10_000
 """A killed member's partitions go on after this: deliveries must within 15 s. Brokers allow 6 s and more."""
 HEARTBEAT_INTERVAL_MS = 2_000
-PREFETCH_KILOBYTES_MAX = 16_384
+PREFETCH_KILOBYTES_MAX = 8_192
 """Bounds the memory of a consumer that falls behind."""
 FETCH_QUEUE_BACKOFF_MS = 10
 """The default of 1,000 ms stalls the fetcher whenever the small prefetch queue is full."""

@@ -257,7 +257,7 @@ def main() -> None:
     """Run the rows that were asked for, and print them."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rows", nargs="*", default=[*ROWS])
-    parser.add_argument("--records", type=int, default=100_000, help="records per round")
+    parser.add_argument("--records", type=int, default=300_000, help="records per round")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, alternating; the median counts")
     parser.add_argument(
         "--letters", type=int, default=1_000_000, help="dead letters that `dlq top` reads; 0 leaves this out"
