@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaEr
 from confluent_kafka import TopicPartition as Place
 
 from streams.adapters.denials import denial
-from streams.adapters.reading import reader
+from streams.adapters.reading import let_go, reader
 from streams.workers.ports import JournalRecord, KafkaUnreachable
 
 READ_SECONDS_MAX = 60.0
@@ -50,7 +50,7 @@ class StateJournal:
         return self._consume(0.0)
 
     def close(self) -> None:
-        self._consumer.close()
+        let_go(self._consumer)
 
     def _assign(self) -> None:
         if not self._is_assigned:

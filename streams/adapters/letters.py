@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from streams.adapters.denials import denial
-from streams.adapters.reading import reader
+from streams.adapters.reading import let_go, reader
 from streams.workers.ports import KafkaUnreachable, LetterPage, Message, Partition
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class DeadLetterReader:
 
     def close(self) -> None:
         if self._opened is not None:
-            self._opened.close()
+            let_go(self._opened)
             self._opened = None
 
     def _skip_to_earliest(self, topic: str, number: int) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import structlog
 from confluent_kafka import Consumer
+
+from streams.adapters.hanging import within
+
+log = structlog.get_logger(__name__)
+
+CLOSE_SECONDS_MAX = 10.0
+"""A reader has nothing to commit and no group to leave: it is gone at once, or its client hangs."""
 
 
 def reader(
@@ -29,3 +37,11 @@ def reader(
             "enable.partition.eof": True,
         }
     )
+
+
+def let_go(consumer: Consumer) -> None:
+    """Close a reader. One that does not let itself be closed is left behind: whoever reads on must not wait for it."""
+    try:
+        within(CLOSE_SECONDS_MAX, consumer.close)
+    except TimeoutError:
+        log.warning("a reader of Kafka does not close, it is left behind")
