@@ -6,11 +6,13 @@ person looks, replays, exports, imports. What was said and written meanwhile is 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -60,6 +62,8 @@ class Evening:
     failed: dict[str, str] = field(default_factory=dict)
     """Commands that did not end as they should, and what they said."""
     logs: dict[str, str] = field(default_factory=dict, repr=False)
+    metrics: dict[str, str] = field(default_factory=dict, repr=False)
+    """What each process counted, as it is scraped."""
     command_lines: set[str] = field(default_factory=set, repr=False)
     sealed_bodies: list[bytes] = field(default_factory=list)
     alerts: list[bytes] = field(default_factory=list)
@@ -130,9 +134,17 @@ class _Course:
         self._decide()
         self._credentials_die_and_letters_are_purged()
         self._do("operator", "connectors", "list")
+        self._scrape()
         for process in self._processes.values():
             assert process.terminate() == 0, self._scene.logs()
             self._seen.logs[process.log.name] = process.log.read_text(errors="replace")
+
+    def _scrape(self) -> None:
+        for role, process in self._processes.items():
+            lines = [json.loads(line) for line in process.log.read_text().splitlines() if '"listening"' in line]
+            with closing(HTTPConnection("127.0.0.1", lines[-1]["port"], timeout=10)) as line:
+                line.request("GET", "/metrics")
+                self._seen.metrics[role] = line.getresponse().read().decode()
 
     def _topics(self) -> None:
         """Some of them are missing, and one is set wrong."""
@@ -149,7 +161,7 @@ class _Course:
                 writer(out, schema, records)
             self._do("ingest", "ingest", str(file))
         for role in ("router", f"sink {CONNECTOR}", f"sink {SEALED}"):
-            self._processes[role] = self._scene.start(self._users[role], *role.split())
+            self._processes[role] = self._scene.start(self._users[role], *role.split(), "--http-port", "0")
         self._write(OPEN, f"\xc3\x01 no Avro of {PERSONAL['email']}".encode())
         self._wait(lambda: self._account().delivered >= 3 and self._parked("rejected") == 2, "events to be delivered")
         self._wait(lambda: self._scene.router_counts().undecodable == 1, "the undecodable record to be parked")

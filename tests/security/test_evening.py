@@ -62,6 +62,7 @@ def test_requests_left_by_the_proxy(seen: Evening) -> None:
 def test_nothing_secret_and_nobody_is_told_anywhere(seen: Evening) -> None:
     scene, topics = seen.scene, seen.scene.settings.topics
     places = {f"log {name}": text for name, text in seen.logs.items()}
+    places |= {f"metrics {role}": text for role, text in seen.metrics.items()}
     places |= {f"command {name}": text for name, text in seen.said.items()}
     places["command lines"] = "\n".join(seen.command_lines)
     places["alerts"] = b"\n".join(seen.alerts).decode()
@@ -73,6 +74,7 @@ def test_nothing_secret_and_nobody_is_told_anywhere(seen: Evening) -> None:
     assert any(PERSONAL["email"].encode() in (record.value or b"") for record in parked), "nothing was planted"
     assert places["headers"]
     assert places["alerts"]
+    assert "streams_parked_records_total" in places[f"metrics sink {CONNECTOR}"]
     needles = {**SECRETS, **PERSONAL, **{user.name: user.password for user in scene.users.values()}}
     found = [(what, where) for where, text in places.items() for what, needle in needles.items() if needle in text]
     assert found == []
