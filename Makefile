@@ -12,7 +12,7 @@ demo: $(STAMP) ## Kafka, router, sinks and emulated vendors in one terminal, for
 	$(BIN)/streams demo --for 20s
 
 test: $(STAMP) ## All tests, on the best broker that this machine can run (REQUIRE_BROKER=apache: on Apache Kafka or not at all)
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 4 --dist worksteal
 
 chaos: $(STAMP) ## Processes, broker and destinations broken at random, then everything counted (SEED=… ROUNDS=10)
 	ROUNDS=$(ROUNDS) $(if $(SEED),SEED=$(SEED)) REQUIRE_BROKER=apache $(BIN)/pytest tests/chaos/test_chaos.py -q -s
