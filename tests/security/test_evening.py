@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,22 +20,29 @@ LATER = {
 """Bytes of settled letters are deleted by whole blocks of 8,192, or after 14 days: not in one evening."""
 
 
-@pytest.fixture(scope="module")
-def seen(guarded: ApacheKafka, certificates: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
-    with evening(guarded, certificates, tmp_path_factory.mktemp("evening")) as course:
-        yield course
+def test_an_evening_with_exactly_the_printed_access_works_and_tells_nobody_anything_secret(
+    guarded: ApacheKafka, certificates: Authority, tmp_path: Path
+) -> None:
+    """One test, for the evening is long: two minutes, that each worker of a parallel run would spend again."""
+    with evening(guarded, certificates, tmp_path) as seen:
+        everything_works_with_exactly_the_printed_access(seen)
+        nothing_was_asked_for_that_is_not_printed(seen)
+        no_printed_operation_is_superfluous(seen)
+        a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_connector_stops(seen)
+        requests_left_by_the_proxy(seen)
+        nothing_secret_and_nobody_is_told_anywhere(seen)
 
 
-def test_everything_works_with_exactly_the_printed_access(seen: Evening) -> None:
+def everything_works_with_exactly_the_printed_access(seen: Evening) -> None:
     assert seen.failed == {}
 
 
-def test_nothing_was_asked_for_that_is_not_printed(seen: Evening) -> None:
+def nothing_was_asked_for_that_is_not_printed(seen: Evening) -> None:
     denied = [one for one in seen.scene.guard.asked(*seen.scene.users.values()) if not one.is_allowed]
     assert denied == []
 
 
-def test_no_printed_operation_is_superfluous(seen: Evening) -> None:
+def no_printed_operation_is_superfluous(seen: Evening) -> None:
     superfluous = set()
     for role in set(seen.scene.users) - {f"sink {SEALED}"}:  # it never came so far
         asked = [one for one in seen.scene.guard.asked(seen.scene.users[role]) if one.is_allowed]
@@ -47,19 +54,19 @@ def test_no_printed_operation_is_superfluous(seen: Evening) -> None:
     assert superfluous <= LATER
 
 
-def test_a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_connector_stops(seen: Evening) -> None:
+def a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_connector_stops(seen: Evening) -> None:
     shown = seen.said[f"connectors show {SEALED}"]
     assert "SUSPENDED" in shown
     assert "certificate" in shown
     assert seen.sealed_bodies == []
 
 
-def test_requests_left_by_the_proxy(seen: Evening) -> None:
+def requests_left_by_the_proxy(seen: Evening) -> None:
     assert {target.split()[0] for target in seen.proxied} == {"POST", "CONNECT"}
     assert any(SECRETS["webhook"] in target for target in seen.proxied), "alerts went another way"
 
 
-def test_nothing_secret_and_nobody_is_told_anywhere(seen: Evening) -> None:
+def nothing_secret_and_nobody_is_told_anywhere(seen: Evening) -> None:
     scene, topics = seen.scene, seen.scene.settings.topics
     places = {f"log {name}": text for name, text in seen.logs.items()}
     places |= {f"metrics {role}": text for role, text in seen.metrics.items()}
