@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from streams.config.outgoing import Http, Proxy
+from streams.config.http import Http, Proxy
 from streams.delivery.contract import NoResponse, Request, Response
-from streams.workers.ports import Answer
+from streams.ports.http import Answer
 
 CONNECT_SECONDS_MAX = 10.0
 REQUEST_SECONDS_MAX = 30.0

@@ -19,7 +19,7 @@ import structlog
 
 from streams.adapters.http import HttpTransport
 from streams.config.connector import Notify, Smtp
-from streams.config.outgoing import Http
+from streams.config.http import Http
 from streams.delivery.contract import NoResponse, Request
 from streams.values import Secret
 

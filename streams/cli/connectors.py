@@ -16,11 +16,11 @@ from streams.cli.output import Format, note, print_json, print_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from streams.adapters.admin import Administration
-    from streams.adapters.verification import Verification
+    from streams.adapters.kafka.admin import Administration
+    from streams.adapters.state.verification import Verification
     from streams.config import Connector, Settings
     from streams.delivery.account import Account
-    from streams.keeping.standing import Standing
+    from streams.state.standing import Standing
 
 ConnectorName = Annotated[str, typer.Argument(metavar="NAME", help="The connector.")]
 
@@ -88,7 +88,7 @@ class Overview:
         }
 
     def _scope_state(self, scope: str, now_ms: int) -> dict[str, object]:
-        from streams.keeping.credentials import Rules, deadline_ms
+        from streams.state.credentials import Rules, deadline_ms
 
         found = self.standing.scope(scope)
         evidence = found.evidence
@@ -206,7 +206,7 @@ def probe(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Have the keeper read the secrets again and ask the destination now. Exits with 4 where they are refused."""
-    from streams.adapters.requests import ask
+    from streams.adapters.state.requests import ask
 
     settings = settings_from(config)
     connector = connector_of(settings, name)
@@ -228,7 +228,7 @@ def probe(
 
 def _order(config: Path | None, name: str, what: Literal["suspend", "resume"], reason: str, output: Format) -> None:
     """Ask the keeper, and print the state that came of it."""
-    from streams.adapters.requests import ask
+    from streams.adapters.state.requests import ask
 
     settings = settings_from(config)
     connector_of(settings, name)
@@ -251,7 +251,7 @@ def _require_scopes(connector: Connector, scopes: list[str]) -> None:
 
 
 def _verified(settings: Settings, name: str) -> Verification:
-    from streams.adapters.verification import TooBusy, verify
+    from streams.adapters.state.verification import TooBusy, verify
 
     try:
         return verify(settings, name)
@@ -300,10 +300,10 @@ def _rows(counts: dict[str, Any], prefix: str) -> list[tuple[str, object]]:
 
 
 def _overviews(settings: Settings, connectors: list[Connector]) -> list[Overview]:
-    from streams.adapters.accounts import Accounts
-    from streams.adapters.admin import Administration
+    from streams.adapters.kafka.admin import Administration
+    from streams.adapters.state.accounts import Accounts
     from streams.delivery.account import MetadataError
-    from streams.keeping.records import StateError
+    from streams.state.records import StateError
 
     administration = Administration(settings.kafka.client_config("streams-connectors"))
     accounts = Accounts(settings, administration)

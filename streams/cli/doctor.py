@@ -16,9 +16,9 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from streams.adapters.admin import Administration
+    from streams.adapters.kafka.admin import Administration
     from streams.config import Connector, Settings
-    from streams.keeping.standing import Standing
+    from streams.state.standing import Standing
 
 MINUTES_PER_DAY = 1_440
 ORDER = (ExitCode.USAGE, ExitCode.UNREACHABLE, ExitCode.CREDENTIALS, ExitCode.FAILED)
@@ -44,7 +44,7 @@ def doctor(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> No
 
     Exits with the first of 2 (configuration), 5 (Kafka or a destination does not answer), 4 (credentials), 1 (topics).
     """
-    from streams.adapters.admin import Administration
+    from streams.adapters.kafka.admin import Administration
 
     settings = settings_from(config)
     administration = Administration(settings.kafka.client_config("streams-doctor"))
@@ -61,7 +61,7 @@ def doctor(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> No
 
 
 def _findings(settings: Settings, administration: Administration) -> Iterator[Finding]:
-    from streams.adapters.standings import read_standings
+    from streams.adapters.state.standings import read_standings
     from streams.config.warnings import warnings
 
     yield Finding("configuration", "ok", f"{len(settings.connectors)} connectors")
@@ -79,7 +79,7 @@ def _findings(settings: Settings, administration: Administration) -> Iterator[Fi
 
 def _topics(settings: Settings, administration: Administration, brokers: int) -> Iterator[Finding]:
     from streams.config import topology
-    from streams.workers.routing import source_topics
+    from streams.workers.router.routes import source_topics
 
     wanted = topology.wanted_topics(settings, brokers)
     plan = topology.plan(settings, wanted, administration.topics(settings.kafka.topic_prefix))
@@ -132,8 +132,8 @@ def _credentials(settings: Settings, connector: Connector) -> Iterator[Finding]:
     from streams.adapters.clock import SystemClock
     from streams.adapters.http import HttpTransport
     from streams.delivery.contract import NoResponse
-    from streams.keeping.credentials import Outcome as Said
-    from streams.keeping.credentials import outcome_of
+    from streams.state.credentials import Outcome as Said
+    from streams.state.credentials import outcome_of
 
     destination = connector.build()
     with closing(HttpTransport(settings.http)) as transport:

@@ -44,7 +44,7 @@ def mparticle(host: Host = "127.0.0.1", port: Port = 8402, faults: Script = "[]"
 def _serve(kind: str, text: str, host: str, port: int, script: str) -> None:
     from pydantic import ValidationError
 
-    from streams.emulators.hosting import OPTIONS, run
+    from streams.emulators.host import OPTIONS, run
 
     try:
         options = OPTIONS[kind].model_validate_json(_text(text, "--options"))

@@ -42,11 +42,11 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
 
     @wraps(command)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        from streams.adapters.admin import KafkaRefusal
+        from streams.adapters.kafka.admin import KafkaRefusal
         from streams.config import ConfigurationError
         from streams.delivery.account import MetadataError
-        from streams.keeping.records import StateError
-        from streams.workers.ports import AccessDenied, KafkaUnreachable
+        from streams.ports.errors import AccessDenied, KafkaUnreachable
+        from streams.state.records import StateError
 
         try:
             command(*args, **kwargs)

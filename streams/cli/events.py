@@ -124,7 +124,7 @@ def _payload(name: str, record: dict[str, Any], kind: DestinationKind) -> dict[s
     """What the destination's encoder makes of the sample, or None where it has no mapping."""
     import orjson
 
-    from streams.events.encoding import SINGLE_OBJECT_HEADER_BYTES, encode_single_object
+    from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES, encode_single_object
     from streams.events.schemas import shipped
 
     schema = shipped().by_event_type(name)

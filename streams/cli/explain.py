@@ -47,7 +47,7 @@ def explain(
     """
     from streams.cli import explaining, telling
     from streams.delivery.account import MetadataError
-    from streams.keeping.records import StateError
+    from streams.state.records import StateError
 
     if not event_id.strip() or len(event_id) > EVENT_ID_CHARACTERS_MAX:
         raise CommandError("EVENT_ID must be the `id` of an event, such as a UUID", ExitCode.USAGE)
@@ -86,7 +86,7 @@ def _window(around: str | None, since: str | None, until: str | None, now_ms: in
 
 
 def _moment(option: str, text: str, now_ms: int) -> int:
-    from streams.keeping.moments import parse_moment
+    from streams.state.moments import parse_moment
 
     try:
         return parse_moment(text, now_ms)

@@ -7,23 +7,23 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from streams.adapters.accounts import Accounts
-from streams.adapters.admin import Administration, Commit
-from streams.adapters.resolver import schema_resolver
-from streams.adapters.searching import Found, Search, Stretch
-from streams.adapters.standings import read_standings
-from streams.cli.keeping import routing_of
+from streams.adapters.kafka.admin import Administration, Commit
+from streams.adapters.kafka.search import Found, Search, Stretch
+from streams.adapters.schemas.resolver import schema_resolver
+from streams.adapters.state.accounts import Accounts
+from streams.adapters.state.standings import read_standings
+from streams.cli.assembly.keeper import routing_of
 from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.delivery.contract import Destination
-from streams.delivery.partitioning import partition_of
-from streams.keeping.credentials import Rules
-from streams.keeping.records import CREDENTIALS, REJECTED
-from streams.workers.ports import Partition
-from streams.workers.receipts import NEEDLE, Receipt, receipt_of
-from streams.workers.routing import source_topics
-from streams.workers.sightings import Place, Sighter
-from streams.workers.tracing import Known, Sighting, Story, stories
+from streams.delivery.partitioner import partition_of
+from streams.operations.explain.receipts import NEEDLE, Receipt, receipt_of
+from streams.operations.explain.sightings import Place, Sighter
+from streams.operations.explain.story import Known, Sighting, Story, stories
+from streams.ports.kafka import Partition
+from streams.state.credentials import Rules
+from streams.state.records import CREDENTIALS, REJECTED
+from streams.workers.router.routes import source_topics
 
 CLIENT_ID = "streams-explain"
 SIGHTINGS_MAX = 1_000

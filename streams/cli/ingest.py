@@ -18,8 +18,8 @@ from streams.cli.output import Format, note, print_json, print_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from streams.adapters.admin import Administration
-    from streams.adapters.exports import Broken, Export
+    from streams.adapters.files.currents import Broken, Export
+    from streams.adapters.kafka.admin import Administration
     from streams.config import Settings
     from streams.events.schema import WriterSchema
     from streams.workers.ingest import File, Outcome, Progress, Target
@@ -65,12 +65,12 @@ def ingested(
     shows_progress: bool = False,
 ) -> Outcome:
     """Ingest the files of these paths. Raises `CommandError`, `KafkaUnreachable` and `KafkaRefusal`."""
-    from streams.adapters.admin import Administration
-    from streams.adapters.compacted import read_to_end
-    from streams.adapters.exports import Broken, exports
-    from streams.adapters.transactions import TransactionalProducer
+    from streams.adapters.files.currents import Broken, exports
+    from streams.adapters.kafka.admin import Administration
+    from streams.adapters.kafka.compacted import read_to_end
+    from streams.adapters.kafka.transactions import TransactionalProducer
+    from streams.ports.errors import Fenced, TransactionAborted
     from streams.workers.ingest import Failure, Ingest
-    from streams.workers.ports import Fenced, TransactionAborted
 
     files = _found(paths)
     name = f"{settings.kafka.topic_prefix}ingest"
@@ -117,7 +117,7 @@ def ingested(
 
 
 def _found(paths: Sequence[str | Path]) -> list[Path]:
-    from streams.adapters.exports import NoSuchFile, find
+    from streams.adapters.files.currents import NoSuchFile, find
 
     try:
         files = find(str(path) for path in paths)

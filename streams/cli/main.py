@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, connectors, demo, doctor, emulate, events, explain, ingest, schemas, topics
+from streams.cli import config, connectors, doctor, emulate, events, explain, ingest, schemas, topics
 from streams.cli import run as run_commands
+from streams.cli.demo import command as demo
 from streams.cli.dlq import commands as dlq
 from streams.cli.errors import ExitCode
 

@@ -29,11 +29,11 @@ app = typer.Typer(no_args_is_help=True, help="Run the router, a connector's sink
 @translated
 def run_router(config: ConfigPath = None, http_port: PortOption = None, with_parent: ParentOption = None) -> None:
     """Route Currents topics to connector topics."""
-    from streams.cli.composition import router
-    from streams.cli.keeping import kept
-    from streams.cli.observing import observed
-    from streams.cli.processes import stop_on_signal
-    from streams.cli.starting import prepared, start_log
+    from streams.cli.assembly.keeper import kept
+    from streams.cli.assembly.observation import observed
+    from streams.cli.assembly.processes import stop_on_signal
+    from streams.cli.assembly.start import prepared, start_log
+    from streams.cli.assembly.workers import router
 
     start_log()
     with (
@@ -56,11 +56,11 @@ def run_sink(
     with_parent: ParentOption = None,
 ) -> None:
     """Deliver one connector's topic to its destination."""
-    from streams.cli.composition import sink
-    from streams.cli.keeping import kept
-    from streams.cli.observing import observed
-    from streams.cli.processes import stop_on_signal
-    from streams.cli.starting import prepared, start_log
+    from streams.cli.assembly.keeper import kept
+    from streams.cli.assembly.observation import observed
+    from streams.cli.assembly.processes import stop_on_signal
+    from streams.cli.assembly.start import prepared, start_log
+    from streams.cli.assembly.workers import sink
 
     start_log()
     with observed(f"sink-{name}", http_port) as observation, prepared(config, f"sink {name}") as settings:
@@ -82,8 +82,8 @@ def run_all(config: ConfigPath = None, http_port: PortOption = None, with_parent
     With --http-port the router serves its health there, and the sinks, in the order of the configuration, on the
     ports after it.
     """
-    from streams.cli.processes import Workers, ports_from, stop_on_signal
-    from streams.cli.starting import prepared
+    from streams.cli.assembly.processes import Workers, ports_from, stop_on_signal
+    from streams.cli.assembly.start import prepared
 
     with prepared(config) as settings:
         commands = [["router"], *(["sink", name] for name in settings.connectors)]

@@ -107,8 +107,8 @@ def _known(settings: Settings) -> Iterator[tuple[WriterSchema, Place]]:
 
 
 def _of_topic(settings: Settings, client_config: ClientConfig) -> Iterator[WriterSchema]:
-    from streams.adapters.compacted import TopicMissing, read_to_end
-    from streams.adapters.schemas import topic_schema
+    from streams.adapters.kafka.compacted import TopicMissing, read_to_end
+    from streams.adapters.schemas.sources import topic_schema
 
     topic = settings.topics.schemas
     try:
@@ -170,7 +170,7 @@ def _expanded(files: Iterable[Path]) -> list[Path]:
 
 
 def _require_topics(settings: Settings, client_config: ClientConfig) -> None:
-    from streams.adapters.admin import Administration
+    from streams.adapters.kafka.admin import Administration
 
     there = Administration(client_config).topic_names()
     missing = [name for name in (settings.topics.schemas, settings.topics.audit) if name not in there]
@@ -191,11 +191,11 @@ def _write(settings: Settings, client_config: ClientConfig, new: list[tuple[Writ
     """The schemas and who added them, in one transaction."""
     import orjson
 
-    from streams.adapters.requests import who
-    from streams.adapters.schemas import topic_key
-    from streams.adapters.transactions import TransactionalProducer
+    from streams.adapters.kafka.transactions import TransactionalProducer
+    from streams.adapters.schemas.sources import topic_key
+    from streams.adapters.state.requests import who
     from streams.config.names import SOURCE
-    from streams.workers.ports import Fenced, TransactionAborted
+    from streams.ports.errors import Fenced, TransactionAborted
 
     line = {
         "v": 1,

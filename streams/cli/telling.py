@@ -7,8 +7,8 @@ from typing import Any
 
 from streams.cli.explaining import Explanation, Window
 from streams.cli.output import note, print_json, print_table
-from streams.keeping.moments import iso
-from streams.workers.tracing import Story, Way
+from streams.operations.explain.story import Story, Way
+from streams.state.moments import iso
 
 
 def print_as_json(event_id: str, found: Explanation, window: Window, sentences: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from streams.adapters.admin import Administration
+    from streams.adapters.kafka.admin import Administration
     from streams.config import Settings
     from streams.config.access import Grant, Role
     from streams.config.topology import Change, Plan
@@ -138,7 +138,7 @@ def _role_listed(role: Role) -> dict[str, object]:
 
 
 def _compared(config: ConfigPath) -> tuple[Administration, Plan]:
-    from streams.adapters.admin import Administration
+    from streams.adapters.kafka.admin import Administration
     from streams.config import topology
 
     settings = settings_from(config)

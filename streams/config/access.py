@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streams.config.connector import Connector
-from streams.config.loading import Settings
+from streams.config.loader import Settings
 from streams.config.names import SOURCE
 
 Resource = Literal["topic", "group", "transactional-id", "cluster"]

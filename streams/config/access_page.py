@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from streams.config.access import Grant, Role, roles
-from streams.config.loading import Settings, loads
+from streams.config.loader import Settings, loads
 
 BEGIN = "<!-- access: begin (made by python -m streams.config.access_page) -->"
 END = "<!-- access: end -->"

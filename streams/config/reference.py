@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from streams.config.loading import Registry, connector_model
+from streams.config.loader import Registry, connector_model
 from streams.config.schema import json_schema
 from streams.destinations import REGISTRY
 

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from streams.config.connector import CONNECTOR_NAME_PATTERN
+from streams.config.http import Http
 from streams.config.kafka import Kafka
-from streams.config.loading import Registry, connector_model
+from streams.config.loader import Registry, connector_model
 from streams.config.names import SOURCE
-from streams.config.outgoing import Http
 from streams.config.source import Source
 from streams.destinations import REGISTRY
 

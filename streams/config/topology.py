@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from streams.config.kafka import MESSAGE_BYTES_MAX
-from streams.config.loading import Settings
+from streams.config.loader import Settings
 
 DAY_MS = 86_400_000
 CONNECTOR_RETENTION_MS_MIN = 14 * DAY_MS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.config.loading import Settings
+from streams.config.loader import Settings
 from streams.config.problems import Problem
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 from pydantic import ValidationError
 
-from streams.emulators.hosting import OPTIONS, run
+from streams.emulators.host import OPTIONS, run
 
 
 def main() -> None:

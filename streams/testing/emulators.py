@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from streams.emulators.faults import Fault
-from streams.emulators.hosting import HostedService, Options
+from streams.emulators.host import HostedService, Options
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.emulators.mparticle.options import Input, MParticleOptions
 

@@ -53,7 +53,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A broker that all tests of the run share: take topic and group names of your own."""
-    from streams.testing.sharing import shared
+    from streams.testing.shared_broker import shared
 
     choice = _choice(request.config)
     if isinstance(choice, str):

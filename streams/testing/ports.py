@@ -8,22 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from streams.delivery.contract import NoResponse, Request, Response
-from streams.workers.ports import (
-    Answer,
-    Clock,
-    CommitRefused,
-    Consumer,
-    Fenced,
-    Headers,
-    JournalRecord,
-    LetterPage,
-    Listener,
-    Message,
-    Partition,
-    Position,
-    Start,
-    TransactionAborted,
-)
+from streams.ports.clock import Clock
+from streams.ports.errors import CommitRefused, Fenced, TransactionAborted
+from streams.ports.http import Answer
+from streams.ports.kafka import Consumer, Headers, Listener, Message, Partition, Position, Start
+from streams.ports.letters import LetterPage
+from streams.ports.state import JournalRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import fastavro
 import orjson
 
-from streams.events.encoding import encode_single_object, single_object_header
+from streams.events.encodings import encode_single_object, single_object_header
 from streams.events.schema import WriterSchema
-from streams.workers.ports import Transactions
+from streams.ports.kafka import Transactions
 
 BATCH_RECORDS_MAX = 2_000
 BATCH_BYTES_MAX = 8_000_000

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from streams.adapters.hanging import within
+from streams.adapters.kafka.time_limits import within
 
 SLOW_CALL = """
 import time
-from streams.adapters.hanging import within
+from streams.adapters.kafka.time_limits import within
 def call():
     print("begun", flush=True)
     for _ in range(10):

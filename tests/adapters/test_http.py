@@ -11,7 +11,7 @@ import pytest
 from streams.adapters.http import HttpTransport
 from streams.adapters.notify import Notifications
 from streams.config.connector import Notify
-from streams.config.outgoing import Http
+from streams.config.http import Http
 from streams.delivery.contract import NoResponse, Request, Response
 from tests.security.authority import Authority, authority, needs_openssl
 from tests.security.servers import ProxyServer, Server, serving

@@ -12,10 +12,11 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.adapters.kafka import GroupConsumer, GroupProtocol
-from streams.adapters.transactions import TransactionalProducer
+from streams.adapters.kafka.consumer import GroupConsumer, GroupProtocol
+from streams.adapters.kafka.transactions import TransactionalProducer
+from streams.ports.errors import CommitRefused, Fenced, TransactionAborted
+from streams.ports.kafka import Gap, Message, Partition, Position, Start
 from streams.testing.brokers import Broker
-from streams.workers.ports import CommitRefused, Fenced, Gap, Message, Partition, Position, Start, TransactionAborted
 
 PROTOCOLS = ["classic", pytest.param("consumer", marks=pytest.mark.apache)]
 PATIENCE_SECONDS = 30.0

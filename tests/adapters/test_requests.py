@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.adapters.admin import KafkaRefusal
-from streams.adapters.compacted import read_to_end
-from streams.adapters.requests import NoKeeperAnswers, ask
-from streams.adapters.standings import read_standings
+from streams.adapters.kafka.admin import KafkaRefusal
+from streams.adapters.kafka.compacted import read_to_end
+from streams.adapters.state.requests import NoKeeperAnswers, ask
+from streams.adapters.state.standings import read_standings
 from streams.config import Settings, loads
-from streams.keeping.records import Answer, ConnectorState, Record, Request, ScopeState, StateError, key, parse
+from streams.state.records import Answer, ConnectorState, Record, Request, ScopeState, StateError, key, parse
 from streams.testing.brokers import Broker
 
 pytestmark = pytest.mark.kafka

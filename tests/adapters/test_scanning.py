@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from streams.adapters import scanning
-from streams.adapters.scanning import Edges, edges, scan
+from streams.adapters.kafka import scan as scanning
+from streams.adapters.kafka.scan import Edges, edges, scan
+from streams.ports.errors import KafkaUnreachable
+from streams.ports.kafka import Partition
 from streams.testing.brokers import Broker
-from streams.workers.ports import KafkaUnreachable, Partition
 from tests.cli.dlq.desk import Desk
 
 pytestmark = pytest.mark.kafka

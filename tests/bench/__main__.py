@@ -26,8 +26,8 @@ import yaml
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.adapters.accounts import Accounts
-from streams.adapters.admin import Administration
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.state.accounts import Accounts
 from streams.config import load, topology
 from streams.destinations.wire import basic
 from streams.emulators.mixpanel.options import Limits as MixpanelLimits

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from streams.adapters.log import configure_log
-from streams.cli.composition import router, sink
-from streams.cli.keeping import kept
-from streams.cli.observing import observed
+from streams.adapters.telemetry.log import configure_log
+from streams.cli.assembly.keeper import kept
+from streams.cli.assembly.observation import observed
+from streams.cli.assembly.workers import router, sink
 from streams.config import load
-from streams.workers.ports import Start
-from streams.workers.router import Router
-from streams.workers.sink import Sink
+from streams.ports.kafka import Start
+from streams.workers.router.worker import Router
+from streams.workers.sink.worker import Sink
 from tests.bench.measuring import report
 
 

@@ -13,17 +13,17 @@ from uuid import UUID
 
 from confluent_kafka import Producer
 
-from streams.adapters.admin import KafkaRefusal
-from streams.adapters.requests import ask
+from streams.adapters.kafka.admin import KafkaRefusal
+from streams.adapters.state.requests import ask
 from streams.delivery.account import MetadataError
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
-from streams.keeping.records import CREDENTIALS as CREDENTIALS_LETTERS
-from streams.keeping.records import REJECTED, Answer
+from streams.ports.errors import KafkaUnreachable
+from streams.state.records import CREDENTIALS as CREDENTIALS_LETTERS
+from streams.state.records import REJECTED, Answer
 from streams.testing.brokers import Broker
 from streams.testing.emulators import EmulatorClient
-from streams.workers.ports import KafkaUnreachable
 from tests.chaos import plan
 from tests.chaos.scene import Scene, WorkerProcess
 

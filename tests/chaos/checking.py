@@ -9,16 +9,16 @@ from typing import Any
 
 import orjson
 
-from streams.adapters.verification import verify
+from streams.adapters.state.verification import verify
 from streams.delivery.letter import PARKING_HEADERS, Verdict, verdict_of
-from streams.keeping.records import CREDENTIALS, REJECTED
-from streams.keeping.standing import Standing
+from streams.state.records import CREDENTIALS, REJECTED
+from streams.state.standing import Standing
 from streams.testing.emulators import EmulatorClient
 from tests.chaos import plan
 from tests.chaos.acting import Stagehand, Written
 from tests.chaos.scene import Read
 from tests.chaos.witness import Witness
-from tests.keeping.auditing import Auditor, Receipt
+from tests.state.auditing import Auditor, Receipt
 
 OURS = PARKING_HEADERS | {"streams-origin"}
 PROBE = "streams probe"

@@ -17,8 +17,8 @@ from uuid import uuid4
 import yaml
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
-from streams.adapters.accounts import Accounts
-from streams.adapters.admin import Administration
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.state.accounts import Accounts
 from streams.config import Settings, load, topology
 from streams.delivery.account import Account, RouterCounts
 

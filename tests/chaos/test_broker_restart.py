@@ -9,13 +9,14 @@ from threading import Event, Thread
 import pytest
 from confluent_kafka import Producer
 
-from streams.adapters.admin import Administration
-from streams.adapters.journal import StateJournal
-from streams.adapters.kafka import GroupConsumer
-from streams.adapters.transactions import TransactionalProducer
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.kafka.consumer import GroupConsumer
+from streams.adapters.kafka.journal import StateJournal
+from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.config.kafka import ClientConfig
+from streams.ports.errors import KafkaUnreachable, TransactionAborted
+from streams.ports.kafka import Gap, Partition, Position, Start
 from streams.testing.brokers import Broker
-from streams.workers.ports import Gap, KafkaUnreachable, Partition, Position, Start, TransactionAborted
 from tests.chaos.scene import read_to_end
 
 PATIENCE_SECONDS = 90.0

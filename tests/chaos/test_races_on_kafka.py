@@ -11,20 +11,20 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.adapters.admin import Administration
 from streams.adapters.clock import SystemClock
-from streams.adapters.journal import StateJournal
-from streams.adapters.letters import DeadLetterTopics
-from streams.adapters.transactions import TransactionalProducer
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.kafka.journal import StateJournal
+from streams.adapters.kafka.letters import DeadLetterTopics
+from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.config.kafka import ClientConfig
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
-from streams.keeping.records import Cursor, key
+from streams.ports.errors import Fenced
+from streams.state.records import Cursor, key
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator
-from streams.workers.office import Office, OfficeTopics
-from streams.workers.ports import Fenced
+from streams.workers.keeper.office import Office, OfficeTopics
 from tests.chaos.scene import Scene, read_to_end, staged
 
 OPEN = "users.messages.email.Open"

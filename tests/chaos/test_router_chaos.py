@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from confluent_kafka import Producer
 
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
 from streams.testing.brokers import Broker

@@ -18,10 +18,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.delivery.letter import Origin, Reason, letter_headers
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped, writer_schema
-from streams.keeping.records import Cursor, Record, ScopeState, key
+from streams.state.records import Cursor, Record, ScopeState, key
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator
 from tests.chaos.scene import Scene, staged

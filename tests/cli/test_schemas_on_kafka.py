@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from streams.adapters.compacted import read_to_end
-from streams.adapters.schemas import TopicSchemas
-from streams.events.encoding import encode_single_object
+from streams.adapters.kafka.compacted import read_to_end
+from streams.adapters.schemas.sources import TopicSchemas
+from streams.events.encodings import encode_single_object
 from streams.events.schemas import shipped, writer_schema
 from streams.testing.brokers import Broker
 from tests.cli.files import OPEN_SCHEMA, opens

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.config import ConfigurationError, Settings, loads
-from streams.config.outgoing import Proxy
+from streams.config.http import Proxy
 from tests.config.vendors import REGISTRY
 
 PASSWORD = "hunter2-swordfish"

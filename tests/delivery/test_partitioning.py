@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.delivery.partitioning import murmur2, partition_of
+from streams.delivery.partitioner import murmur2, partition_of
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams.delivery.contract import Encoding, Rejected, Skipped
 from streams.destinations import REGISTRY
-from streams.events.encoding import encode_bare
+from streams.events.encodings import encode_bare
 from streams.events.schema import NAMESPACE
 from streams.events.schemas import writer_schema
 from streams.events.walker import MISSING, PRESENT, UNDECODABLE, presence_reader

@@ -9,7 +9,7 @@ import pytest
 
 from streams.delivery.contract import Encoding, Rejected
 from streams.destinations import REGISTRY
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.schemas import shipped
 
 PUSH = "users.messages.pushnotification.Open"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from streams.delivery.contract import Destination, Encoder, Rejected, Skipped
 from streams.destinations import REGISTRY
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.schema import Kind, WriterSchema
 from streams.events.schemas import shipped, writer_schema
 

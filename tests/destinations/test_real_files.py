@@ -10,7 +10,7 @@ import fastavro
 import pytest
 
 from streams.destinations import REGISTRY
-from streams.events.encoding import encode_bare
+from streams.events.encodings import encode_bare
 from streams.events.schema import WriterSchema
 from streams.events.schemas import writer_schema
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.events.encoding import (
+from streams.events.encodings import (
     CONFLUENT_HEADER_BYTES,
     SINGLE_OBJECT_HEADER_BYTES,
     ContainerError,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.events.encoding import encode_bare, encode_single_object
+from streams.events.encodings import encode_bare, encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped, writer_schema

@@ -12,7 +12,7 @@ import pytest
 from streams.delivery.contract import Destination
 from streams.destinations import REGISTRY
 from streams.events.catalogue import CATALOGUE
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.schemas import shipped
 
 HERE = Path(__file__).parent

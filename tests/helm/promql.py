@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import promql_parser
 
-from streams.adapters.metrics import METRICS
+from streams.adapters.telemetry.metrics import METRICS
 
 FOREIGN = {
     "kubelet_volume_stats_available_bytes": {"namespace", "persistentvolumeclaim"},

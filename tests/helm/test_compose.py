@@ -16,10 +16,10 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from streams.adapters.accounts import Accounts
-from streams.adapters.admin import Administration
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.state.accounts import Accounts
 from streams.config import load
-from streams.emulators.hosting import OPTIONS
+from streams.emulators.host import OPTIONS
 from streams.emulators.mixpanel.options import MixpanelOptions
 from streams.emulators.mparticle.options import MParticleOptions
 from streams.testing.brokers import Broker

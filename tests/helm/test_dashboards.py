@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams.adapters.metrics import METRICS
+from streams.adapters.telemetry.metrics import METRICS
 from tests.helm.chart import CHART
 from tests.helm.promql import unknown
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from streams.adapters.verification import verify
-from streams.events.encoding import encode_single_object
+from streams.adapters.state.verification import verify
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
-from streams.keeping.records import ConnectorState
+from streams.state.records import ConnectorState
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from tests.pipeline.line import ANALYTICS, CDP, Line, mixpanel_connector, mparticle_connector, running

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
 from streams.testing.brokers import Broker

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from streams.events.encoding import encode_bare, encode_confluent, encode_single_object
+from streams.events.encodings import encode_bare, encode_confluent, encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped, writer_schema

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from streams.events.catalogue import CATALOGUE
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
 from streams.testing.brokers import Broker

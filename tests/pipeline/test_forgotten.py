@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.adapters.verification import verify
+from streams.adapters.state.verification import verify
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator
 from tests.chaos.scene import Scene

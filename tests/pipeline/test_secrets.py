@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.adapters.verification import verify
+from streams.adapters.state.verification import verify
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MParticleEmulator
 from tests.pipeline.line import CDP, mparticle_connector, running

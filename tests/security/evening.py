@@ -307,6 +307,6 @@ def _events() -> Iterator[tuple[Any, list[dict[str, Any]]]]:
 
 
 def _encoded(event_type: str, name: str) -> bytes:
-    from streams.events.encoding import encode_single_object
+    from streams.events.encodings import encode_single_object
 
     return encode_single_object(_schema(event_type), _filled(event_type, _event(name, email_address=PERSONAL["email"])))

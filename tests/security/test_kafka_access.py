@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from streams.adapters.admin import Administration
-from streams.adapters.compacted import read_to_end
-from streams.adapters.journal import StateJournal
-from streams.adapters.kafka import GroupConsumer
-from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
-from streams.adapters.scanning import scan
-from streams.adapters.schemas import TopicSchemas
-from streams.adapters.transactions import TransactionalProducer
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.kafka.compacted import read_to_end
+from streams.adapters.kafka.consumer import GroupConsumer
+from streams.adapters.kafka.journal import StateJournal
+from streams.adapters.kafka.letters import DeadLetterReader, DeadLetterTopics
+from streams.adapters.kafka.scan import scan
+from streams.adapters.kafka.transactions import TransactionalProducer
+from streams.adapters.schemas.sources import TopicSchemas
 from streams.config import Settings, load
+from streams.ports.kafka import Gap, Message, Partition, Position, Start
 from streams.testing.brokers import ApacheKafka
-from streams.workers.ports import Gap, Message, Partition, Position, Start
 from tests.security.authority import Authority, authority, needs_openssl
 from tests.security.guarded import GuardedScene, User
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from streams.adapters.telemetry import KeeperTelemetry, Metrics, RouterTelemetry, SinkTelemetry
+from streams.adapters.telemetry.prometheus import KeeperTelemetry, Metrics, RouterTelemetry, SinkTelemetry
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.events.schemas import shipped
+from streams.ports.kafka import Gap
 from streams.testing.clock import MovableClock
-from streams.workers.contents import EventReader
-from streams.workers.ports import Gap
-from streams.workers.resolving import SchemaResolver
+from streams.workers.reading.event_reader import EventReader
+from streams.workers.reading.schema_resolver import SchemaResolver
 from tests.telemetry.reading import Scrape
 from tests.workers.stage import Stage, events_of, imports_all
 from tests.workers.test_router import Stage as RouterStage

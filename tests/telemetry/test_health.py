@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.adapters.health import HealthServer, Page, PortTaken
+from streams.adapters.telemetry.health import HealthServer, Page, PortTaken
+from streams.ports.pulse import JOIN_SECONDS_MAX, STANDSTILL_SECONDS_MAX, START_SECONDS_MAX, Pulse
 from streams.testing.clock import MovableClock
-from streams.workers.measuring import JOIN_SECONDS_MAX, STANDSTILL_SECONDS_MAX, START_SECONDS_MAX, Pulse
 from tests.telemetry.reading import get
 
 MAX_POLL_INTERVAL_SECONDS = 300.0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from streams import __version__
-from streams.adapters.metrics import END, METRICS, renewed
-from streams.adapters.telemetry import Metrics
+from streams.adapters.telemetry.metrics import END, METRICS, renewed
+from streams.adapters.telemetry.prometheus import Metrics
 from tests.telemetry.reading import Scrape
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -61,7 +61,7 @@ def test_a_metric_is_named_in_whole_words_and_a_counter_says_that_it_is_one() ->
 
 def test_the_page_holds_the_table_as_it_is_declared() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert renewed(page) == page, "run: python -m streams.adapters.metrics docs/metrics.md"
+    assert renewed(page) == page, "run: python -m streams.adapters.telemetry.metrics docs/metrics.md"
 
 
 def test_a_page_without_marks_is_refused() -> None:

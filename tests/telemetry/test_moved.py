@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streams.keeping.records import Totals
-from streams.workers.reporting import Look, moved
+from streams.state.records import Totals
+from streams.workers.keeper.report import Look, moved
 
 NOTHING = Look(Totals(), {}, frozenset())
 

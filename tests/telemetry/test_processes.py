@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import Producer
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
 from streams.testing.brokers import Broker, choose

@@ -11,12 +11,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanKind, StatusCode
 
-from streams.adapters.telemetry import Metrics, RouterTelemetry, SinkTelemetry
-from streams.adapters.tracing import LINKS_MAX, OPEN_BATCHES_MAX, Tracing, TracingUnavailable, tracing_from
+from streams.adapters.telemetry.prometheus import Metrics, RouterTelemetry, SinkTelemetry
+from streams.adapters.telemetry.traces import LINKS_MAX, OPEN_BATCHES_MAX, Tracing, TracingUnavailable, tracing_from
+from streams.cli.assembly.observation import observed
 from streams.cli.errors import CommandError, ExitCode
-from streams.cli.observing import observed
 from streams.delivery.contract import NoResponse, Request, Response
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.testing.clock import MovableClock
 from tests.workers.stage import MIXPANEL, TOKEN, TOPIC, Stage, imports_all
@@ -216,7 +216,7 @@ def test_an_exporter_that_is_not_there_is_an_error_that_lists_what_is() -> None:
 
 
 def test_traces_without_the_extra_are_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "streams.adapters.tracing")
+    monkeypatch.delitem(sys.modules, "streams.adapters.telemetry.traces")
     monkeypatch.setitem(sys.modules, "opentelemetry.context", None)
     process = observed("router", None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
     with pytest.raises(CommandError, match=r"currents-streams\[otel\]") as failure:

@@ -10,20 +10,21 @@ from random import Random
 from typing import Any
 
 from streams.delivery.letter import Origin, Reason, letter_headers
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
-from streams.keeping.records import REJECTED, Answer, Job, Request, key
-from streams.keeping.selection import Selection
+from streams.ports.errors import TransactionAborted
+from streams.ports.schemas import SchemaSource
+from streams.state.records import REJECTED, Answer, Job, Request, key
+from streams.state.selection import Selection
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeJournal, FakeKafka, FakeLetters, FakeLetterTopics, FakeMessage, FakeTransactions
-from streams.workers.contents import EventReader
-from streams.workers.jobs import Jobs
-from streams.workers.office import Office, OfficeTopics
-from streams.workers.ports import SchemaSource, TransactionAborted
-from streams.workers.resolving import SchemaResolver
-from streams.workers.returning import BackToConnector, Way
-from streams.workers.settling import Settling
+from streams.workers.keeper.jobs.cursor import Settling
+from streams.workers.keeper.jobs.jobs import Jobs
+from streams.workers.keeper.jobs.outcome import BackToConnector, Way
+from streams.workers.keeper.office import Office, OfficeTopics
+from streams.workers.reading.event_reader import EventReader
+from streams.workers.reading.schema_resolver import SchemaResolver
 
 OPEN = "users.messages.email.Open"
 CLICK = "users.messages.email.Click"

@@ -13,11 +13,13 @@ from streams.delivery.account import Account, Returned, account
 from streams.delivery.contract import Destination, NoResponse, Request, Response
 from streams.delivery.flood import FloodRules
 from streams.destinations import REGISTRY
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
-from streams.keeping.credentials import Rules
-from streams.keeping.standing import Standing
+from streams.ports.meters import UNMEASURED, KeeperMeter, SinkMeter
+from streams.ports.schemas import SchemaSource
+from streams.state.credentials import Rules
+from streams.state.standing import Standing
 from streams.testing.clock import MovableClock
 from streams.testing.ports import (
     FakeConsumer,
@@ -30,29 +32,27 @@ from streams.testing.ports import (
     FakeTransactions,
     FakeTransport,
 )
-from streams.workers.alerting import Alerts
-from streams.workers.asking import Asking
-from streams.workers.bookkeeping import Bookkeeping, Books
-from streams.workers.collecting import Collection
-from streams.workers.committing import SinkCommitter, SinkTopics
-from streams.workers.contents import EventReader
-from streams.workers.encoding import EncoderCache
-from streams.workers.expiring import Expiry
-from streams.workers.following import Following
-from streams.workers.jobs import Jobs
-from streams.workers.keeper import Keeper, Task
-from streams.workers.measuring import UNMEASURED, KeeperMeter, SinkMeter
-from streams.workers.office import Office, OfficeTopics
-from streams.workers.ports import SchemaSource
-from streams.workers.probing import Probes
-from streams.workers.purging import Purge
-from streams.workers.redriving import Redrive
-from streams.workers.reporting import Reporting
-from streams.workers.resolving import SchemaResolver
-from streams.workers.restraint import Restraint
-from streams.workers.returning import BackToConnector
-from streams.workers.settling import Settling
-from streams.workers.sink import Sink
+from streams.workers.keeper.alerts import Alerts
+from streams.workers.keeper.deletion import Collection
+from streams.workers.keeper.expiry import Expiry
+from streams.workers.keeper.jobs.cursor import Settling
+from streams.workers.keeper.jobs.jobs import Jobs
+from streams.workers.keeper.jobs.outcome import BackToConnector
+from streams.workers.keeper.keeper import Keeper, Task
+from streams.workers.keeper.office import Office, OfficeTopics
+from streams.workers.keeper.offset_backup import Bookkeeping, Books
+from streams.workers.keeper.probes import Probes
+from streams.workers.keeper.purge import Purge
+from streams.workers.keeper.redrive import Redrive
+from streams.workers.keeper.report import Reporting
+from streams.workers.keeper.requests import Asking
+from streams.workers.reading.event_reader import EventReader
+from streams.workers.reading.schema_resolver import SchemaResolver
+from streams.workers.sink.committer import SinkCommitter, SinkTopics
+from streams.workers.sink.encoders import EncoderCache
+from streams.workers.sink.restraint import Restraint
+from streams.workers.sink.state_view import Following
+from streams.workers.sink.worker import Sink
 
 OPEN = "users.messages.email.Open"
 TOPIC = "streams.connector.growth"

@@ -10,8 +10,8 @@ import pytest
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.delivery.flood import FloodRules
 from streams.delivery.letter import verdict_of
+from streams.ports.kafka import Gap
 from streams.testing.ports import FakeKafka
-from streams.workers.ports import Gap
 from tests.workers.stage import CREDENTIALS, MIXPANEL, TOPIC, Stage, events_of, imports_all
 
 JSON = {"content-type": "application/json"}

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 import orjson
 import pytest
 
-from streams.keeping.export import ExportedLetter
-from streams.keeping.records import Imported, parse
+from streams.ports.errors import TransactionAborted
+from streams.state.letter_file import ExportedLetter
+from streams.state.records import Imported, parse
 from streams.testing.ports import FakeKafka, FakeTransactions
-from streams.workers.importing import CHUNK_LETTERS_MAX, Import
-from streams.workers.ports import TransactionAborted
-from tests.keeping.letters import NOW_MS, headers_of
+from streams.workers.letter_import import CHUNK_LETTERS_MAX, Import
+from tests.state.letters import NOW_MS, headers_of
 
 STATE_KEY = "imported/growth/0123456789abcdef"
 TOPICS = {"rejected": "letters.rejected", "credentials.default": "letters.credentials"}

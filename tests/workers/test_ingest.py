@@ -13,8 +13,9 @@ import fastavro
 import orjson
 import pytest
 
-from streams.adapters.exports import Broken, Export, NoSuchFile, exports, find
+from streams.adapters.files.currents import Broken, Export, NoSuchFile, exports, find
 from streams.events.schemas import writer_schema
+from streams.ports.errors import TransactionAborted
 from streams.testing.ports import FakeKafka, FakeMessage, FakeTransactions
 from streams.workers.ingest import (
     BATCH_RECORDS_MAX,
@@ -25,7 +26,6 @@ from streams.workers.ingest import (
     record_key,
     restamped,
 )
-from streams.workers.ports import TransactionAborted
 from tests.cli.files import OPEN_SCHEMA, opens, write_avro
 
 TOPIC = "currents.users.messages.email.Open"

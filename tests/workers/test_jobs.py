@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.keeping.records import Cursor, Job, key
+from streams.ports.errors import Fenced, TransactionAborted
+from streams.state.records import Cursor, Job, key
 from streams.testing.ports import FakeLetterTopics
-from streams.workers.ports import Fenced, TransactionAborted
 from tests.workers.desk import CLICK, CREDENTIALS, OPEN, TOPICS, Desk, event, verdict
 
 FOREIGN = [
@@ -516,7 +516,7 @@ def test_a_job_that_finds_nothing_ends() -> None:
 
 
 def test_a_job_of_a_newer_version_fails_and_frees_the_place() -> None:
-    from streams.keeping.records import key
+    from streams.state.records import key
 
     desk = Desk()
     desk.letter()

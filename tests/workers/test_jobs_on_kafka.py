@@ -12,20 +12,21 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.clock import SystemClock
-from streams.adapters.journal import StateJournal
-from streams.adapters.letters import DeadLetterReader, DeadLetterTopics
-from streams.adapters.transactions import TransactionalProducer
+from streams.adapters.kafka.journal import StateJournal
+from streams.adapters.kafka.letters import DeadLetterReader, DeadLetterTopics
+from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.delivery.letter import Origin, Reason, letter_headers
 from streams.events.schemas import shipped
-from streams.keeping.records import REJECTED, Request, key
+from streams.ports.errors import Fenced
+from streams.ports.kafka import Message
+from streams.state.records import REJECTED, Request, key
 from streams.testing.brokers import Broker
-from streams.workers.contents import EventReader
-from streams.workers.jobs import Jobs
-from streams.workers.office import Office, OfficeTopics
-from streams.workers.ports import Fenced, Message
-from streams.workers.resolving import SchemaResolver
-from streams.workers.returning import BackToConnector
-from streams.workers.settling import Settling
+from streams.workers.keeper.jobs.cursor import Settling
+from streams.workers.keeper.jobs.jobs import Jobs
+from streams.workers.keeper.jobs.outcome import BackToConnector
+from streams.workers.keeper.office import Office, OfficeTopics
+from streams.workers.reading.event_reader import EventReader
+from streams.workers.reading.schema_resolver import SchemaResolver
 
 pytestmark = pytest.mark.apache
 

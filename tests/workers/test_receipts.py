@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.workers.receipts import receipt_of
+from streams.operations.explain.receipts import receipt_of
 
 COMMON: dict[str, Any] = {
     "v": 1,

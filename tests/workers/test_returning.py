@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from streams.events.encoding import confluent_header, encode_bare, encode_single_object
+from streams.events.encodings import confluent_header, encode_bare, encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped, writer_schema
+from streams.ports.errors import SchemasUnavailable
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeConsumer, FakeKafka, FakeMessage, FakeTransactions
-from streams.workers.office import OfficeTopics
-from streams.workers.ports import SchemasUnavailable
-from streams.workers.resolving import SchemaResolver
-from streams.workers.returning import RoutedAgain
-from streams.workers.router import Router
-from streams.workers.routing import ConnectorRoute, Routes, Routing
+from streams.workers.keeper.jobs.outcome import RoutedAgain
+from streams.workers.keeper.office import OfficeTopics
+from streams.workers.reading.schema_resolver import SchemaResolver
+from streams.workers.router.routes import ConnectorRoute, Routes, Routing
+from streams.workers.router.worker import Router
 from tests.workers.desk import CLICK, OPEN, Desk, verdict
 
 ABORT = "users.campaigns.Abort"

@@ -6,16 +6,16 @@ import json
 import threading
 from random import Random
 
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped, writer_schema
+from streams.ports.meters import UNMEASURED, RouterMeter
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeConsumer, FakeKafka, FakeTransactions
-from streams.workers.measuring import UNMEASURED, RouterMeter
-from streams.workers.resolving import SchemaResolver
-from streams.workers.router import Router
-from streams.workers.routing import ConnectorRoute, Routing
+from streams.workers.reading.schema_resolver import SchemaResolver
+from streams.workers.router.routes import ConnectorRoute, Routing
+from streams.workers.router.worker import Router
 
 OPEN = "users.messages.email.Open"
 SOURCE = f"currents.{OPEN}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streams.keeping.records import PURGED, REJECTED
-from streams.workers.ports import TransactionAborted
+from streams.ports.errors import TransactionAborted
+from streams.state.records import PURGED, REJECTED
 from tests.workers.desk import TOPICS, Desk
 
 DAY = 86_400

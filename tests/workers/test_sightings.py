@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from streams.delivery.contract import Destination
 from streams.destinations import REGISTRY
-from streams.events.encoding import encode_bare, encode_single_object
+from streams.events.encodings import encode_bare, encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
+from streams.operations.explain.sightings import Sighter
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeKafka
-from streams.workers.resolving import SchemaResolver
-from streams.workers.routing import ConnectorRoute, Routing
-from streams.workers.sightings import Sighter
+from streams.workers.reading.schema_resolver import SchemaResolver
+from streams.workers.router.routes import ConnectorRoute, Routing
 
 OPEN = "users.messages.email.Open"
 BANNER = "users.messages.banner.Click"

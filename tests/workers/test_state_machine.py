@@ -12,12 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.delivery.letter import verdict_of
-from streams.keeping.records import CREDENTIALS as CREDENTIALS_LETTERS
-from streams.keeping.records import REJECTED as REJECTED_LETTERS
+from streams.state.records import CREDENTIALS as CREDENTIALS_LETTERS
+from streams.state.records import REJECTED as REJECTED_LETTERS
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeKafka
-from streams.workers.keeper import Keeper
-from tests.keeping.auditing import Auditor, Receipt
+from streams.workers.keeper.keeper import Keeper
+from tests.state.auditing import Auditor, Receipt
 from tests.workers.stage import AUDIT, CREDENTIALS, REJECTED, TOPIC, Stage, events_of
 
 GRACE_SECONDS = 600.0

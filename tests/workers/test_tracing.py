@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from streams.delivery.letter import Origin, Verdict
-from streams.keeping.credentials import Rules
-from streams.keeping.records import ConnectorState, Cursor, Job, Record, ScopeState, SettledBlock, key
-from streams.keeping.settled import SettledLetters
-from streams.keeping.standing import Standing
-from streams.workers.receipts import Receipt
-from streams.workers.tracing import Known, Sighting, Story, Way, stories
+from streams.operations.explain.receipts import Receipt
+from streams.operations.explain.story import Known, Sighting, Story, Way, stories
+from streams.state.credentials import Rules
+from streams.state.records import ConnectorState, Cursor, Job, Record, ScopeState, SettledBlock, key
+from streams.state.settled import SettledLetters
+from streams.state.standing import Standing
 
 CURRENTS, TOPIC = "currents.users.messages.email.Open", "streams.connector.growth"
 REJECTED, CREDENTIALS = "streams.dead-letter.growth.rejected", "streams.dead-letter.growth.credentials.default"

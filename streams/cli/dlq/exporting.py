@@ -19,10 +19,10 @@ from streams.cli.output import Format, note, print_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from streams.adapters.admin import Administration
+    from streams.adapters.kafka.admin import Administration
     from streams.config import Settings
-    from streams.keeping.export import ExportedLetter, ExportWriter
-    from streams.keeping.selection import Selection
+    from streams.state.letter_file import ExportedLetter, ExportWriter
+    from streams.state.selection import Selection
 
 
 @translated
@@ -44,8 +44,8 @@ def export(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Write letters to a file, with key, value and headers as they stand. They stay where they are."""
-    from streams.adapters.admin import Administration
-    from streams.adapters.letter_files import FileProblem, whole_file
+    from streams.adapters.files.letters import FileProblem, whole_file
+    from streams.adapters.kafka.admin import Administration
 
     settings = settings_from(config)
     administration = Administration(settings.kafka.client_config(CLIENT_ID))
@@ -95,13 +95,13 @@ def _orphaned(settings: Settings, name: str, administration: Administration) -> 
 
 
 def _writer(name: str) -> ExportWriter:
-    from streams.keeping.export import ExportWriter
+    from streams.state.letter_file import ExportWriter
 
     return ExportWriter(name)
 
 
 def _everything(dead: DeadLetters) -> list[Selection]:
-    from streams.keeping.selection import Selection
+    from streams.state.selection import Selection
 
     return [Selection(letters=letters) for letters in dead.topics]
 
@@ -116,10 +116,10 @@ def _letters(
     dead: DeadLetters, administration: Administration, selections: list[Selection]
 ) -> Iterator[ExportedLetter]:
     """The unsettled letters that are meant, as they stand."""
-    from streams.adapters.resolver import schema_resolver
-    from streams.adapters.standings import read_standings
-    from streams.keeping.export import ExportedLetter
-    from streams.workers.contents import EventReader
+    from streams.adapters.schemas.resolver import schema_resolver
+    from streams.adapters.state.standings import read_standings
+    from streams.state.letter_file import ExportedLetter
+    from streams.workers.reading.event_reader import EventReader
 
     standing = read_standings(dead.settings, [dead.name])[dead.name]
     names = names_by_topic(dead)

@@ -24,7 +24,7 @@ def extend(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Move the deadline of a scope's dead letters, while its credentials are INVALID."""
-    from streams.adapters.requests import ask
+    from streams.adapters.state.requests import ask
     from streams.values import parse_duration
 
     dead = dead_letters(settings_from(config), name)

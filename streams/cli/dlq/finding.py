@@ -12,10 +12,10 @@ from streams.cli.dlq.selecting import check_fingerprint
 from streams.cli.errors import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from streams.adapters.admin import Administration
-    from streams.keeping.standing import Standing
-    from streams.workers.ports import Message
-    from streams.workers.resolving import SchemaResolver
+    from streams.adapters.kafka.admin import Administration
+    from streams.ports.kafka import Message
+    from streams.state.standing import Standing
+    from streams.workers.reading.schema_resolver import SchemaResolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def letter_of_event(
     event_id: str,
 ) -> Found:
     """The newest letter of the event: one that was replayed may have been parked again."""
-    from streams.workers.contents import EventReader
+    from streams.workers.reading.event_reader import EventReader
 
     events, names, mark = EventReader(resolver), names_by_topic(dead), event_id.encode()
     newest: tuple[int, Found] | None = None
@@ -103,7 +103,7 @@ def _visible(standing: Standing, found: Found) -> Found:
 
 def _is_gone(standing: Standing, letters: str, number: int, offset: int) -> bool:
     """What lies before a cursor left for good; of the letters after it, those that a person purged."""
-    from streams.keeping.plan import is_purged
+    from streams.state.plan import is_purged
 
     return offset < standing.cursor((letters, number)) or is_purged(standing, letters, number, offset)
 

@@ -16,8 +16,8 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json
 
 if TYPE_CHECKING:
-    from streams.keeping.export import ExportReader
-    from streams.workers.importing import Import
+    from streams.state.letter_file import ExportReader
+    from streams.workers.letter_import import Import
 
 IDENTITY_DIGITS = 16
 """Of a file's SHA-256, in the key of what was imported of it."""
@@ -55,7 +55,7 @@ def import_letters(
 
 
 def _check_label(label: str) -> None:
-    from streams.keeping.export import LABEL
+    from streams.state.letter_file import LABEL
 
     if label and not LABEL.fullmatch(label):
         raise CommandError("--again: a label is 1 to 40 letters, digits, dots, dashes", ExitCode.USAGE)
@@ -63,9 +63,9 @@ def _check_label(label: str) -> None:
 
 def _verified(dead: DeadLetters, file: Path) -> ExportReader:
     """Read the whole file before anything is written. Raises `CommandError`."""
-    from streams.adapters.admin import Administration
-    from streams.adapters.letter_files import FileProblem, lines_of
-    from streams.keeping.export import ExportError, ExportReader
+    from streams.adapters.files.letters import FileProblem, lines_of
+    from streams.adapters.kafka.admin import Administration
+    from streams.state.letter_file import ExportError, ExportReader
 
     reader, kinds = ExportReader(), dict[str, int]()
     try:
@@ -92,13 +92,13 @@ def _verified(dead: DeadLetters, file: Path) -> ExportReader:
 
 def _imported(dead: DeadLetters, file: Path, whole: ExportReader, again: str) -> tuple[int, int, dict[str, int]]:
     """How many letters were written now, and before, and all of them by cause."""
-    from streams.adapters.letter_files import FileProblem, lines_of
-    from streams.adapters.standings import read_standings
-    from streams.adapters.transactions import TransactionalProducer
-    from streams.keeping.export import ExportError, ExportReader
-    from streams.keeping.records import Imported, key
-    from streams.workers.importing import Import
-    from streams.workers.ports import Fenced, TransactionAborted
+    from streams.adapters.files.letters import FileProblem, lines_of
+    from streams.adapters.kafka.transactions import TransactionalProducer
+    from streams.adapters.state.standings import read_standings
+    from streams.ports.errors import Fenced, TransactionAborted
+    from streams.state.letter_file import ExportError, ExportReader
+    from streams.state.records import Imported, key
+    from streams.workers.letter_import import Import
 
     settings = dead.settings
     transactional_id = f"{settings.kafka.topic_prefix}import.{dead.name}"

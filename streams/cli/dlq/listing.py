@@ -14,8 +14,8 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from streams.adapters.admin import Administration
-    from streams.keeping.standing import Standing
+    from streams.adapters.kafka.admin import Administration
+    from streams.state.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Edge:
 @translated
 def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Count the dead letters of a connector by cause, with the oldest, the newest and the first deadline."""
-    from streams.adapters.admin import Administration
-    from streams.adapters.standings import read_standings
+    from streams.adapters.kafka.admin import Administration
+    from streams.adapters.state.standings import read_standings
 
     settings = settings_from(config)
     dead = dead_letters(settings, name)
@@ -58,9 +58,9 @@ def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = F
 
 def _counts(dead: DeadLetters, administration: Administration, standing: Standing) -> dict[str, int]:
     """Letters that are parked now, by cause: every cause, also where there are none."""
-    from streams.adapters.accounts import Accounts
+    from streams.adapters.state.accounts import Accounts
     from streams.delivery.account import SinkCounts
-    from streams.keeping.parked import parked_in_all, parked_now
+    from streams.state.parked import parked_in_all, parked_now
 
     accounts = Accounts(dead.settings, administration)
     if dead.connector is None:
@@ -75,7 +75,7 @@ def _counts(dead: DeadLetters, administration: Administration, standing: Standin
 
 def _edges(dead: DeadLetters, administration: Administration, standing: Standing) -> dict[str, Edge]:
     """By the name of the letters: only the first and the last letter of each partition are read."""
-    from streams.adapters.scanning import edges
+    from streams.adapters.kafka.scan import edges
     from streams.cli.dlq.reading import names_by_topic
     from streams.delivery.letter import Verdict, verdict_of
 
@@ -96,9 +96,9 @@ def _edges(dead: DeadLetters, administration: Administration, standing: Standing
 
 
 def _edge(letters: str, parked: list[int], dead: DeadLetters, standing: Standing, now_ms: int) -> Edge:
-    from streams.keeping.credentials import Rules, deadline_ms
-    from streams.keeping.records import CREDENTIALS
-    from streams.workers.expiring import REJECTED_MS_MAX
+    from streams.state.credentials import Rules, deadline_ms
+    from streams.state.records import CREDENTIALS
+    from streams.workers.keeper.expiry import REJECTED_MS_MAX
 
     if not parked:
         return Edge(None, None, None)
@@ -114,8 +114,8 @@ def _edge(letters: str, parked: list[int], dead: DeadLetters, standing: Standing
 
 def _cause(cause: str, count: int, edges: Mapping[str, Edge]) -> dict[str, Any]:
     """Causes that share a topic share its times."""
-    from streams.keeping.moments import iso
-    from streams.keeping.records import CREDENTIALS
+    from streams.state.moments import iso
+    from streams.state.records import CREDENTIALS
 
     is_credentials = cause == "credentials"
     of_cause = [edge for letters, edge in edges.items() if letters.startswith(CREDENTIALS) is is_credentials and count]
@@ -129,8 +129,8 @@ def _cause(cause: str, count: int, edges: Mapping[str, Edge]) -> dict[str, Any]:
 
 
 def _scope(scope: str, standing: Standing, edges: Mapping[str, Edge]) -> dict[str, Any]:
-    from streams.keeping.moments import iso
-    from streams.keeping.records import CREDENTIALS
+    from streams.state.moments import iso
+    from streams.state.records import CREDENTIALS
 
     state, edge = standing.scope(scope), edges[CREDENTIALS + scope]
     return {

@@ -16,9 +16,9 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json
 
 if TYPE_CHECKING:
-    from streams.keeping.orders import Action
-    from streams.keeping.plan import Plan
-    from streams.keeping.selection import Selection
+    from streams.state.orders import Action
+    from streams.state.plan import Plan
+    from streams.state.selection import Selection
 
 ANSWER_SECONDS = 20.0
 """A keeper that was killed is replaced within 15 s."""
@@ -153,7 +153,7 @@ def _show(dead: DeadLetters, plan: Plan, wishes: Wishes) -> None:
 
 def _ordered(dead: DeadLetters, plan: Plan, wishes: Wishes) -> str:
     """The id of the job that the keeper made of the plan."""
-    from streams.adapters.requests import ask
+    from streams.adapters.state.requests import ask
 
     arguments = plan.to_arguments(wishes.rate, is_bound=wishes.plan_id is not None)
     answer = ask(dead.settings, dead.name, plan.action, arguments, wishes.reason, ANSWER_SECONDS)
@@ -189,7 +189,7 @@ def _wait(dead: DeadLetters, plan: Plan, wishes: Wishes, job_id: str) -> None:
 
 
 def _nothing(dead: DeadLetters, plan: Plan) -> str:
-    from streams.keeping.plan import LEFT_OUT_SENTENCES
+    from streams.state.plan import LEFT_OUT_SENTENCES
 
     left = "; ".join(f"{count:,} {LEFT_OUT_SENTENCES[reason]}" for reason, count in plan.left_out.items())
     what = f"no letter of {dead.name} to {plan.action} matches"

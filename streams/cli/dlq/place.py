@@ -34,7 +34,7 @@ class DeadLetters:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        from streams.keeping.records import CREDENTIALS
+        from streams.state.records import CREDENTIALS
 
         return tuple(letters.removeprefix(CREDENTIALS) for letters in self.topics if letters.startswith(CREDENTIALS))
 
@@ -49,7 +49,7 @@ class DeadLetters:
 
     def letters_of(self, scope: str | None) -> str:
         """The letters that a command means: a scope's, else the rejected ones. Raises `CommandError`."""
-        from streams.keeping.records import CREDENTIALS, REJECTED
+        from streams.state.records import CREDENTIALS, REJECTED
 
         if scope is None:
             return REJECTED
@@ -63,7 +63,7 @@ def dead_letters(settings: Settings, name: str) -> DeadLetters:
     """The dead letters of a connector of the configuration, or of `source`. Raises `CommandError`."""
     from streams.config.explanation import suggestion
     from streams.config.names import SOURCE
-    from streams.keeping.records import CREDENTIALS, REJECTED
+    from streams.state.records import CREDENTIALS, REJECTED
 
     if name == SOURCE:
         return DeadLetters(settings, name, None, {REJECTED: settings.topics.dead_letter_source})

@@ -12,14 +12,14 @@ from streams.cli.output import note, print_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from streams.adapters.scanning import Stretch
+    from streams.adapters.kafka.scan import Stretch
     from streams.cli.dlq.place import DeadLetters
-    from streams.keeping.orders import Action
-    from streams.keeping.plan import Plan, Planner
-    from streams.keeping.selection import LetterFacts, Selection
-    from streams.keeping.standing import Standing
-    from streams.workers.contents import EventReader
-    from streams.workers.ports import Message, Partition
+    from streams.ports.kafka import Message, Partition
+    from streams.state.orders import Action
+    from streams.state.plan import Plan, Planner
+    from streams.state.selection import LetterFacts, Selection
+    from streams.state.standing import Standing
+    from streams.workers.reading.event_reader import EventReader
 
 REPLAYS_PER_SECOND_MAX = 1_000.0
 """A replay's rate where none is given, and never more than half of what the destination's account takes: live traffic
@@ -28,11 +28,11 @@ goes through the same sink."""
 
 def planned(dead: DeadLetters, selection: Selection, action: Action) -> Plan:
     """The plan, as things stand now. Raises `CommandError` where a topic is gone."""
-    from streams.adapters.admin import Administration
-    from streams.adapters.resolver import schema_resolver
-    from streams.adapters.standings import read_standings
-    from streams.keeping.plan import Planner
-    from streams.workers.contents import EventReader
+    from streams.adapters.kafka.admin import Administration
+    from streams.adapters.schemas.resolver import schema_resolver
+    from streams.adapters.state.standings import read_standings
+    from streams.state.plan import Planner
+    from streams.workers.reading.event_reader import EventReader
 
     settings = dead.settings
     standing = read_standings(settings)[dead.name]
@@ -62,7 +62,7 @@ class Facts:
         self._ids = {event_id: event_id.encode() for event_id in selection.event_ids}
 
     def of(self, message: Message) -> LetterFacts:
-        from streams.keeping.selection import LetterFacts
+        from streams.state.selection import LetterFacts
 
         return LetterFacts.of(message.headers() or [], self._types.of(message), self._event_id(message))
 
@@ -76,7 +76,7 @@ class Facts:
 
 def print_plan(plan: Plan, name: str, rate: float | None) -> None:
     """The plan as a table, with what is left out and how long it takes."""
-    from streams.keeping.plan import LEFT_OUT_SENTENCES
+    from streams.state.plan import LEFT_OUT_SENTENCES
 
     print_table(
         ("LETTERS", "CAUSE", "EVENT TYPE"),
@@ -98,7 +98,7 @@ def plan_json(plan: Plan, name: str, rate: float | None) -> dict[str, Any]:
 
 def shown_selection(arguments: dict[str, Any]) -> dict[str, Any]:
     """A selection with its times as people read them."""
-    from streams.keeping.moments import iso
+    from streams.state.moments import iso
 
     return {name: iso(value) if name in ("since", "until") else value for name, value in arguments.items()}
 
@@ -129,7 +129,7 @@ def _stretches(dead: DeadLetters, starts: dict[Partition, int], selection: Selec
 
 
 def _take(planner: Planner, standing: Standing, number: int, letters: Iterable[Message], facts: Facts) -> None:
-    from streams.keeping.plan import is_purged
+    from streams.state.plan import is_purged
 
     name = planner.selection.letters
     for message in letters:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from streams.cli.output import note
 
 if TYPE_CHECKING:
-    from streams.adapters.admin import Administration
-    from streams.adapters.scanning import Stretch
+    from streams.adapters.kafka.admin import Administration
+    from streams.adapters.kafka.scan import Stretch
     from streams.cli.dlq.place import DeadLetters
-    from streams.keeping.standing import Standing
-    from streams.workers.contents import EventReader
-    from streams.workers.ports import Message, Partition
+    from streams.ports.kafka import Message, Partition
+    from streams.state.standing import Standing
+    from streams.workers.reading.event_reader import EventReader
 
 CLIENT_ID = "streams-dlq"
 TERMINAL_SECONDS = 0.2
@@ -75,7 +75,7 @@ def names_by_topic(dead: DeadLetters) -> dict[str, str]:
 
 def scanned(dead: DeadLetters, starts: Mapping[Partition, int], doing: str) -> Iterator[Stretch]:
     """The letters from these offsets on, with progress."""
-    from streams.adapters.scanning import scan
+    from streams.adapters.kafka.scan import scan
 
     progress = Progress(doing)
     try:
@@ -88,7 +88,7 @@ class EventTypes:
     """Event types of letters; remembered by the first bytes of a value, where those tell."""
 
     def __init__(self, events: EventReader) -> None:
-        from streams.events.encoding import SINGLE_OBJECT_HEADER_BYTES, SINGLE_OBJECT_MARK
+        from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES, SINGLE_OBJECT_MARK
 
         self._events = events
         self._mark, self._bytes = SINGLE_OBJECT_MARK, SINGLE_OBJECT_HEADER_BYTES

@@ -12,7 +12,7 @@ from streams.cli.errors import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from streams.cli.dlq.place import DeadLetters
-    from streams.keeping.selection import Selection
+    from streams.state.selection import Selection
 
 Causes = Annotated[list[str] | None, typer.Option("--cause", metavar="CAUSE", help="Only letters with this cause.")]
 Since = Annotated[
@@ -47,7 +47,7 @@ def selection_of(
     again: bool = False,
 ) -> Selection:
     """The selection that these options make. Raises `CommandError` that names the option and what would be right."""
-    from streams.keeping.selection import Selection
+    from streams.state.selection import Selection
 
     letters = dead.letters_of(scope)
     now_ms = time.time_ns() // 1_000_000
@@ -84,7 +84,7 @@ def selection_of(
 
 def moment_of(option: str, text: str | None, now_ms: int) -> int | None:
     """Milliseconds since 1970. Raises `CommandError`."""
-    from streams.keeping.moments import parse_moment
+    from streams.state.moments import parse_moment
 
     try:
         return None if text is None else parse_moment(text, now_ms)

@@ -16,9 +16,9 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json
 
 if TYPE_CHECKING:
-    from streams.keeping.standing import Standing
-    from streams.workers.ports import Message
-    from streams.workers.resolving import SchemaResolver
+    from streams.ports.kafka import Message
+    from streams.state.standing import Standing
+    from streams.workers.reading.schema_resolver import SchemaResolver
 
 
 @translated
@@ -38,9 +38,9 @@ def show(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Show one dead letter: its reason, its event and what would be sent. Personal data stays hidden."""
-    from streams.adapters.admin import Administration
-    from streams.adapters.resolver import schema_resolver
-    from streams.adapters.standings import read_standings
+    from streams.adapters.kafka.admin import Administration
+    from streams.adapters.schemas.resolver import schema_resolver
+    from streams.adapters.state.standings import read_standings
 
     if sum(given is not None for given in (event_id, offset, fingerprint)) != 1:
         raise CommandError("say which letter: one of --event-id, --offset, --fingerprint", ExitCode.USAGE)
@@ -69,10 +69,10 @@ def _content(
     dead: DeadLetters, standing: Standing, resolver: SchemaResolver, found: Found, shows_all: bool
 ) -> dict[str, Any]:
     from streams.delivery.letter import Origin, origin_of
-    from streams.keeping.masking import masked, masked_text
-    from streams.keeping.moments import iso
-    from streams.keeping.selection import LetterFacts
-    from streams.workers.contents import EventReader
+    from streams.state.moments import iso
+    from streams.state.redaction import masked, masked_text
+    from streams.state.selection import LetterFacts
+    from streams.workers.reading.event_reader import EventReader
 
     message, events = found.message, EventReader(resolver)
     headers = message.headers() or []
@@ -118,9 +118,9 @@ def _sent(dead: DeadLetters, resolver: SchemaResolver, message: Message, shows_a
     import orjson
 
     from streams.delivery.contract import Rejected, Skipped
-    from streams.keeping.masking import masked
-    from streams.workers.ports import SchemasUnavailable
-    from streams.workers.resolving import Known, event_type_header
+    from streams.ports.errors import SchemasUnavailable
+    from streams.state.redaction import masked
+    from streams.workers.reading.schema_resolver import Known, event_type_header
 
     try:
         resolution = resolver.resolve(message.value(), "", event_type_header(message) if message.value() else None)

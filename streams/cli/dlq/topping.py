@@ -15,7 +15,7 @@ from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
     from streams.cli.dlq.place import DeadLetters
-    from streams.keeping.top import Groups
+    from streams.state.top import Groups
 
 MESSAGE_CHARACTERS_MAX = 80
 """Of a message in the table; JSON has it whole."""
@@ -29,7 +29,7 @@ def top(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Group the dead letters by fingerprint: cause, status, message without its variable parts, event type."""
-    from streams.keeping.moments import iso
+    from streams.state.moments import iso
 
     dead = dead_letters(settings_from(config), name)
     groups, letters = _grouped(dead)
@@ -63,11 +63,11 @@ def top(
 
 
 def _grouped(dead: DeadLetters) -> tuple[Groups, int]:
-    from streams.adapters.admin import Administration
-    from streams.adapters.resolver import schema_resolver
-    from streams.adapters.standings import read_standings
-    from streams.keeping.top import Groups
-    from streams.workers.contents import EventReader
+    from streams.adapters.kafka.admin import Administration
+    from streams.adapters.schemas.resolver import schema_resolver
+    from streams.adapters.state.standings import read_standings
+    from streams.state.top import Groups
+    from streams.workers.reading.event_reader import EventReader
 
     settings = dead.settings
     standing = read_standings(settings)[dead.name]

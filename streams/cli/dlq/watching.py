@@ -14,7 +14,7 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from streams.keeping.records import Job
+    from streams.state.records import Job
 
 ANSWER_SECONDS = 20.0
 SILENCE_SECONDS = 30.0
@@ -30,8 +30,8 @@ def jobs(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List replays and purges that people ordered, newest first, with their progress."""
-    from streams.adapters.standings import read_standings
-    from streams.keeping.moments import iso
+    from streams.adapters.state.standings import read_standings
+    from streams.state.moments import iso
 
     dead = dead_letters(settings_from(config), name)
     if cancel is not None:
@@ -64,7 +64,7 @@ def jobs(
 
 def watched(dead: DeadLetters, job_id: str) -> Job:
     """The job at its end; progress on stderr meanwhile. Ctrl-C stops the waiting, not the job."""
-    from streams.adapters.jobs import follow_job
+    from streams.adapters.state.jobs import follow_job
 
     job, moved_at, is_terminal = None, time.monotonic(), sys.stderr.isatty()
     try:
@@ -87,7 +87,7 @@ def watched(dead: DeadLetters, job_id: str) -> Job:
 def job_json(job_id: str, job: Job) -> dict[str, Any]:
     """A job as listings show it."""
     from streams.cli.dlq.planning import shown_selection
-    from streams.keeping.moments import iso
+    from streams.state.moments import iso
 
     return {
         "job": job_id,
@@ -112,7 +112,7 @@ def print_job(job_id: str, job: Job) -> None:
 
 
 def _cancel(dead: DeadLetters, job_id: str) -> None:
-    from streams.adapters.requests import ask
+    from streams.adapters.state.requests import ask
 
     answer = ask(dead.settings, dead.name, "cancel", {"job": job_id}, CANCEL_REASON, ANSWER_SECONDS)
     if answer.outcome != "done":

@@ -26,7 +26,7 @@ from streams.delivery.contract import (
     Verdict,
 )
 from streams.destinations.detail import masked
-from streams.destinations.mixpanel import encoding
+from streams.destinations.mixpanel import encoder as encoding
 from streams.destinations.mixpanel.settings import MixpanelSettings
 from streams.destinations.wire import basic, is_html
 from streams.events.schema import WriterSchema

@@ -24,7 +24,7 @@ from streams.delivery.contract import (
     Verdict,
 )
 from streams.destinations.detail import masked
-from streams.destinations.mparticle import encoding
+from streams.destinations.mparticle import encoder as encoding
 from streams.destinations.mparticle.settings import MParticleSettings
 from streams.destinations.wire import basic, is_html
 from streams.events.schema import WriterSchema

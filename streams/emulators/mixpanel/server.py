@@ -6,12 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from streams.emulators.bodies import TooLarge, Unreadable, events, unpacked
 from streams.emulators.call import Answer, Call, json_answer
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.emulators.mixpanel.rules import IDENTITY_EVENTS, Failure, Rules, insert_id
 from streams.emulators.mixpanel.store import Store
 from streams.emulators.rates import RollingWindow
-from streams.emulators.unpacking import TooLarge, Unreadable, events, unpacked
 
 PATHS = frozenset({"/import", "/import/"})
 INVALID = "some data points in the request failed validation"

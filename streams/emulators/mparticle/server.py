@@ -9,13 +9,13 @@ from typing import Any
 
 import orjson
 
+from streams.emulators.bodies import NESTING_MAX, TooLarge, Unreadable, is_nested_deeper, unpacked
 from streams.emulators.call import JSON, Answer, Call, json_answer
 from streams.emulators.mparticle.batch import normalised
 from streams.emulators.mparticle.options import Input, MParticleOptions
 from streams.emulators.mparticle.rules import has_other_platform, historical_problem, problem, taken
 from streams.emulators.mparticle.store import Store
 from streams.emulators.rates import Bucket
-from streams.emulators.unpacking import NESTING_MAX, TooLarge, Unreadable, is_nested_deeper, unpacked
 
 ONE, BULK, HISTORICAL = "/v2/events", "/v2/bulkevents", "/v2/bulkevents/historical"
 PATHS = {prefix + path: path for prefix in ("", "/s2s") for path in (ONE, BULK, HISTORICAL)}

@@ -10,7 +10,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from streams.events.encoding import encode_single_object
+from streams.events.encodings import encode_single_object
 from streams.events.samples.fields import BY_EVENT_TYPE, FIELDS, Maker, Moment
 from streams.events.samples.properties import CUSTOM_EVENTS
 from streams.events.samples.world import world

@@ -16,12 +16,12 @@ import yaml
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.adapters.admin import Administration
+from streams.adapters.kafka.admin import Administration
 from streams.config import Settings, load, topology
 from streams.delivery.letter import Origin, Reason, letter_headers
 from streams.events.samples import sample_events
-from streams.keeping.records import Record
-from streams.keeping.settled import SettledLetters
+from streams.state.records import Record
+from streams.state.settled import SettledLetters
 
 OPEN = "users.messages.email.Open"
 SETTINGS: Mapping[str, Any] = {"destination": "mixpanel", "project_token": "0" * 32}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streams.keeping.records import SettledBlock, key
+from streams.state.records import SettledBlock, key
 from tests.chaos.scene import Read, read_to_end
 from tests.cli.dlq.desk import Desk, Parked, bits
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.keeping.moments import iso
-from streams.keeping.records import ConnectorState, Cursor, Evidence, Imported, ScopeState, SettledBlock, Totals, key
+from streams.state.moments import iso
+from streams.state.records import ConnectorState, Cursor, Evidence, Imported, ScopeState, SettledBlock, Totals, key
 from streams.testing.brokers import Broker
 from tests.cli.dlq.desk import OPEN, SETTINGS, Desk, bits
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.keeping.records import SettledBlock, key
+from streams.state.records import SettledBlock, key
 from tests.cli.dlq.desk import OPEN, Desk, bits
 
 pytestmark = pytest.mark.kafka

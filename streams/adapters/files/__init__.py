@@ -1,0 +1,1 @@
+"""Files: Currents events, exported dead letters."""

@@ -1,0 +1,1 @@
+"""Kafka: consumers, transactions, administration, readers without a group. Foreign exceptions stop here."""

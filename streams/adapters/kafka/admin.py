@@ -1,0 +1,295 @@
+"""Kafka's administration: topics and their settings, groups' offsets with their metadata, ends of topics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from streams.adapters.kafka.denials import denial
+from streams.adapters.kafka.readers import reader
+from streams.adapters.kafka.silence import Silence
+from streams.config.kafka import ClientConfig
+from streams.config.topology import ActualTopic
+from streams.ports.errors import KafkaUnreachable
+from streams.ports.kafka import Partition
+
+ANSWER_SECONDS_MAX = 10.0
+"""A command is typed by a person: no answer within this is an answer."""
+
+COORDINATOR_RETRY_SECONDS = 0.2
+
+_COORDINATOR_STARTS = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+"""What a broker says of a group while it reads the group's offsets, after a start or a move: it soon knows."""
+
+_SILENT = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._AUTHENTICATION,
+        KafkaError._SSL,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+    }
+)
+
+Answer = TypeVar("Answer")
+
+
+class KafkaRefusal(Exception):
+    """Kafka answered, and refused; the message says what and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a group committed for a partition: the next offset, and the text beside it."""
+
+    offset: int
+    metadata: str
+
+
+def option_problem(config: ClientConfig) -> str | None:
+    """What librdkafka has against these client settings, or None. Connects to nobody."""
+    try:
+        AdminClient({**config, "bootstrap.servers": "", "log_level": 0})
+    except KafkaException as exception:
+        return _text(exception)
+    return None
+
+
+class Administration:
+    """One connection for a command. Every method raises `KafkaUnreachable` and `KafkaRefusal`."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
+        self._silence = Silence()
+        self._readers: dict[str, Consumer] = {}
+        try:
+            self._client = AdminClient({**config, "log_level": 0}, error_cb=self._silence)
+        except KafkaException as exception:
+            raise KafkaRefusal(f"kafka.options: {_text(exception)}") from exception
+
+    def close(self) -> None:
+        """Let the readers of groups' offsets go."""
+        for consumer in self._readers.values():
+            consumer.close()
+        self._readers.clear()
+
+    def brokers(self) -> int:
+        """How many brokers the cluster has."""
+        return len(self._metadata().brokers)
+
+    def broker_setting(self, name: str) -> str | None:
+        """A setting of one broker; None where it has none of that name."""
+        broker = next(iter(self._metadata().brokers))
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        found = self._call(lambda: self._client.describe_configs([resource], request_timeout=ANSWER_SECONDS_MAX))
+        settings = self._answer(found[resource], f"broker {broker}")
+        return str(settings[name].value) if name in settings else None
+
+    def topic_names(self) -> frozenset[str]:
+        return frozenset(self._metadata().topics)
+
+    def topics(self, prefix: str) -> dict[str, ActualTopic]:
+        """Topics whose names begin so, with their settings."""
+        metadata = self._metadata().topics
+        names = [name for name in metadata if name.startswith(prefix)]
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        found = self._call(lambda: self._client.describe_configs(resources, request_timeout=ANSWER_SECONDS_MAX))
+        settings = {resource.name: self._answer(future, resource.name) for resource, future in found.items()}
+        return {
+            name: ActualTopic(
+                name,
+                partitions=len(metadata[name].partitions),
+                replication=min((len(part.replicas) for part in metadata[name].partitions.values()), default=0),
+                configuration={key: str(entry.value) for key, entry in settings[name].items()},
+            )
+            for name in names
+        }
+
+    def create_topic(self, name: str, partitions: int, replication: int, configuration: Mapping[str, str]) -> bool:
+        """Create a topic; False where it is there already."""
+        topic = NewTopic(name, partitions, replication, config=dict(configuration))
+        futures = self._call(lambda: self._client.create_topics([topic], operation_timeout=ANSWER_SECONDS_MAX))
+        try:
+            futures[name].result(2 * ANSWER_SECONDS_MAX)
+        except KafkaException as exception:
+            if exception.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return False
+            raise self._failure(exception, name) from exception
+        return True
+
+    def configure_topic(self, name: str, settings: Mapping[str, str]) -> None:
+        """Set these settings of a topic, and leave the others as they are."""
+        entries = [
+            ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        futures = self._call(
+            lambda: self._client.incremental_alter_configs([resource], request_timeout=ANSWER_SECONDS_MAX)
+        )
+        for future in futures.values():
+            self._answer(future, name)
+
+    def commits(self, group: str, topics: Collection[str]) -> dict[Partition, Commit]:
+        """What a group committed for these topics; nothing where it never did.
+
+        By a consumer that never joins, not by the admin client's call for it: that one crashes the whole process
+        where the coordinator has just moved (librdkafka issue 5040). It does not wait for pending transactions: what
+        it gives is the last commit that stands.
+        """
+        metadata = self._metadata().topics
+        wanted = [
+            TopicPartition(topic, number)
+            for topic in topics
+            if topic in metadata
+            for number in metadata[topic].partitions
+        ]
+        if not wanted:
+            return {}
+        if group not in self._readers:
+            self._readers[group] = Consumer(
+                {**self._config, "log_level": 0, "group.id": group, "isolation.level": "read_uncommitted"}
+            )
+        found = self._of_group(group, lambda: self._readers[group].committed(wanted, timeout=ANSWER_SECONDS_MAX))
+        return {
+            (part.topic, part.partition): Commit(part.offset, part.metadata or "")
+            for part in found or ()
+            if part.offset >= 0
+        }
+
+    def members(self, group: str) -> int:
+        """How many processes are in the group now."""
+        found = self._of_group(group, lambda: self._described(group))
+        return 0 if found is None else len(found.members or ())
+
+    def _described(self, group: str) -> Any:
+        futures = self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS_MAX)
+        return futures[group].result(2 * ANSWER_SECONDS_MAX)
+
+    def _of_group(self, group: str, call: Callable[[], Any]) -> Any:
+        """The answer of the group's coordinator, asked again while it only starts; None: there is no such group."""
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        while True:
+            try:
+                return call()
+            except KafkaException as exception:
+                code = exception.args[0].code()
+                if code == KafkaError.GROUP_ID_NOT_FOUND:
+                    return None
+                if code not in _COORDINATOR_STARTS or time.monotonic() >= deadline:
+                    raise self._failure(exception, group) from exception
+            time.sleep(COORDINATOR_RETRY_SECONDS)
+
+    def partitions(self, topic: str) -> tuple[Partition, ...]:
+        """The topic's partitions; none where it is missing."""
+        found = self._metadata().topics.get(topic)
+        return () if found is None else tuple((topic, number) for number in sorted(found.partitions))
+
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Where a read_committed reader of each partition would stop now."""
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        wanted = {TopicPartition(*partition): latest for partition in partitions}
+        if not wanted:
+            return {}
+        futures = self._call(
+            lambda: self._client.list_offsets(
+                wanted,
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=ANSWER_SECONDS_MAX,
+            )
+        )
+        return {
+            (part.topic, part.partition): self._answer(future, part.topic).offset for part, future in futures.items()
+        }
+
+    def oldest_ms(self, positions: Mapping[Partition, int], group: str) -> int | None:
+        """When the oldest record from these offsets on was written (ms since 1970), as far as found in time."""
+        starts = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
+        if not starts:
+            return None
+        # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
+        sparing = {"fetch.message.max.bytes": 1_000, "queued.max.messages.kbytes": 1_024, "fetch.queue.backoff.ms": 10}
+        consumer = reader({**self._config, "log_level": 0}, group, tuning=sparing)
+        try:
+            consumer.assign(starts)
+            return _oldest(consumer, {(part.topic, part.partition) for part in starts})
+        finally:
+            consumer.close()
+
+    def _metadata(self) -> Any:
+        return self._call(lambda: self._client.list_topics(timeout=ANSWER_SECONDS_MAX))
+
+    def _call(self, call: Callable[[], Answer]) -> Answer:
+        try:
+            return call()
+        except KafkaException as exception:
+            raise self._failure(exception, "") from exception
+
+    def _answer(self, future: Future[Any], what: str) -> Any:
+        try:
+            return future.result(2 * ANSWER_SECONDS_MAX)
+        except KafkaException as exception:
+            raise self._failure(exception, what) from exception
+
+    def _failure(self, exception: KafkaException, what: str) -> KafkaUnreachable | KafkaRefusal:
+        if denied := denial(exception.args[0], topic=what, group=what):
+            return KafkaRefusal(str(denied))
+        if exception.args[0].code() not in _SILENT:
+            return KafkaRefusal(f"{what}: {_text(exception)}" if what else _text(exception))
+        servers = self._config["bootstrap.servers"]
+        reason = self._silence.reason(self._client, exception)
+        return KafkaUnreachable(f"Kafka at {servers} does not answer: {reason}")
+
+
+def _oldest(consumer: Consumer, waiting: set[Partition]) -> int | None:
+    """Read one record of each partition, or its end."""
+    oldest: int | None = None
+    empty_polls_left = 5
+    while waiting and empty_polls_left:
+        message = consumer.poll(1.0)
+        if message is None:
+            empty_polls_left -= 1
+            continue
+        partition = (message.topic() or "", message.partition() or 0)
+        if partition not in waiting:
+            continue
+        waiting.discard(partition)
+        if message.error() is None:
+            written_ms = message.timestamp()[1]
+            oldest = written_ms if oldest is None else min(oldest, written_ms)
+    return oldest
+
+
+def _text(exception: KafkaException) -> str:
+    error = exception.args[0]
+    return error.str() if isinstance(error, KafkaError) else str(error)

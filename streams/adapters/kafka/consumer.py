@@ -1,0 +1,301 @@
+"""Kafka: a member of a consumer group. Foreign exceptions stop here.
+
+The settings that promises rest on are set here and refused in `kafka.options` (`streams.config`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import structlog
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams.adapters.kafka.denials import denial
+from streams.ports.errors import CommitRefused, Fenced, KafkaUnreachable
+from streams.ports.kafka import Gap, Listener, Message, Partition, Position, Start
+
+log = structlog.get_logger(__name__)
+
+SESSION_TIMEOUT_MS = 10_000
+"""A killed member's partitions go on after this: deliveries must within 15 s. Brokers allow 6 s and more."""
+HEARTBEAT_INTERVAL_MS = 2_000
+PREFETCH_KILOBYTES_MAX = 8_192
+"""Bounds the memory of a consumer that falls behind."""
+FETCH_QUEUE_BACKOFF_MS = 10
+"""The default of 1,000 ms stalls the fetcher whenever the small prefetch queue is full."""
+METADATA_REFRESH_MS = 10_000
+CALL_SECONDS_MAX = 10.0
+COMMITTED_SECONDS_MAX = 30.0
+"""Reading committed offsets waits for a pending transaction of a killed member: 10 s, and as much again."""
+CONTACT_SECONDS_MAX = 60.0
+SAY_SECONDS = 30.0
+
+GroupProtocol = Literal["classic", "consumer"]
+
+
+class GroupConsumer:
+    """A member of a consumer group that starts where the group committed and never skips in silence.
+
+    The client aborts the process if a second callback follows one that called the same client again. So callbacks do
+    the least: what is assigned is looked up after the poll, and what listeners do when partitions are revoked must
+    not call this consumer.
+    """
+
+    def __init__(self, options: Mapping[str, Any], group: str, protocol: GroupProtocol, client_id: str) -> None:
+        self._group = group
+        self._listener: Listener | None = None
+        self._assigned: set[Partition] = set()
+        self._failure: BaseException | None = None
+        self._events: list[Any] = []
+        self._unstarted: set[Partition] = set()
+        self._say_at: dict[int, float] = {}
+        membership: dict[str, Any] = {}
+        grouping: dict[str, Any] = {"group.protocol": protocol}
+        if protocol == "classic":
+            membership = {
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
+                "heartbeat.interval.ms": HEARTBEAT_INTERVAL_MS,
+            }
+            grouping["partition.assignment.strategy"] = "cooperative-sticky"
+        self._consumer = Consumer(
+            {
+                "queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX,
+                "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,
+                "fetch.wait.max.ms": 100,
+                "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
+                **membership,
+                **options,
+                **grouping,
+                "group.id": group,
+                "client.id": client_id,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": False,
+                "error_cb": self._say,
+            }
+        )
+
+    def subscribe(self, topics: Sequence[str], listener: Listener) -> None:
+        """Be a member for these topics; calling again changes them."""
+        self._listener = listener
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, records_max: int, timeout_seconds: float) -> Sequence[Message]:
+        """Records in offset order per partition; rebalances happen inside."""
+        for event in self._events:
+            self._report(event)
+        self._events = []
+        messages: list[Any] = self._consumer.consume(records_max, timeout_seconds)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if self._unstarted:
+            self._start()
+        records: list[Message] = [message for message in messages if message.error() is None]
+        if len(records) != len(messages):
+            # Told after the records that came before them: at the next poll.
+            self._events = [message for message in messages if message.error() is not None]
+        return records
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        """Commit and wait for the answer. Raises `CommitRefused` where the group moved on."""
+        self._require_assigned(positions)
+        try:
+            results = self._consumer.commit(offsets=topic_partitions(positions), asynchronous=False)
+        except KafkaException as exception:
+            self._raise_if_denied(exception.args[0], ", ".join(sorted({position.topic for position in positions})))
+            raise CommitRefused(text_of(exception)) from exception
+        for result in results or ():
+            if result.error is not None:
+                raise CommitRefused(str(result.error))
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        self._consumer.pause([TopicPartition(*partition) for partition in partitions])
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        self._consumer.resume([TopicPartition(*partition) for partition in partitions])
+
+    def rewind(self, partition: Partition, offset: int) -> None:
+        """Read this partition again from `offset`. A partition that is not ours any more stays away."""
+        if partition not in self._assigned:
+            return
+        place = TopicPartition(*partition, offset)
+        try:
+            self._consumer.seek(place)
+        except KafkaException as exception:
+            if exception.args[0].code() != KafkaError._STATE:
+                raise
+            self._move(place)
+
+    def topics(self) -> frozenset[str]:
+        """Every topic that there is; none while no broker answers."""
+        try:
+            return frozenset(self._consumer.list_topics(timeout=CALL_SECONDS_MAX).topics)
+        except KafkaException as exception:
+            log.warning("topics not listed", error=text_of(exception))
+            return frozenset()
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has; 0 while no broker answers."""
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=CALL_SECONDS_MAX).topics.get(topic)
+        except KafkaException:
+            return 0
+        return 0 if metadata is None else len(metadata.partitions)
+
+    def await_contact(self, seconds_max: float = CONTACT_SECONDS_MAX) -> None:
+        """Wait until a broker answers. Raises `KafkaUnreachable`."""
+        deadline = time.monotonic() + seconds_max
+        while True:
+            try:
+                self._consumer.list_topics(timeout=min(5.0, seconds_max))
+            except KafkaException as exception:
+                if time.monotonic() >= deadline:
+                    raise KafkaUnreachable(text_of(exception)) from exception
+                log.warning("waiting for Kafka", error=text_of(exception))
+            else:
+                return
+
+    @property
+    def group(self) -> str:
+        return self._group
+
+    def group_metadata(self) -> object:
+        """The membership that a transactional commit names: fresh at every commit, for generations move."""
+        return self._consumer.consumer_group_metadata()
+
+    def is_assigned(self, partition: Partition) -> bool:
+        return partition in self._assigned
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _say(self, error: KafkaError) -> None:
+        """Connections that fail, and the like: each kind at once, then every 30 s while it goes on."""
+        now = time.monotonic()
+        if now >= self._say_at.get(error.code(), 0.0):
+            self._say_at[error.code()] = now + SAY_SECONDS
+            log.warning("kafka says", error=str(error))
+
+    def _require_assigned(self, positions: Sequence[Position]) -> None:
+        """Brokers take commits of memberships that never were: the guard is ours."""
+        for position in positions:
+            if (position.topic, position.partition) not in self._assigned:
+                raise CommitRefused(f"{position.topic}/{position.partition} is not assigned")
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        def assign() -> None:
+            consumer.incremental_assign(partitions)
+            # The client remembers a pause beyond the assignment in which it was asked for.
+            consumer.resume(partitions)
+            new = [(partition.topic, partition.partition) for partition in partitions]
+            self._assigned.update(new)
+            self._unstarted.update(new)
+
+        self._within_poll(assign)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        def revoke() -> None:
+            gone = [(partition.topic, partition.partition) for partition in partitions]
+            try:
+                if self._listener is not None:
+                    self._listener.revoked(gone)
+            finally:
+                self._assigned.difference_update(gone)
+                self._unstarted.difference_update(gone)
+                consumer.incremental_unassign(partitions)
+
+        self._within_poll(revoke)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        def lose() -> None:
+            gone = [(partition.topic, partition.partition) for partition in partitions]
+            self._assigned.difference_update(gone)
+            self._unstarted.difference_update(gone)
+            if self._listener is not None:
+                self._listener.lost(gone)
+            consumer.incremental_unassign(partitions)
+
+        self._within_poll(lose)
+
+    def _within_poll(self, act: Callable[[], None]) -> None:
+        """librdkafka swallows what its callbacks raise: keep it for the poll that is under way."""
+        try:
+            act()
+        except BaseException as error:
+            self._failure = error
+
+    def _start(self) -> None:
+        """Tell the listener where new partitions begin; those that were never committed are set to their earliest."""
+        committed = self._committed([TopicPartition(*partition) for partition in sorted(self._unstarted)])
+        starts = []
+        for partition in committed:
+            if partition.offset != OFFSET_INVALID:
+                starts.append(Start(partition.topic, partition.partition, partition.offset, partition.metadata or ""))
+                continue
+            earliest = self._earliest(partition)
+            self._move(TopicPartition(partition.topic, partition.partition, earliest))
+            starts.append(Start(partition.topic, partition.partition, earliest, None))
+        self._unstarted.clear()
+        if self._listener is not None:
+            self._listener.assigned(starts)
+
+    def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Waits for the pending transaction of a member that was killed, if there is one."""
+        deadline = time.monotonic() + COMMITTED_SECONDS_MAX
+        while True:
+            try:
+                return self._consumer.committed(partitions, timeout=CALL_SECONDS_MAX)
+            except KafkaException as exception:
+                self._raise_if_denied(exception.args[0], ", ".join(sorted({one.topic for one in partitions})))
+                if time.monotonic() >= deadline:
+                    raise KafkaUnreachable(text_of(exception)) from exception
+
+    def _move(self, place: TopicPartition) -> None:
+        """Read on from this place: a partition that is not being fetched cannot be sought, so it is assigned anew."""
+        self._consumer.incremental_unassign([place])
+        self._consumer.incremental_assign([place])
+
+    def _earliest(self, partition: TopicPartition) -> int:
+        low, _ = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS_MAX)
+        return int(low)
+
+    def _report(self, message: Any) -> None:
+        error: KafkaError = message.error()
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            partition = TopicPartition(message.topic(), message.partition())
+            if (partition.topic, partition.partition) not in self._assigned or message.offset() is None:
+                return  # it went to another member, or it had no committed offset and was moved to its earliest
+            earliest = self._earliest(partition)
+            gap = Gap(partition.topic, partition.partition, message.offset(), earliest)
+            self.rewind((partition.topic, partition.partition), earliest)
+            if self._listener is not None:
+                self._listener.gap(gap)
+        elif error.fatal():
+            raise Fenced(str(error))
+        else:
+            self._raise_if_denied(error, message.topic() or "")
+            log.warning("kafka says", error=str(error), topic=message.topic())
+
+    def _raise_if_denied(self, error: KafkaError, topic: str) -> None:
+        if denied := denial(error, topic=topic, operation="Read", group=self._group):
+            raise denied
+
+
+def topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:
+    """Offsets with their metadata, as the client takes them."""
+    return [
+        TopicPartition(position.topic, position.partition, position.offset, position.metadata) for position in positions
+    ]
+
+
+def text_of(exception: KafkaException) -> str:
+    """What the client says."""
+    return str(exception.args[0]) if exception.args else type(exception).__name__

@@ -1,0 +1,212 @@
+"""Kafka transactions: records and a group's offsets, written together or not at all. Foreign exceptions stop here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from streams.adapters.kafka.consumer import (
+    CALL_SECONDS_MAX,
+    CONTACT_SECONDS_MAX,
+    GroupConsumer,
+    text_of,
+    topic_partitions,
+)
+from streams.adapters.kafka.denials import denial
+from streams.adapters.kafka.time_limits import within
+from streams.config.kafka import MESSAGE_BYTES_MAX
+from streams.ports.errors import AccessDenied, Fenced, KafkaUnreachable, TransactionAborted
+from streams.ports.kafka import Consumer, Headers, Position
+
+log = structlog.get_logger(__name__)
+
+TRANSACTION_TIMEOUT_MS = 10_000
+"""A process killed inside a transaction stalls read_committed readers for this long."""
+HANG_SECONDS_MAX = 15.0
+"""A call that was given 10 s and has not returned by then never will (see `TransactionalProducer`)."""
+
+_MOVED_ON = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError._STATE,
+        KafkaError._NO_OFFSET,
+    }
+)
+_FENCED = frozenset(
+    {KafkaError._FENCED, KafkaError._FATAL, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
+)
+
+
+class TransactionalProducer:
+    """Records and a group's offsets, written together or not at all.
+
+    librdkafka's `send_offsets_to_transaction` may hang for ever once the group's coordinator was restarted, whatever
+    time it is given (its issues 5456 and 5511). Such a client is given up, and a new one takes its transactional id:
+    that aborts the open transaction, and fences the old client should it ever wake.
+    """
+
+    def __init__(self, options: Mapping[str, Any], transactional_id: str, client_id: str) -> None:
+        self._id = transactional_id
+        self._is_open = False
+        # Topics that records of the open transaction did not reach: a refusal of the whole names none.
+        self._undelivered = undelivered = dict[str, KafkaError]()
+
+        def not_delivered(error: KafkaError, message: Any) -> None:
+            undelivered[message.topic()] = error
+
+        self._settings = {
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "queue.buffering.max.kbytes": 65_536,
+            **options,
+            "client.id": client_id,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "message.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "message.max.bytes": MESSAGE_BYTES_MAX,
+            "partitioner": "murmur2_random",
+            "on_delivery": not_delivered,
+            "delivery.report.only.error": True,
+        }
+        self._producer = Producer(self._settings)
+
+    @property
+    def produce(self) -> Callable[..., None]:
+        return self._produce
+
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+        partition: int = -1,
+    ) -> None:
+        with self.writing() as produce:
+            produce(topic, value, key, partition, headers=headers)
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[..., None]]:
+        """The client's own `produce`, for many records: what Kafka has against one of them is told as of `produce`."""
+        try:
+            yield self._producer.produce
+        except KafkaException as exception:
+            self._require_alive(exception)
+            if exception.args[0].code() != KafkaError._STATE:
+                raise
+            # An earlier record of the transaction was refused meanwhile; a commit, refused too, says why.
+            self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
+            raise TransactionAborted(text_of(exception)) from exception
+
+    def start(self) -> None:
+        """Fence every predecessor with this transactional id, and end its open transaction."""
+        self._until_done(lambda: self._producer.init_transactions(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
+
+    def begin(self) -> None:
+        """Open a transaction. Raises `Fenced` where another producer took the id meanwhile."""
+        self._undelivered.clear()
+        self._until_done(self._producer.begin_transaction, CONTACT_SECONDS_MAX)
+        self._is_open = True
+
+    def flush_queue(self) -> None:
+        """Wait until the queue has room again."""
+        try:
+            self._producer.poll(0.1)
+        except KafkaException as exception:
+            self._require_alive(exception)
+            raise
+
+    def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
+        """Commit the records with the group's offsets. Raises `TransactionAborted` or `Fenced`."""
+        if positions:
+            assert isinstance(consumer, GroupConsumer)
+            group_consumer = consumer
+            for position in positions:
+                if not group_consumer.is_assigned((position.topic, position.partition)):
+                    self.abort()
+                    raise TransactionAborted(f"{position.topic}/{position.partition} is not assigned")
+            offsets = topic_partitions(positions)
+            self._until_done(
+                lambda: self._send_offsets(offsets, group_consumer.group_metadata()),
+                CONTACT_SECONDS_MAX,
+                group_consumer.group,
+                ", ".join(sorted({position.topic for position in positions})),
+            )
+        self._until_done(lambda: self._producer.commit_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
+        self._is_open = False
+
+    def abort(self) -> None:
+        """Leave nothing behind of the open transaction, if there is one."""
+        if self._is_open:
+            self._is_open = False
+            self._until_done(lambda: self._producer.abort_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
+
+    def close(self) -> None:
+        """Abort what is open and let the client go."""
+        try:
+            self.abort()
+            self._producer.flush(CALL_SECONDS_MAX)
+        except (TransactionAborted, Fenced, KafkaUnreachable, KafkaException) as error:
+            log.warning("transaction left to its time-out", error=str(error))
+        self._producer.purge()
+
+    def _send_offsets(self, offsets: list[TopicPartition], membership: Any) -> None:
+        """Raises `TransactionAborted` where the client hangs."""
+        producer = self._producer
+        try:
+            within(
+                HANG_SECONDS_MAX,
+                lambda: producer.send_offsets_to_transaction(offsets, membership, CALL_SECONDS_MAX),
+            )
+        except TimeoutError:
+            log.warning("the Kafka client hangs, a new one takes over", transactional_id=self._id)
+            self._is_open = False
+            self._producer = Producer(self._settings)
+            self.start()
+            raise TransactionAborted(f"{self._id}: the client hung while it sent offsets") from None
+
+    def _until_done(self, call: Callable[[], Any], seconds_max: float, group: str = "", read: str = "") -> None:
+        """Repeat a transactional call while Kafka says that it may be repeated. `group` commits offsets of `read`."""
+        deadline = time.monotonic() + seconds_max
+        while True:
+            try:
+                call()
+            except KafkaException as exception:
+                self._require_alive(exception, group, read)
+                error: KafkaError = exception.args[0]
+                if error.txn_requires_abort() or error.code() in _MOVED_ON:
+                    self.abort()
+                    raise TransactionAborted(str(error)) from exception
+                if not error.retriable() or time.monotonic() >= deadline:
+                    raise KafkaUnreachable(f"{self._id}: {error}") from exception
+            else:
+                return
+
+    def _require_alive(self, exception: KafkaException, group: str = "", read: str = "") -> None:
+        """Raises `Fenced` or `AccessDenied` where this producer will never write again."""
+        error: KafkaError = exception.args[0]
+        if denied := self._denial(error, group, read):
+            self._is_open = False  # an abort would be refused too: the broker ends it by its time-out
+            raise denied from exception
+        if error.code() in _FENCED or error.fatal():
+            self._is_open = False
+            raise Fenced(f"{self._id}: {error}") from exception
+
+    def _denial(self, error: KafkaError, group: str, read: str) -> AccessDenied | None:
+        """What is missing, where the authorizer refused the call or a record before it."""
+        refused = {topic: why for topic, why in self._undelivered.items() if denial(why)}
+        topics = read or " or ".join(sorted(refused or self._undelivered))
+        operation = "Read" if read else "Write"
+        for cause in (error, *refused.values()):
+            if denied := denial(cause, topic=topics, operation=operation, group=group, transactional_id=self._id):
+                return denied
+        return None

@@ -1,0 +1,1 @@
+"""Where writers' schemas come from beside `avro/`."""

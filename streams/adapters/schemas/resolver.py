@@ -1,0 +1,45 @@
+"""A resolver of writers' schemas from the configuration: the shipped ones, folders, the schemas topic, a registry."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from streams.adapters.clock import SystemClock
+from streams.adapters.http import HttpTransport
+from streams.adapters.schemas.sources import FolderSchemas, RegistrySchemas, TopicSchemas
+from streams.config import Settings
+from streams.events.schemas import shipped
+from streams.ports.schemas import SchemaSource
+from streams.workers.reading.schema_resolver import SchemaResolver
+
+
+def schema_resolver(settings: Settings, client_id: str, stack: ExitStack, wait_seconds: float) -> SchemaResolver:
+    """A resolver for as long as `stack` is open. After `wait_seconds` an unknown schema is final."""
+    source = settings.source
+    topic_schemas = TopicSchemas(
+        settings.kafka.client_config(client_id), settings.topics.schemas, f"{client_id}-schemas"
+    )
+    stack.callback(topic_schemas.close)
+    sources: list[SchemaSource] = [topic_schemas]
+    if source.schema_folders:
+        sources.insert(0, FolderSchemas(source.schema_folders))
+    registry = None
+    if source.schema_registry is not None:
+        transport = HttpTransport(settings.http)
+        stack.callback(transport.close)
+        registry = RegistrySchemas(
+            source.schema_registry.url,
+            transport,
+            username=source.schema_registry.username,
+            password=source.schema_registry.password,
+            bearer_token=source.schema_registry.bearer_token,
+        )
+    return SchemaResolver(
+        shipped(),
+        sources,
+        registry,
+        encoding=source.encoding,
+        source_topic_prefix=source.topic_prefix,
+        unknown_schema_seconds_max=wait_seconds,
+        clock=SystemClock(),
+    )

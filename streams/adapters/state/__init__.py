@@ -1,0 +1,1 @@
+"""The state topic and the accounts, read from Kafka."""

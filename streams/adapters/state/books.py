@@ -1,0 +1,92 @@
+"""What a keeper reads of accounts in the background: one connection for its whole life, one call at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import structlog
+
+from streams.adapters.kafka.admin import Administration, Commit, KafkaRefusal
+from streams.adapters.state.accounts import Accounts
+from streams.adapters.state.verification import TooBusy, verify
+from streams.config import Settings
+from streams.delivery.account import MetadataError, SinkCounts
+from streams.ports.errors import KafkaUnreachable
+from streams.ports.kafka import Partition
+from streams.state.records import StateError
+from streams.workers.keeper.offset_backup import Books
+
+log = structlog.get_logger(__name__)
+
+CLIENT_ID = "streams-keeper"
+
+Result = TypeVar("Result")
+
+
+class KeptBooks:
+    """Each method gives None, and leaves a line in the log, where Kafka does not tell. Threads may share it."""
+
+    def __init__(self, settings: Settings, connector: str) -> None:
+        self._settings = settings
+        self._connector = connector
+        self._turn = threading.Lock()
+        self._administration: Administration | None = None
+        self._accounts: Accounts | None = None
+
+    def parked(self) -> int | None:
+        """How many letters of the connector are parked now."""
+        name = self._connector
+        return self._ask(lambda accounts: sum(accounts.of([name])[name].parked.values()))
+
+    def of_sinks(self) -> Books | None:
+        """What the connector's sinks committed."""
+        return self._ask(lambda accounts: _sinks(accounts.sink_commits(self._connector)))
+
+    def of_routers(self) -> Books | None:
+        """What the routers committed. Currents topics are the customer's: their gaps stay counted by offsets."""
+        return self._ask(lambda accounts: Books(_places(accounts.router_commits()), 0))
+
+    def excess(self) -> int | None:
+        """How many more records wait than the account says; None also while everything moves."""
+
+        def count(_accounts: Accounts) -> int:
+            found = verify(self._settings, self._connector)
+            return found.waiting - found.account.waiting
+
+        return self._ask(count)
+
+    def close(self) -> None:
+        """Let go. A call that is under way keeps what it has; the process is about to end."""
+        if self._turn.acquire(blocking=False):
+            try:
+                if self._accounts is not None:
+                    self._accounts.close()
+                if self._administration is not None:
+                    self._administration.close()
+            finally:
+                self._turn.release()
+
+    def _ask(self, read: Callable[[Accounts], Result]) -> Result | None:
+        with self._turn:
+            try:
+                return read(self._connected())
+            except (KafkaUnreachable, KafkaRefusal, MetadataError, StateError, TooBusy) as error:
+                log.warning("account not read", connector=self._connector, error=str(error))
+                return None
+
+    def _connected(self) -> Accounts:
+        if self._accounts is None:
+            self._administration = Administration(self._settings.kafka.client_config(CLIENT_ID))
+            self._accounts = Accounts(self._settings, self._administration)
+        return self._accounts
+
+
+def _sinks(commits: Mapping[Partition, Commit]) -> Books:
+    lost = sum(SinkCounts.from_metadata(commit.metadata).lost for commit in commits.values())
+    return Books(_places(commits), lost)
+
+
+def _places(commits: Mapping[Partition, Commit]) -> dict[Partition, tuple[int, str]]:
+    return {place: (commit.offset, commit.metadata) for place, commit in commits.items()}

@@ -1,0 +1,167 @@
+"""Counts what the topics really hold, independently of what was counted on the way there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.kafka.letters import DeadLetterReader
+from streams.adapters.state.accounts import Accounts, Moment
+from streams.config import Settings
+from streams.delivery.account import Account
+from streams.delivery.letter import CAUSE_HEADER, header_of
+from streams.ports.errors import KafkaUnreachable
+from streams.ports.kafka import Message, Partition
+from streams.state.records import CREDENTIALS, REJECTED
+
+LOOKS_MAX = 200
+"""Under traffic counts move ten times a second, and a look takes a few hundredths: one of so many finds them still."""
+LOOK_SECONDS = 0.05
+READ_SECONDS_MAX = 60.0
+CLIENT_ID = "streams-verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """An account, and what the topics hold at the same moment: records that wait, letters by cause."""
+
+    account: Account
+    waiting: int
+    parked: Mapping[str, int]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Where they differ, in words."""
+        found = []
+        if self.waiting != self.account.waiting:
+            found.append(f"the account says {self.account.waiting:,} wait, the topic holds {self.waiting:,}")
+        for cause in sorted({*self.parked, *self.account.parked}):
+            counted, held = self.account.parked.get(cause, 0), self.parked.get(cause, 0)
+            if counted != held:
+                found.append(f"the account says {counted:,} are parked ({cause}), the topics hold {held:,}")
+        return tuple(found)
+
+
+class TooBusy(Exception):
+    """Counts moved whenever they were looked at."""
+
+
+def verify(settings: Settings, connector: str) -> Verification:
+    """Count the topics of a connector, beside its account.
+
+    Raises `TooBusy`, `KafkaUnreachable`, `KafkaRefusal` and `MetadataError`.
+    """
+    administration = Administration(settings.kafka.client_config(CLIENT_ID))
+    accounts = Accounts(settings, administration)
+    reader = DeadLetterReader({**settings.kafka.client_config(CLIENT_ID), "log_level": 0}, CLIENT_ID)
+    try:
+        return _Counting(settings, connector, administration, accounts, reader).verification()
+    finally:
+        reader.close()
+        accounts.close()
+        administration.close()
+
+
+class _Counting:
+    def __init__(
+        self,
+        settings: Settings,
+        connector: str,
+        administration: Administration,
+        accounts: Accounts,
+        reader: DeadLetterReader,
+    ) -> None:
+        self._topics = settings.topics
+        self._connector = connector
+        self._administration = administration
+        self._accounts = accounts
+        self._reader = reader
+
+    def verification(self) -> Verification:
+        """Look again where they differ once: a transaction becomes readable partition by partition."""
+        found = self._once()
+        return found if not found.problems else self._once()
+
+    def _once(self) -> Verification:
+        moment, ends = self._still()
+        topic = self._topics.connector(self._connector)
+        commits = moment.sinks[self._connector]
+        starts = {
+            partition: commits[partition].offset if partition in commits else 0
+            for partition in ends
+            if partition[0] == topic
+        }
+        waiting = 0
+
+        def count_waiting(_message: Message) -> None:
+            nonlocal waiting
+            waiting += 1
+
+        self._read(starts, ends, count_waiting)
+        return Verification(moment.account(self._connector), waiting, self._parked(ends))
+
+    def _still(self) -> tuple[Moment, dict[Partition, int]]:
+        """The counts, and the ends of the topics while these did not move."""
+        for _ in range(LOOKS_MAX):
+            before = self._accounts.moment([self._connector])
+            if before is not None:
+                ends = self._ends()
+                if self._accounts.moment([self._connector]) == before:
+                    return before, ends
+            time.sleep(LOOK_SECONDS)
+        raise TooBusy(
+            f"the counts of {self._connector} moved at each of {LOOKS_MAX} looks; suspend it while it is verified"
+        )
+
+    def _ends(self) -> dict[Partition, int]:
+        prefix = self._topics.dead_letter_credentials(self._connector, "")
+        names = self._administration.topic_names()
+        topics = [self._topics.connector(self._connector), self._topics.dead_letter_rejected(self._connector)]
+        topics += sorted(name for name in names if name.startswith(prefix))
+        partitions = [
+            partition for topic in topics if topic in names for partition in self._administration.partitions(topic)
+        ]
+        return self._administration.ends(partitions)
+
+    def _parked(self, ends: Mapping[Partition, int]) -> dict[str, int]:
+        standing = self._accounts.standings()[self._connector]
+        letters = {self._topics.dead_letter_rejected(self._connector): REJECTED}
+        prefix = self._topics.dead_letter_credentials(self._connector, "")
+        letters |= {topic: CREDENTIALS + topic.removeprefix(prefix) for topic, _ in ends if topic.startswith(prefix)}
+        starts = {
+            (topic, number): standing.cursor((letters[topic], number)) for topic, number in ends if topic in letters
+        }
+        parked: dict[str, int] = {}
+
+        def count_parked(message: Message) -> None:
+            if not standing.is_settled((letters[message.topic()], message.partition()), message.offset()):
+                cause = (header_of(message.headers() or [], CAUSE_HEADER) or b"").decode("ascii", "replace")
+                parked[cause] = parked.get(cause, 0) + 1
+
+        self._read(starts, ends, count_parked)
+        return parked
+
+    def _read(
+        self, starts: Mapping[Partition, int], ends: Mapping[Partition, int], count: Callable[[Message], None]
+    ) -> None:
+        """Every record from the starts up to the ends, as committed."""
+        unread = {partition for partition, start in starts.items() if start < ends[partition]}
+        if not unread:
+            return
+        self._reader.open({partition: starts[partition] for partition in unread})
+        deadline = time.monotonic() + READ_SECONDS_MAX
+        while unread:
+            page = self._reader.read(1_000, 0.5)
+            if page.letters:
+                deadline = time.monotonic() + READ_SECONDS_MAX
+            elif time.monotonic() >= deadline:
+                raise KafkaUnreachable(f"topics were not read to their ends within {READ_SECONDS_MAX:.0f} s")
+            for message in page.letters:
+                partition = (message.topic(), message.partition())
+                if message.offset() < ends[partition]:
+                    count(message)
+                else:
+                    unread.discard(partition)
+            unread.difference_update(page.ends)

@@ -1,0 +1,1 @@
+"""What is seen of a process: logs, metrics, health, traces."""

@@ -1,0 +1,218 @@
+"""The one table of every metric: name, labels, who reports it, what it means; and the page that is made from it.
+
+`python -m streams.adapters.telemetry.metrics docs/metrics.md` renews the table in the page, between its two marks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+BEGIN = "<!-- metrics: begin (made by python -m streams.adapters.telemetry.metrics) -->"
+END = "<!-- metrics: end -->"
+
+Reporter = Literal["every process", "router", "sink", "keeper"]
+
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Seconds; a request is given up after 30."""
+RECORDS_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 100.0, 128.0, 256.0, 512.0, 1024.0, 2000.0)
+"""Powers of two, and what a full request holds: 100 (mParticle), 2,000 (Mixpanel)."""
+FRESHNESS_BUCKETS = (
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0, 86400.0, 172800.0, 432000.0,
+)  # fmt: skip
+"""Seconds: half a second to the 5 days of the longest grace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. A counter's name ends in `_total`; a histogram has `buckets`; anything else is a gauge."""
+
+    name: str
+    labels: tuple[str, ...]
+    by: Reporter
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def kind(self) -> Literal["counter", "gauge", "histogram"]:
+        if self.buckets:
+            return "histogram"
+        return "counter" if self.name.endswith("_total") else "gauge"
+
+
+_CONNECTOR = ("connector",)
+_SCOPED = ("connector", "scope")
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("streams_build_info", ("version",), "every process", "Always 1; the version that runs."),
+        Metric("streams_source_records_total", (), "router", "Records of Currents topics that were read and settled."),
+        Metric(
+            "streams_routed_records_total", _CONNECTOR, "router", "Records that were written onto a connector's topic."
+        ),
+        Metric(
+            "streams_router_skipped_records_total",
+            ("reason",),
+            "router",
+            "Records that no connector got: `no_mapping`, `not_selected`, `no_external_user_id`.",
+        ),
+        Metric(
+            "streams_undecodable_records_total",
+            (),
+            "router",
+            "Records that went to the dead letters of the source: no readable event, or of an unknown schema.",
+        ),
+        Metric(
+            "streams_lost_records_total",
+            _CONNECTOR,
+            "sink",
+            "Offsets that retention deleted before they were read; of Currents topics with the connector `source`, "
+            "by the router.",
+        ),
+        Metric(
+            "streams_delivered_records_total",
+            _SCOPED,
+            "sink",
+            "Records that the destination took. One that is sent again after a crash counts again.",
+        ),
+        Metric(
+            "streams_skipped_records_total",
+            ("connector", "reason"),
+            "sink",
+            "Records that were not sent on purpose: `no_credentials_for_feed`.",
+        ),
+        Metric(
+            "streams_parked_records_total",
+            ("connector", "cause", "scope"),
+            "sink",
+            "Dead letters written: `credentials`, `rejected`, `gave-up`. The scope is `-` where a record broke a rule "
+            "before it had one.",
+        ),
+        Metric(
+            "streams_truncated_strings_total", _CONNECTOR, "sink", "Strings that were cut to the destination's limit."
+        ),
+        Metric(
+            "streams_delivery_requests_total",
+            ("connector", "scope", "status_class"),
+            "sink",
+            "Requests that were answered: `2xx`, `3xx`, `4xx`, `5xx`; `none` where no whole answer came. Without "
+            "probes.",
+        ),
+        Metric(
+            "streams_delivery_request_seconds",
+            _SCOPED,
+            "sink",
+            "From a request to its whole answer.",
+            REQUEST_BUCKETS,
+        ),
+        Metric(
+            "streams_delivery_retries_total", _SCOPED, "sink", "Requests that were sent again, with the same records."
+        ),
+        Metric("streams_delivery_bytes_total", _CONNECTOR, "sink", "Bytes of request bodies, as sent (compressed)."),
+        Metric("streams_requests_in_flight", _SCOPED, "sink", "Requests that wait for their answer now."),
+        Metric("streams_batch_records", _CONNECTOR, "sink", "Records of a request.", RECORDS_BUCKETS),
+        Metric(
+            "streams_delivery_freshness_seconds",
+            _CONNECTOR,
+            "sink",
+            "From the event's own time to the destination's 2xx, of the first record of each request.",
+            FRESHNESS_BUCKETS,
+        ),
+        Metric(
+            "streams_keeper",
+            _CONNECTOR,
+            "sink",
+            "1 where this process is the connector's keeper, 0 where it is not. Also `source`, by the router.",
+        ),
+        Metric("streams_lag_seconds", _CONNECTOR, "keeper", "Age of the oldest record that waits; 0 where none does."),
+        Metric(
+            "streams_waiting_records", _CONNECTOR, "keeper", "Records on the connector's topic that are not settled."
+        ),
+        Metric(
+            "streams_dead_letters",
+            ("connector", "cause"),
+            "keeper",
+            "Dead letters that there are now, by their cause; those of `source` all as `undecodable`."
+        ),
+        Metric(
+            "streams_connector_state",
+            ("connector", "state"),
+            "keeper",
+            "1 for the state that the connector is in, 0 for the other: `running`, `suspended`.",
+        ),
+        Metric(
+            "streams_connector_suspended_info",
+            ("connector", "by"),
+            "keeper",
+            "1 for who suspended it, while it is suspended: `operator`, `flood`, `configuration`.",
+        ),
+        Metric("streams_scope_valid", _SCOPED, "keeper", "1 while the scope's credentials are VALID, 0 while INVALID."),
+        Metric(
+            "streams_scope_invalid_since_seconds",
+            _SCOPED,
+            "keeper",
+            "When the credentials became INVALID, in seconds since 1970; 0 while VALID.",
+        ),
+        Metric(
+            "streams_purge_deadline_seconds",
+            _SCOPED,
+            "keeper",
+            "When the first dead letter of INVALID credentials may be purged, in seconds since 1970; 0 while VALID.",
+        ),
+        Metric(
+            "streams_purge_overdue",
+            _SCOPED,
+            "keeper",
+            "1 while letters are past their deadline and not purged: no probe confirms it, or the clocks differ.",
+        ),
+        Metric(
+            "streams_redriven_records_total",
+            _CONNECTOR,
+            "keeper",
+            "Dead letters that went back by themselves once the credentials were VALID.",
+        ),
+        Metric(
+            "streams_replayed_records_total", _CONNECTOR, "keeper", "Dead letters that went back by a person's order."
+        ),
+        Metric(
+            "streams_purged_records_total",
+            ("connector", "reason"),
+            "keeper",
+            "Dead letters that are gone for good: `deadline` (grace over), `ordered` (by a person), `expired`.",
+        ),
+        Metric(
+            "streams_alerts_total",
+            ("connector", "kind"),
+            "keeper",
+            "Alerts that went out: `invalid`, `half` and `most` of the grace, `suspended`.",
+        ),
+    )
+}  # fmt: skip
+
+
+def table() -> str:
+    """The table of the page."""
+    rows = [
+        f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels) or '–'} "
+        f"| {metric.by} | {metric.meaning} |"
+        for metric in METRICS.values()
+    ]
+    return "\n".join(["| metric | kind | labels | reported by | meaning |", "|---|---|---|---|---|", *rows])
+
+
+def renewed(page: str) -> str:
+    """The page with its table as it should be. Raises `ValueError` if the marks are not there."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("the page lacks the marks of the metrics")
+    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,83 @@
+"""What no process knows by itself and Kafka tells: records that wait, how old the oldest is, dead letters by cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from streams.adapters.kafka.admin import Administration, KafkaRefusal
+from streams.adapters.state.accounts import Accounts
+from streams.config import Settings
+from streams.config.names import SOURCE
+from streams.delivery.account import MetadataError
+from streams.ports.clock import Clock
+from streams.ports.errors import KafkaUnreachable
+from streams.state.records import StateError
+
+log = structlog.get_logger(__name__)
+
+CLIENT_ID = "streams-survey"
+UNDECODABLE = "undecodable"
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """`waiting` and `lag_seconds` are None for the source, whose topics are the customer's."""
+
+    waiting: int | None
+    lag_seconds: float | None
+    dead_letters: Mapping[str, int]
+
+
+class Survey:
+    """Looks at one connector, or at `source`; one thread uses it."""
+
+    def __init__(self, settings: Settings, connector: str, clock: Clock) -> None:
+        self._settings = settings
+        self._connector = connector
+        self._clock = clock
+        self._administration = Administration(settings.kafka.client_config(CLIENT_ID))
+        self._accounts = Accounts(settings, self._administration)
+        self._failure = ""
+
+    def look(self) -> Surveyed | None:
+        """None, and a line in the log once, where Kafka does not tell."""
+        try:
+            surveyed = self._source() if self._connector == SOURCE else self._of_connector()
+        except (KafkaUnreachable, KafkaRefusal, MetadataError, StateError) as error:
+            if str(error) != self._failure:
+                log.warning("not surveyed: metrics stay as they were", connector=self._connector, error=str(error))
+            self._failure = str(error)
+            return None
+        self._failure = ""
+        return surveyed
+
+    def close(self) -> None:
+        self._accounts.close()
+        self._administration.close()
+
+    def _of_connector(self) -> Surveyed:
+        account = self._accounts.of([self._connector])[self._connector]
+        waiting = max(0, account.waiting)
+        return Surveyed(waiting, self._lag_seconds() if waiting else 0.0, account.parked)
+
+    def _source(self) -> Surveyed:
+        """The router counts both causes of its letters as one, so what left is summed too."""
+        parked = self._accounts.router().undecodable
+        standing = self._accounts.standings()[SOURCE]
+        totals = standing.totals
+        gone = sum(sum(counts.values()) for counts in (totals.replayed, totals.purged, totals.expired))
+        imported = sum(standing.imported_letters.values())
+        return Surveyed(None, None, {UNDECODABLE: max(0, parked + imported - gone)})
+
+    def _lag_seconds(self) -> float:
+        """Age of the oldest record after what was committed; 0 where only the ends of transactions are."""
+        topic = self._settings.topics.connector(self._connector)
+        commits = self._accounts.sink_commits(self._connector)
+        ends = self._administration.ends(self._administration.partitions(topic))
+        offsets = {place: commits[place].offset if place in commits else 0 for place in ends}
+        behind = {place: offset for place, offset in offsets.items() if ends[place] > offset}
+        oldest_ms = self._administration.oldest_ms(behind, CLIENT_ID)
+        return 0.0 if oldest_ms is None else max(0.0, (self._clock.epoch_ms() - oldest_ms) / 1000)

@@ -1,0 +1,91 @@
+"""What every process does before it works: log, configuration, Kafka within a minute, its topics."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from streams.adapters.kafka.admin import Administration, KafkaRefusal
+from streams.adapters.telemetry.log import configure_log
+from streams.cli.errors import CommandError, ExitCode
+from streams.cli.options import settings_from
+from streams.config import Settings, access, topology
+from streams.delivery.account import MetadataError
+from streams.ports.errors import Fenced, KafkaUnreachable
+from streams.state.records import StateError
+
+log = structlog.get_logger(__name__)
+
+CONTACT_SECONDS_MAX = 60.0
+"""A process that starts beside its Kafka waits this long for it."""
+CONTACT_RETRY_SECONDS = 2.0
+
+
+def start_log() -> None:
+    """Lines for people on a terminal, JSON anywhere else; `STREAMS_LOG_LEVEL` says from which level on."""
+    configure_log("human" if sys.stderr.isatty() else "json", os.environ.get("STREAMS_LOG_LEVEL", "info"))
+
+
+@contextmanager
+def prepared(path: Path | None, role: str | None = None) -> Iterator[Settings]:
+    """Settings, with logs set up, Kafka there and the role's topics made; without a role, all of ours.
+
+    What stops the worker becomes an exit code.
+    """
+    start_log()
+    settings = settings_from(path)
+    _ready_topics(settings, role)
+    try:
+        yield settings
+    except MetadataError as error:
+        raise CommandError(
+            f"{error}; another program commits for a group of ours: choose another kafka.topic_prefix",
+            ExitCode.FAILED,
+        ) from error
+    except StateError as error:
+        raise CommandError(f"{settings.topics.state}: {error}", ExitCode.FAILED) from error
+    except Fenced as error:
+        raise CommandError(
+            f"another process took this one's place ({error}); give each process its own STREAMS_INSTANCE",
+            ExitCode.FAILED,
+        ) from error
+
+
+def _ready_topics(settings: Settings, role: str | None) -> None:
+    """Create the topics that are missing, where the configuration allows it; name them where it does not.
+
+    Only those of the role: where access is as narrow as can be, others are not seen.
+    """
+    administration = Administration(settings.kafka.client_config("streams-start"))
+    deadline = time.monotonic() + CONTACT_SECONDS_MAX
+    while True:
+        try:
+            wanted = topology.wanted_topics(settings, administration.brokers())
+            break
+        except KafkaUnreachable as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("waiting for Kafka", error=str(error))
+            time.sleep(CONTACT_RETRY_SECONDS)
+    there = administration.topic_names()
+    needed = {grant.name for one in access.roles(settings) if one.name == role for grant in one.grants}
+    missing = [topic for topic in wanted if topic.name not in there and (role is None or topic.name in needed)]
+    if missing and not settings.kafka.topics.create:
+        names = ", ".join(topic.name for topic in missing)
+        raise CommandError(f"topics are missing: {names}; create them with `streams topics apply`", ExitCode.FAILED)
+    for topic in missing:
+        try:
+            if administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration):
+                log.info("topic created", topic=topic.name, partitions=topic.partitions)
+        except KafkaRefusal as error:
+            raise CommandError(
+                f"topic {topic.name} is not there, or may not be seen, and was not created: {error}; "
+                "create topics with `streams topics apply`",
+                ExitCode.FAILED,
+            ) from error

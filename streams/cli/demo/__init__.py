@@ -1,0 +1,1 @@
+"""`streams demo`: the main job on this machine, and its stories."""

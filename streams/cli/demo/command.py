@@ -1,0 +1,73 @@
+"""`streams demo`: the main job on this machine, with an embedded Kafka and emulated destinations."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.errors import CommandError, ExitCode, translated
+
+
+class Story(StrEnum):
+    """What can be played."""
+
+    CREDENTIALS = "credentials"
+
+
+def _duration(text: str) -> float:
+    from streams.values import parse_duration  # pydantic comes with it, which --help can do without
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}") from None
+
+
+@translated
+def demo(
+    duration: Annotated[
+        float | None,
+        typer.Option("--for", parser=_duration, metavar="DURATION", help="Stop by itself after this long, as 20s."),
+    ] = None,
+    events: Annotated[
+        list[Path] | None,
+        typer.Option("--events", exists=True, help="Currents Avro files or folders to send instead of made-up events."),
+    ] = None,
+    restamp: Annotated[
+        bool, typer.Option("--restamp", help="Give the events of --events fresh ids and times.")
+    ] = False,
+    story: Annotated[
+        Story | None, typer.Option("--story", help="Play a story instead: what happens when a key dies.")
+    ] = None,
+    rate: Annotated[float, typer.Option(min=1, max=5000, help="Made-up events per second.")] = 200.0,
+    seed: Annotated[int, typer.Option(help="Seed of the made-up events.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print the accounts as one JSON object on stdout.")] = False,
+) -> None:
+    """Run router and sinks against emulated Mixpanel and mParticle, and show the accounts as they move.
+
+    Exits with 1 unless every account adds up, with nothing waiting. With `--story credentials` a key dies, its records
+    are parked, some expire, the key is mended and the rest goes out by itself: in under a minute.
+    """
+    from streams.cli.demo.stage import Demonstration, Source
+    from streams.cli.demo.story import CredentialsStory
+
+    source = Source(tuple(events or ()), restamp, rate, seed)
+    if story is not None and (events or duration is not None):
+        raise CommandError(
+            "--story makes its own events and ends by itself: leave --events and --for out", ExitCode.USAGE
+        )
+    staged = Demonstration if story is None else CredentialsStory
+    with staged(source, duration, is_quiet=json) as demonstration:
+        demonstration.run()
+        result = demonstration.result()
+    if json:
+        from streams.cli.output import print_json
+
+        print_json(result.to_json())
+    else:
+        print(result.to_text())
+    if result.problems:
+        raise CommandError("; ".join(result.problems), ExitCode.FAILED)

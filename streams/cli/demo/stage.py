@@ -1,0 +1,302 @@
+"""The demo's stage: embedded Kafka, emulators, workers, made-up events, and the accounts as they move."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from confluent_kafka import Producer
+
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.state.accounts import Accounts
+from streams.cli.assembly.processes import Workers, stop_on_signal
+from streams.cli.errors import CommandError, ExitCode
+from streams.config import load, topology
+from streams.delivery.account import Account, RouterCounts
+from streams.events.encodings import encode_single_object
+from streams.events.samples import sample_events
+from streams.events.schemas import shipped
+from streams.testing.brokers import embedded
+from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+MIXPANEL, MPARTICLE = "demo-mixpanel", "demo-mparticle"
+SETTLE_SECONDS_MAX = 60.0
+"""How long what was sent may take to be settled once no more is sent."""
+VIEW_SECONDS = 0.5
+LINE_SECONDS = 5.0
+ANONYMOUS_SHARE = 0.03
+"""Events of users without an external id: Braze sends those to no partner, and neither do we."""
+EVENTS_MAX = 10_000_000
+"""Bounds a demo that nobody stops."""
+AHEAD_EVERY = 400
+"""Every so many events one lies two days ahead: Mixpanel refuses it by name, and it becomes a dead letter."""
+AHEAD_SECONDS = 2 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is sent: files, or made-up events at a rate."""
+
+    paths: tuple[Path, ...]
+    is_restamped: bool
+    events_per_second: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of it. `arrived` counts, per connector, the distinct events in the emulator's own ledger."""
+
+    sent: int
+    router: RouterCounts
+    accounts: dict[str, Account]
+    arrived: dict[str, int]
+    first_delivery_seconds: float | None
+    problems: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "first_delivery_seconds": self.first_delivery_seconds,
+            "connectors": {name: account.to_json() for name, account in self.accounts.items()},
+        }
+
+    def to_text(self) -> str:
+        """The summary: every event sent, and where it went."""
+        lines = [f"sent to Currents topics   {self.sent:>8,}"]
+        skipped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.router.skipped.items()))
+        lines.append(f"skipped by the router     {sum(self.router.skipped.values()):>8,}  {skipped}")
+        if self.router.undecodable:
+            lines.append(f"undecodable               {self.router.undecodable:>8,}")
+        for name, totals in self.accounts.items():
+            parked = sum(totals.parked.values())
+            lines += [
+                "",
+                name,
+                f"  routed                  {totals.routed:>8,}",
+                f"  delivered               {totals.delivered:>8,}  the destination holds {self.arrived[name]:,}",
+                f"  skipped                 {sum(totals.skipped.values()):>8,}",
+                f"  parked as dead letters  {parked:>8,}",
+                *([f"  purged, with receipts   {totals.purged:>8,}"] if totals.purged else []),
+                f"  waiting                 {totals.waiting:>8,}",
+            ]
+        if self.first_delivery_seconds is not None:
+            lines += ["", f"first delivery after {self.first_delivery_seconds:.1f} s"]
+        lines += ["", "the accounts add up" if not self.problems else "the accounts do NOT add up:"]
+        return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
+
+
+class Demonstration:
+    """One run: `run`, then `result`. As a context manager it starts and ends everything that it needs."""
+
+    def __init__(self, source: Source, seconds_max: float | None, *, is_quiet: bool) -> None:
+        self._source = source
+        self._seconds_max = seconds_max
+        self._is_quiet = is_quiet
+        self._began = time.monotonic()
+        self._first_delivery_seconds: float | None = None
+        self._printed_at = self._began
+        self._sent = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Demonstration:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streams-demo-")))
+            broker = stack.enter_context(embedded())
+            self._mixpanel = stack.enter_context(MixpanelEmulator())
+            self._mparticle = stack.enter_context(MParticleEmulator())
+            config = folder / "streams.yaml"
+            config.write_text(yaml.safe_dump(self._configuration(broker.bootstrap_servers)))
+            self._config = config
+            self._settings = load(config)
+            self._administration = Administration(self._settings.kafka.client_config("streams-demo"))
+            self._account_reader = Accounts(self._settings, self._administration)
+            stack.callback(self._account_reader.close)
+            self._make_topics()
+            self._log_path = folder / "workers.log"
+            log_file = stack.enter_context(self._log_path.open("wb"))
+            commands = [["router"], ["sink", MIXPANEL], ["sink", MPARTICLE]]
+            # One port cannot serve three processes, and nobody probes a demonstration.
+            environment = {"STREAMS_LOG_LEVEL": "warning", "STREAMS_HTTP_PORT": ""}
+            self._workers = Workers(config, commands, environment, stderr=log_file)
+            stack.callback(self._workers.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self) -> None:
+        """Send events and show the accounts until time is up or somebody stops it; then wait until all is settled."""
+        with stop_on_signal() as stop, self._view() as show:
+            sends = self._sending()
+            while not stop.is_set() and not self._is_over():
+                tick = time.monotonic()
+                if next(sends, None) is None and self._source.paths:
+                    break
+                show(self._accounts())
+                stop.wait(max(0.0, VIEW_SECONDS - (time.monotonic() - tick)))
+                self._require_workers()
+            deadline = time.monotonic() + SETTLE_SECONDS_MAX
+            while time.monotonic() < deadline and not self._is_settled():
+                show(self._accounts())
+                self._require_workers()
+                time.sleep(VIEW_SECONDS / 2)
+            show(self._accounts())
+
+    def result(self) -> Result:
+        """The accounts, compared with what was sent and with the emulators' own ledgers."""
+        router, accounts = self._account_reader.router(), self._accounts()
+        arrived = {MIXPANEL: len(self._mixpanel.unique()), MPARTICLE: len(self._mparticle.unique())}
+        problems = []
+        for name, totals in accounts.items():
+            if totals.waiting:
+                problems.append(f"{name}: {totals.waiting:,} records wait")
+            if totals.delivered != arrived[name]:
+                problems.append(f"{name}: {totals.delivered:,} delivered, the destination holds {arrived[name]:,}")
+        if self._sent != router.read:
+            problems.append(f"{self._sent:,} events were sent, the router read {router.read:,}")
+        problems += self._further_problems(accounts)
+        return Result(self._sent, router, accounts, arrived, self._first_delivery_seconds, tuple(problems))
+
+    def _further_problems(self, _accounts: dict[str, Account]) -> list[str]:
+        """What a story must have brought about beside an account that adds up."""
+        return []
+
+    # The stage.
+
+    def _configuration(self, bootstrap_servers: str) -> dict[str, Any]:
+        feeds = {
+            feed: {"key": credentials.key, "secret": credentials.secret}
+            for feed, credentials in self._mparticle.feeds.items()
+        }
+        return {
+            "kafka": {"bootstrap_servers": bootstrap_servers, "topics": {"partitions": 2}},
+            "connectors": {
+                MIXPANEL: {
+                    "destination": "mixpanel",
+                    "events": ["all"],
+                    "base_url": self._mixpanel.base_url,
+                    "project_token": self._mixpanel.project_token,
+                },
+                MPARTICLE: {
+                    "destination": "mparticle",
+                    "events": ["all"],
+                    "base_url": self._mparticle.base_url,
+                    "environment": "development",
+                    "feeds": feeds,
+                },
+            },
+        }
+
+    def _make_topics(self) -> None:
+        for topic in topology.wanted_topics(self._settings, 1):
+            self._administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
+        if not self._source.paths:
+            for schema in shipped():
+                self._administration.create_topic(f"currents.{schema.event_type}", 1, 1, {})
+
+    def _require_workers(self) -> None:
+        ended = self._workers.ended()
+        if ended is not None:
+            command, code = ended
+            tail = "\n".join(self._log_path.read_text(errors="replace").splitlines()[-10:])
+            raise CommandError(f"`streams run {command}` ended with exit code {code}\n{tail}", ExitCode.FAILED)
+
+    # Sending.
+
+    def _sending(self) -> Iterator[int]:
+        if self._source.paths:
+            yield from self._send_files()
+        else:
+            yield from self._send_samples()
+
+    def _send_samples(self) -> Iterator[int]:
+        """Made-up events, at each step as many as time asks for."""
+        producer = Producer({"bootstrap.servers": self._settings.kafka.bootstrap_servers, "linger.ms": 20})
+        began = time.monotonic()
+        events = sample_events(
+            EVENTS_MAX, seed=self._source.seed, now_s=int(time.time()), anonymous_share=ANONYMOUS_SHARE
+        )
+        while True:
+            wanted = int((time.monotonic() - began + VIEW_SECONDS) * self._source.events_per_second)
+            for event in (next(events) for _ in range(wanted - self._sent)):
+                value = event.value
+                if self._sent % AHEAD_EVERY == AHEAD_EVERY - 1:
+                    schema = shipped().by_event_type(event.event_type)
+                    assert schema is not None
+                    ahead = {**event.record, "time": event.record["time"] + AHEAD_SECONDS}
+                    value = encode_single_object(schema, ahead)
+                producer.produce(f"currents.{event.event_type}", value, event.key)
+                producer.poll(0)
+                self._sent += 1
+            producer.flush(SETTLE_SECONDS_MAX)
+            yield self._sent
+
+    def _send_files(self) -> Iterator[int]:
+        """Files by `streams ingest`, as a user would."""
+        from streams.cli.ingest import ingested
+
+        outcome = ingested(self._settings, list(self._source.paths), self._source.is_restamped)
+        self._sent = outcome.records
+        yield self._sent
+
+    # Watching.
+
+    def _accounts(self) -> dict[str, Account]:
+        accounts = self._account_reader.of(self._settings.connectors)
+        if self._first_delivery_seconds is None and any(totals.delivered for totals in accounts.values()):
+            self._first_delivery_seconds = round(time.monotonic() - self._began, 2)
+        return accounts
+
+    def _is_settled(self) -> bool:
+        is_read = self._account_reader.router().read >= self._sent
+        return is_read and not any(totals.waiting for totals in self._accounts().values())
+
+    def _is_over(self) -> bool:
+        return self._seconds_max is not None and time.monotonic() - self._began >= self._seconds_max
+
+    @contextmanager
+    def _view(self) -> Iterator[Callable[[dict[str, Account]], None]]:
+        """A live table on a terminal, else a line now and then, on stderr."""
+        if self._is_quiet:
+            yield lambda _accounts: None
+        elif sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            with Live(console=Console(stderr=True), auto_refresh=False) as live:
+                yield lambda accounts: live.update(self._table(accounts), refresh=True)
+        else:
+            yield self._print_line
+
+    def _table(self, accounts: dict[str, Account]) -> Table:
+        from rich.table import Table
+
+        seconds = time.monotonic() - self._began
+        table = Table(title=f"{self._sent:,} events sent, {seconds:.0f} s", title_justify="left")
+        for column in ("connector", "routed", "delivered", "skipped", "parked", "waiting"):
+            table.add_column(column, justify="left" if column == "connector" else "right")
+        for name, totals in accounts.items():
+            counts = (totals.routed, totals.delivered, sum(totals.skipped.values()), sum(totals.parked.values()))
+            table.add_row(name, *(f"{count:,}" for count in (*counts, totals.waiting)))
+        return table
+
+    def _print_line(self, accounts: dict[str, Account]) -> None:
+        now = time.monotonic()
+        if now - self._printed_at < LINE_SECONDS:
+            return
+        self._printed_at = now
+        parts = [
+            f"{name}: {totals.delivered:,} delivered, {totals.waiting:,} waiting" for name, totals in accounts.items()
+        ]
+        print(f"{now - self._began:4.0f} s  {self._sent:,} sent  {'  '.join(parts)}", file=sys.stderr)

@@ -1,0 +1,136 @@
+"""The story of dead credentials in under a minute: keys die, records are parked, some expire, keys are mended, all the
+rest goes out by itself."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from streams.adapters.kafka.journal import StateJournal
+from streams.cli.assembly.processes import stop_on_signal
+from streams.cli.connectors import iso
+from streams.cli.demo.stage import MIXPANEL, Demonstration
+from streams.cli.errors import CommandError, ExitCode
+from streams.delivery.account import Account
+from streams.state.credentials import Rules, deadline_ms
+from streams.state.records import ScopeState
+
+GRACE_SECONDS = 12.0
+"""Instead of 48 hours; probes and the clocks' margin shrink with it."""
+HEALTHY_SECONDS = 3.0
+AFTER_RECEIPT_SECONDS = 3.0
+TICK_SECONDS = 0.5
+COUNTDOWN_SECONDS = 3.0
+"""How often the countdown is told."""
+ACT_SECONDS_MAX = 60.0
+SCOPE = "default"
+
+
+class CredentialsStory(Demonstration):
+    """`run` plays it, `result` is its account."""
+
+    def run(self) -> None:
+        with stop_on_signal() as stop:
+            self._sends: Iterator[int] = self._sending()
+            self._told_at = 0.0
+            self._until(lambda accounts: accounts[MIXPANEL].delivered > 0, "events are delivered", stop.is_set)
+            self._for(HEALTHY_SECONDS, stop.is_set)
+            self._mixpanel.revoke()
+            self._tell("the key dies: Mixpanel answers 401 from now on")
+            self._until(lambda _: self._scope().state == "INVALID", "a probe confirms it", stop.is_set)
+            evidence = self._scope().evidence
+            assert evidence is not None
+            self._tell(f"INVALID, a probe confirms ({evidence.status} {evidence.detail}); records are parked")
+            self._until(lambda accounts: accounts[MIXPANEL].purged > 0, "the grace runs out", stop.is_set)
+            receipt = self._receipts()[0]
+            since = f"INVALID since {iso(receipt['invalid_since'])}"
+            self._tell(f"purged what was past its deadline, with a receipt: {receipt['letters']:,} letters, {since}")
+            self._for(AFTER_RECEIPT_SECONDS, stop.is_set)
+            self._mixpanel.restore()
+            self._tell("the key is mended; nobody types anything")
+            self._until(lambda _: self._scope().state == "VALID", "a probe finds out", stop.is_set)
+            self._tell("VALID; parked records go out again, in order, beside live ones")
+            self._sends = iter(())
+            self._until(self._is_all_out, "everything is out", stop.is_set)
+
+    def _is_all_out(self, accounts: dict[str, Account]) -> bool:
+        return self._is_settled() and accounts[MIXPANEL].parked.get("credentials", 0) == 0
+
+    def _configuration(self, bootstrap_servers: str) -> dict[str, Any]:
+        content = super()._configuration(bootstrap_servers)
+        content["connectors"][MIXPANEL]["grace"] = f"{GRACE_SECONDS:.0f}s"
+        content["connectors"][MIXPANEL]["redrive_rate"] = 5_000
+        return content
+
+    def _further_problems(self, accounts: dict[str, Account]) -> list[str]:
+        """Purged is what receipts say, and nothing else is missing at the destination."""
+        said = sum(receipt["letters"] for receipt in self._receipts())
+        totals = accounts[MIXPANEL]
+        problems = []
+        if not totals.purged or totals.purged != said:
+            problems.append(f"{totals.purged:,} letters were purged, the receipts say {said:,}")
+        if totals.parked.get("credentials", 0):
+            problems.append(f"{totals.parked['credentials']:,} letters are still parked though the key is good")
+        return problems
+
+    # Acts.
+
+    def _until(self, is_over: Callable[[dict[str, Account]], bool], what: str, is_stopped: Callable[[], bool]) -> None:
+        """Send and show until the condition holds. Raises `CommandError` where it does not come about."""
+        deadline = time.monotonic() + ACT_SECONDS_MAX
+        while not is_stopped():
+            accounts = self._tick()
+            if is_over(accounts):
+                return
+            if time.monotonic() >= deadline:
+                raise CommandError(f"the story stops: waited {ACT_SECONDS_MAX:.0f} s until {what}", ExitCode.FAILED)
+
+    def _for(self, seconds: float, is_stopped: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while not is_stopped() and time.monotonic() < deadline:
+            self._tick()
+
+    def _tick(self) -> dict[str, Account]:
+        began = time.monotonic()
+        next(self._sends, None)
+        self._require_workers()
+        accounts = self._accounts()
+        if began - self._told_at >= COUNTDOWN_SECONDS:
+            self._told_at = began
+            self._tell(self._status(accounts[MIXPANEL]))
+        time.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - began)))
+        return accounts
+
+    def _status(self, totals: Account) -> str:
+        text = f"  delivered {totals.delivered:,}, parked {totals.parked.get('credentials', 0):,}"
+        scope = self._scope()
+        if scope.state == "VALID":
+            return f"{text}, waiting {totals.waiting:,}"
+        now = time.time_ns() // 1_000_000
+        state = self._account_reader.standings()[MIXPANEL].state
+        left = (deadline_ms(0, scope, state, Rules(GRACE_SECONDS), now) - now) / 1000
+        return f"{text}; the first is purged in {left:.0f} s" if left > 0 else f"{text}; past the first deadline"
+
+    def _tell(self, text: str) -> None:
+        if not self._is_quiet:
+            print(f"{time.monotonic() - self._began:4.0f} s  {text}", file=sys.stderr)
+
+    def _scope(self) -> ScopeState:
+        return self._account_reader.standings()[MIXPANEL].scope(SCOPE)
+
+    def _receipts(self) -> list[dict[str, Any]]:
+        """Receipts of purges, from the audit topic."""
+        config = self._settings.kafka.client_config("streams-demo")
+        receipts = []
+        for partition in self._administration.partitions(self._settings.topics.audit):
+            journal = StateJournal(config, partition[0], "streams-demo-audit", partition=partition[1])
+            for record in journal.read_to_end():
+                line = orjson.loads(record.value or b"{}")
+                if line.get("what") == "purged":
+                    receipts.append(line)
+            journal.close()
+        return receipts

@@ -1,0 +1,193 @@
+"""Loads the configuration file: YAML and environment to frozen settings, or every problem at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from streams.config.connector import CONNECTOR_NAME_PATTERN, Connector, ConnectorKeys
+from streams.config.document import Document, dotted, parse
+from streams.config.explanation import explain, shown, suggestion
+from streams.config.http import Http
+from streams.config.kafka import Kafka
+from streams.config.names import SOURCE, Groups, Topics
+from streams.config.problems import ConfigurationError, Problem
+from streams.config.source import Source
+from streams.destinations import REGISTRY, DestinationKind
+from streams.events.catalogue import SelectionError, select
+
+Registry = Mapping[str, DestinationKind]
+Model = TypeVar("Model", bound=BaseModel)
+
+SECTIONS = ("kafka", "source", "http", "connectors")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration, checked."""
+
+    kafka: Kafka
+    source: Source
+    connectors: Mapping[str, Connector]
+    http: Http = Http()  # noqa: RUF009 - frozen
+    topics: Topics = field(init=False)
+    groups: Groups = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "topics", Topics(self.kafka.topic_prefix))
+        object.__setattr__(self, "groups", Groups(self.kafka.topic_prefix))
+
+
+def load(path: str | Path, environment: Mapping[str, str] | None = None, *, registry: Registry = REGISTRY) -> Settings:
+    """Settings from a YAML file. Raises `ConfigurationError` with every problem at once."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigurationError([Problem("", f"{path} is not UTF-8")]) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError([Problem("", f"cannot read {path}: {reason}")]) from None
+    return loads(text, environment, registry=registry)
+
+
+def loads(text: str, environment: Mapping[str, str] | None = None, *, registry: Registry = REGISTRY) -> Settings:
+    """Settings from the text of a YAML file; see `load`."""
+    document = parse(text)
+    problems = list(document.problems)
+    context = {"environment": os.environ if environment is None else environment}
+    content = document.content
+    problems += [
+        _problem(document, (key,), f"is no section; {suggestion(str(key), SECTIONS)}")
+        for key in content
+        if key not in SECTIONS
+    ]
+    kafka = _section(Kafka, document, "kafka", context, problems)
+    source = _section(Source, document, "source", context, problems)
+    if kafka is not None and source is not None and source.topic_prefix.startswith(kafka.topic_prefix):
+        mend = f"must not begin with kafka.topic_prefix, {kafka.topic_prefix}: our own topics are no source"
+        problems.append(_problem(document, ("source", "topic_prefix"), mend, source.topic_prefix))
+    http = _section(Http, document, "http", context, problems)
+    connectors = _connectors(document, registry, context, problems)
+    if problems or kafka is None or source is None or http is None:
+        raise ConfigurationError(sorted(problems, key=lambda problem: problem.line or 0))
+    return Settings(kafka, source, connectors, http)
+
+
+def connector_model(kind: DestinationKind) -> type[BaseModel]:
+    """All keys of a connector to this destination: its own defaults win over the common ones."""
+    return _model(f"{kind.name.capitalize()}Connector", kind.settings)
+
+
+@cache
+def _model(name: str, own: type[BaseModel]) -> type[BaseModel]:
+    return create_model(name, __base__=(own, _Strict, ConnectorKeys), __doc__=own.__doc__)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _section(
+    model: type[Model], document: Document, key: str, context: dict[str, Any], problems: list[Problem]
+) -> Model | None:
+    section = document.content.get(key)
+    try:
+        return model.model_validate({} if section is None else section, context=context)
+    except ValidationError as error:
+        problems += explain(error, model, document, (key,))
+    return None
+
+
+def _connectors(
+    document: Document, registry: Registry, context: dict[str, Any], problems: list[Problem]
+) -> dict[str, Connector]:
+    sections = document.content.get("connectors")
+    if not isinstance(sections, Mapping) or not sections:
+        mend = "must be a mapping of names to connectors, with at least one"
+        problems.append(_problem(document, ("connectors",), mend, sections))
+        return {}
+    connectors = {}
+    for name, section in sections.items():
+        if not isinstance(name, str) or not re.fullmatch(CONNECTOR_NAME_PATTERN, name):
+            mend = "is no connector's name: a lower-case letter, then a-z, 0-9 and dashes, 40 at most"
+            problems.append(_problem(document, ("connectors", name), mend))
+        elif name == SOURCE:
+            mend = f"is reserved: {SOURCE} stands for the router's dead letters; choose another name"
+            problems.append(_problem(document, ("connectors", name), mend))
+        connector = _connector(str(name), section, document, registry, context, problems)
+        if connector is not None:
+            connectors[connector.name] = connector
+    return connectors
+
+
+def _connector(
+    name: str,
+    section: Any,
+    document: Document,
+    registry: Registry,
+    context: dict[str, Any],
+    problems: list[Problem],
+) -> Connector | None:
+    path = ("connectors", name)
+    if not isinstance(section, Mapping):
+        problems.append(_problem(document, path, "must be a mapping with at least destination"))
+        return None
+    destination = section.get("destination")
+    if not isinstance(destination, str) or destination not in registry:
+        there_is = suggestion(destination if isinstance(destination, str) else "", registry)
+        mend = f"is missing. {there_is}" if destination is None else f"is no destination; {there_is}"
+        problems.append(_problem(document, (*path, "destination"), mend, destination))
+        return None
+    kind = registry[destination]
+    model = connector_model(kind)
+    try:
+        keys = model.model_validate(section, context=context)
+    except ValidationError as error:
+        problems += explain(error, model, document, path)
+        patterns = section.get("events")
+        if isinstance(patterns, list) and all(isinstance(pattern, str) for pattern in patterns):
+            _selection(patterns, kind, document, path, problems)
+        return None
+    assert isinstance(keys, ConnectorKeys)
+    return Connector(
+        name=name,
+        kind=kind,
+        settings=keys,
+        event_types=_selection(keys.events, kind, document, path, problems),
+        rate_per_second=keys.rate,
+        grace_seconds=keys.grace,
+        redrive_rate_per_second=keys.redrive_rate,
+        flood_breaker=keys.flood_breaker,
+        give_up_after_seconds=keys.retry.give_up_after,
+        notify=keys.notify,
+    )
+
+
+def _selection(
+    patterns: Sequence[str] | None,
+    kind: DestinationKind,
+    document: Document,
+    path: tuple[str, str],
+    problems: list[Problem],
+) -> frozenset[str]:
+    """Event types that the patterns select; each is tried alone, so that each mistake has its place."""
+    if patterns is None:
+        return kind.default_selection
+    selected: frozenset[str] = frozenset()
+    for index, pattern in enumerate(patterns):
+        try:
+            selected |= select([pattern], kind.event_types)
+        except SelectionError as error:
+            problems.append(_problem(document, (*path, "events", index), str(error), pattern))
+    return selected
+
+
+def _problem(document: Document, path: tuple[str | int, ...], mend: str, value: Any = None) -> Problem:
+    return Problem(dotted(path), mend, None if value is None else shown(path, value), document.line(path))

@@ -1,0 +1,1 @@
+"""Where an event is, and what happened to it."""

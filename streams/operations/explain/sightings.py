@@ -1,0 +1,99 @@
+"""Tells whether a record is of the event that is looked for, and what router and sink make of it as configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import fastavro
+
+from streams.delivery.contract import Destination, Skipped
+from streams.delivery.letter import CAUSE_HEADER, Origin, header_of, origin_of, verdict_of
+from streams.events.walker import MISSING, PRESENT
+from streams.operations.explain.story import Kind, Sighting
+from streams.ports.errors import SchemasUnavailable
+from streams.ports.kafka import Message
+from streams.workers.reading.schema_resolver import Known, SchemaResolver, event_type_header
+from streams.workers.router.routes import Routing
+
+Place = tuple[Kind, str, str]
+"""What a topic holds: kind, connector (`source` for the router's letters), and which letters."""
+
+_CORRUPT = (EOFError, ValueError, IndexError, KeyError, OverflowError, MemoryError)
+"""What fastavro raises on corrupt bytes."""
+
+
+class Sighter:
+    """Knows one event's id. `places` says what each topic holds, by name."""
+
+    def __init__(
+        self,
+        event_id: str,
+        resolver: SchemaResolver,
+        routing: Routing,
+        destinations: Mapping[str, Destination],
+        places: Mapping[str, Place],
+    ) -> None:
+        self._event_id = event_id
+        self._resolver = resolver
+        self._routing = routing
+        self._destinations = destinations
+        self._places = places
+
+    def sighting(self, message: Message, written_ms: int) -> Sighting | None:
+        """The record as a sighting; None where it is decoded and of another event."""
+        kind, connector, letters = self._places[message.topic()]
+        known, record = self._decoded(message)
+        if record is not None and record.get("id") != self._event_id:
+            return None
+        headers = message.headers() or []
+        read_from = Origin(message.topic(), message.partition(), message.offset())
+        time = None if record is None else record.get("time")
+        targets, skip = self._ahead(kind, connector, known, message.value() or b"")
+        return Sighting(
+            kind=kind,
+            partition=(message.topic(), message.partition()),
+            offset=message.offset(),
+            written_ms=written_ms,
+            origin=read_from if kind == "currents" else origin_of(headers, read_from),
+            event_type="" if known is None else known.schema.event_type,
+            event_time=time if isinstance(time, int) else None,
+            is_decoded=record is not None,
+            connector=connector,
+            letters=letters,
+            cause=(header_of(headers, CAUSE_HEADER) or b"").decode("ascii", "replace"),
+            verdict=verdict_of(headers),
+            skip=skip,
+            targets=targets,
+        )
+
+    def _decoded(self, message: Message) -> tuple[Known | None, dict[str, Any] | None]:
+        value = message.value() or b""
+        try:
+            resolution = self._resolver.resolve(value, message.topic(), event_type_header(message))
+        except SchemasUnavailable:
+            return None, None
+        if not isinstance(resolution, Known):
+            return None, None
+        try:
+            record: Any = fastavro.schemaless_reader(BytesIO(value[resolution.start :]), resolution.schema.parsed, None)
+        except _CORRUPT:
+            return resolution, None
+        return resolution, record if isinstance(record, dict) else None
+
+    def _ahead(self, kind: Kind, connector: str, known: Known | None, value: bytes) -> tuple[tuple[str, ...], str]:
+        """The connectors that a Currents record goes to, and why a record goes nowhere."""
+        if known is None or kind == "letter":
+            return (), ""
+        if kind == "connector":
+            encoder = self._destinations[connector].encoder(known.schema)
+            encoded = None if encoder is None else encoder(value, known.start)
+            return (), encoded.reason if isinstance(encoded, Skipped) else ""
+        route = self._routing.route(known.schema)
+        if route.skip is not None:
+            return (), route.skip
+        presence = route.presence(value, known.start)
+        if presence != PRESENT:
+            return (), "no_external_user_id" if presence == MISSING else ""
+        return tuple(name for name, _ in route.targets), ""

@@ -1,0 +1,287 @@
+"""What happened to an event, told from the places where it was seen and from what is known of its connectors. Pure.
+
+An event that was read twice from the source has two stories: a story is that of one Currents record, told apart by
+its origin. Within one connector its copies and letters follow each other by the time of writing: routed, parked,
+redriven or replayed, and so on; the last of them says where it is now.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from streams.config.names import SOURCE
+from streams.delivery.letter import Origin, Verdict
+from streams.operations.explain.receipts import Receipt
+from streams.ports.kafka import Partition
+from streams.state.credentials import Rules, deadline_ms
+from streams.state.records import CREDENTIALS, PURGED, Job
+from streams.state.standing import Standing
+from streams.workers.keeper.expiry import REJECTED_MS_MAX
+
+Kind = Literal["currents", "connector", "letter"]
+
+RouterState = Literal["routed", "skipped", "waiting", "parked", "unseen"]
+ConnectorState = Literal[
+    "waiting", "delivered", "skipped", "parked", "purged", "expired", "returned", "missing", "unsure"
+]
+"""`returned`: it left the dead letters, and where it went was not seen. `missing`: its copy was not seen.
+`unsure`: delivered, or purged by a receipt whose letters are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A record that holds the event. `connector` is `source` for the router's letters, empty for Currents records.
+
+    `skip` is the router's reason for a Currents record, the sink's for a connector's copy, by the configuration as it
+    is; `targets` are the connectors that a Currents record goes to.
+    """
+
+    kind: Kind
+    partition: Partition
+    offset: int
+    written_ms: int
+    origin: Origin
+    event_type: str = ""
+    event_time: int | None = None
+    is_decoded: bool = True
+    connector: str = ""
+    letters: str = ""
+    cause: str = ""
+    verdict: Verdict | None = None
+    skip: str = ""
+    targets: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        return f"{self.partition[0]}/{self.partition[1]}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known beside the sightings. Taken before the search began, so that it claims no more than was looked at.
+
+    `router` and `sinks` are committed offsets; `earliest` is the first offset that is still there, per partition of
+    the dead letters that were looked through; `letter_topics` gives the letters of each of those topics.
+    """
+
+    now_ms: int
+    router: Mapping[Partition, int] = field(default_factory=dict)
+    sinks: Mapping[str, Mapping[Partition, int]] = field(default_factory=dict)
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+    receipts: Mapping[str, Sequence[Receipt]] = field(default_factory=dict)
+    earliest: Mapping[Partition, int] = field(default_factory=dict)
+    letter_topics: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened, in a few words. `at` is None where nobody wrote down when."""
+
+    what: str
+    at: int | None
+    detail: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What became of an event on its way to one connector; `source` stands for the router's own dead letters."""
+
+    connector: str
+    state: ConnectorState
+    steps: tuple[Step, ...]
+    deadline_ms: int | None = None
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One Currents record. `ways` are in the order of the connectors' names."""
+
+    origin: Origin
+    event_type: str
+    event_time: int | None
+    is_decoded: bool
+    read: Sighting | None
+    router: RouterState
+    router_detail: str
+    ways: tuple[Way, ...]
+
+
+def stories(event_id: str, sightings: Iterable[Sighting], known: Known) -> list[Story]:
+    """The story of each Currents record among the sightings, by its place."""
+    by_origin: defaultdict[Origin, list[Sighting]] = defaultdict(list)
+    for sighting in sightings:
+        by_origin[sighting.origin].append(sighting)
+    order = sorted(by_origin, key=lambda origin: (origin.topic, origin.partition, origin.offset))
+    return [_story(event_id, origin, by_origin[origin], known) for origin in order]
+
+
+def _story(event_id: str, origin: Origin, sightings: list[Sighting], known: Known) -> Story:
+    read = next((sighting for sighting in sightings if sighting.kind == "currents"), None)
+    best = max(sightings, key=lambda sighting: (sighting.is_decoded, sighting.kind == "currents"))
+    seen: defaultdict[str, list[Sighting]] = defaultdict(list)
+    for sighting in sightings:
+        if sighting.kind != "currents":
+            seen[sighting.connector].append(sighting)
+    router, detail = _routed(read, SOURCE in seen, known)
+    targets = read.targets if read is not None and router == "routed" else ()
+    ways = [_way(event_id, name, seen[name], best, known) for name in sorted({*seen, *targets})]
+    return Story(origin, best.event_type, best.event_time, best.is_decoded, read, router, detail, tuple(ways))
+
+
+def _routed(read: Sighting | None, is_parked: bool, known: Known) -> tuple[RouterState, str]:
+    """What the router did with a Currents record, and why."""
+    if is_parked:
+        return "parked", "the router could not decode it"
+    if read is None:
+        return "unseen", "its Currents record was not seen"
+    committed = known.router.get(read.partition)
+    if committed is None:
+        return "waiting", "no router ever read this partition"
+    if read.offset >= committed:
+        return "waiting", f"{read.offset - committed:,} offsets before it"
+    if not read.is_decoded:
+        return "unseen", "it is not decodable now, and no letter of it was seen"
+    if read.skip:
+        return "skipped", read.skip
+    return "routed", f"to {', '.join(read.targets)}" if read.targets else "to nobody"
+
+
+def _way(event_id: str, connector: str, sightings: list[Sighting], event: Sighting, known: Known) -> Way:
+    if not sightings:
+        detail = "no copy was seen: it left by retention, or the configuration selected other events then"
+        return Way(connector, "missing", (Step("missing", None, detail),))
+    order = sorted(sightings, key=lambda sighting: (sighting.written_ms, sighting.kind == "letter", sighting.offset))
+    standing = known.standings.get(connector, Standing(connector))
+    steps: list[Step] = []
+    before: Verdict | None = None
+    for sighting in order:
+        steps.append(_parked(sighting) if sighting.kind == "letter" else _arrived(sighting, before, known))
+        before = sighting.verdict or before
+    last = order[-1]
+    if last.kind == "letter":
+        return _letter_now(event_id, connector, last, steps, standing, known)
+    return _copy_now(connector, last, event, steps, standing, known)
+
+
+def _arrived(copy: Sighting, before: Verdict | None, known: Known) -> Step:
+    """How a copy came onto the connector's topic."""
+    verdict = copy.verdict
+    if verdict is None:
+        return Step("routed", copy.written_ms, f"from {copy.origin.topic}", copy.place)
+    replays_before = 0 if before is None else before.replays
+    if verdict.job is None or (before is not None and verdict.replays <= replays_before):
+        return Step("redriven", copy.written_ms, "credentials were VALID again", copy.place)
+    what = "replayed again" if verdict.again else "replayed"
+    jobs = {name: job for standing in known.standings.values() for name, job in standing.jobs.items()}
+    return Step(what, copy.written_ms, _ordered(verdict.job, jobs.get(verdict.job)), copy.place)
+
+
+def _parked(letter: Sighting) -> Step:
+    verdict = letter.verdict or Verdict()
+    parts = [letter.cause or "no cause", str(verdict.status) if verdict.status else "", verdict.detail]
+    scope = f"scope {verdict.scope}" if verdict.scope else ""
+    detail = ", ".join(part for part in (" ".join(part for part in parts if part), scope) if part)
+    return Step("parked", verdict.parked_at_ms or letter.written_ms, detail, letter.place)
+
+
+def _copy_now(
+    connector: str, copy: Sighting, event: Sighting, steps: list[Step], standing: Standing, known: Known
+) -> Way:
+    """Where the newest copy on the connector's topic is."""
+    committed = known.sinks.get(connector, {}).get(copy.partition, 0)
+    if copy.offset >= committed:
+        detail = f"{copy.offset - committed:,} offsets before it"
+        if standing.state.state == "SUSPENDED":
+            detail += f"; the connector is SUSPENDED by {standing.state.by}: {standing.state.reason}"
+        now = Step("waiting", known.now_ms, detail)
+        return Way(connector, "waiting", (*steps, now), next_step=f"streams connectors show {connector}")
+    if copy.skip:
+        return Way(connector, "skipped", (*steps, Step("skipped", None, copy.skip)))
+    doubt = _may_have_gone(connector, copy, event, known)
+    if doubt is not None:
+        detail = f"or {doubt.what} by a receipt of {doubt.letters} whose letters are gone ({doubt.why})"
+        return Way(connector, "unsure", (*steps, Step("delivered", None, detail)))
+    return Way(connector, "delivered", (*steps, Step("delivered", None, "committed past it, and it is no dead letter")))
+
+
+def _may_have_gone(connector: str, copy: Sighting, event: Sighting, known: Known) -> Receipt | None:
+    """A receipt that may mean this event's letter, whose bytes are deleted so that nobody can look."""
+    topics = {letters: topic for topic, (owner, letters) in known.letter_topics.items() if owner == connector}
+    for receipt in known.receipts.get(connector, ()):
+        if receipt.at < copy.written_ms or not receipt.may_hold(event.event_type, event.event_time):
+            continue
+        for number, ranges in receipt.offsets.items():
+            earliest = known.earliest.get((topics.get(receipt.letters, ""), number), 0)
+            if any(start < earliest for start, _ in ranges):
+                return receipt
+    return None
+
+
+def _letter_now(
+    event_id: str, connector: str, letter: Sighting, steps: list[Step], standing: Standing, known: Known
+) -> Way:
+    """Where the newest letter is."""
+    place = (letter.letters, letter.partition[1])
+    receipt = next(
+        (
+            receipt
+            for receipt in known.receipts.get(connector, ())
+            if receipt.letters == letter.letters and receipt.covers(letter.partition[1], letter.offset)
+        ),
+        None,
+    )
+    if receipt is not None:
+        state: ConnectorState = "expired" if receipt.what == "expired" else "purged"
+        said = Step(state, receipt.at, f"by {receipt.who}: {receipt.why}")
+        return Way(connector, state, (*steps, said))
+    if not standing.is_settled(place, letter.offset):
+        return _still_parked(event_id, connector, letter, steps, standing, known)
+    purged = standing.settled.get((PURGED, letter.partition[1]))
+    job = _job_of(place, letter, standing)
+    detail = "" if job is None else _ordered(*job)
+    if (purged is not None and letter.offset in purged) or (job is not None and job[1].action == "purge"):
+        return Way(connector, "purged", (*steps, Step("purged", None, detail or "its receipt was not seen")))
+    if connector == SOURCE:
+        detail = detail or "by a job that is not remembered"
+        return Way(connector, "returned", (*steps, Step("routed again", None, detail)))
+    where = "it went back onto the connector's topic, where no copy was seen"
+    return Way(connector, "returned", (*steps, Step("returned", None, f"{detail}; {where}" if detail else where)))
+
+
+def _still_parked(
+    event_id: str, connector: str, letter: Sighting, steps: list[Step], standing: Standing, known: Known
+) -> Way:
+    parked_at = (letter.verdict or Verdict()).parked_at_ms or letter.written_ms
+    show = f"streams connectors show {connector}"
+    if not letter.letters.startswith(CREDENTIALS):
+        replay = f"streams dlq replay {connector} --event-id {event_id}"
+        return Way(connector, "parked", tuple(steps), parked_at + REJECTED_MS_MAX, replay)
+    scope = standing.scope(letter.letters.removeprefix(CREDENTIALS))
+    if scope.state == "VALID":
+        step = Step("goes back", known.now_ms, "credentials are VALID: its redrive is under way")
+        return Way(connector, "parked", (*steps, step), next_step=show)
+    rules = known.rules.get(connector)
+    deadline = None if rules is None else deadline_ms(parked_at, scope, standing.state, rules, known.now_ms)
+    return Way(connector, "parked", tuple(steps), deadline, show)
+
+
+def _job_of(place: tuple[str, int], letter: Sighting, standing: Standing) -> tuple[str, Job] | None:
+    """The newest job that read past this letter after it was parked: most likely the one that settled it."""
+    found = None
+    for name, job in standing.jobs.items():
+        if job.created >= letter.written_ms and job.positions.get(f"{place[0]}/{place[1]}", 0) > letter.offset:
+            found = (name, job)
+    return found
+
+
+def _ordered(name: str, job: Job | None) -> str:
+    """Who ordered a job."""
+    if job is None:
+        return f"by job {name}"
+    return f"by job {name} of {job.who}" + (f": {job.reason}" if job.reason else "")

@@ -1,0 +1,36 @@
+"""What a port may raise. Foreign exceptions are translated into these by the adapters.
+
+Exception
+├── KafkaUnreachable     no broker answered for as long as the caller allows
+├── CommitRefused        the group moved on
+├── TransactionAborted   nothing is left of the transaction
+├── Fenced               another process took the transactional id
+├── AccessDenied         Kafka refuses what this process needs
+└── SchemasUnavailable   the place that knows a schema does not answer
+"""
+
+from __future__ import annotations
+
+
+class KafkaUnreachable(Exception):
+    """No broker answered for as long as the caller allows."""
+
+
+class CommitRefused(Exception):
+    """The group moved on (rebalance, or this member was removed): look at the assignment, redo or let go."""
+
+
+class TransactionAborted(Exception):
+    """The transaction was aborted and left nothing behind; it may be done again if its partitions are still ours."""
+
+
+class Fenced(Exception):
+    """Another process took this one's transactional id: leave."""
+
+
+class AccessDenied(Exception):
+    """Kafka knows this process and does not allow what it needs; the message names what is missing."""
+
+
+class SchemasUnavailable(Exception):
+    """The place that knows the schema cannot be asked now (a registry's outage): wait, park nothing."""

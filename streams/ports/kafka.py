@@ -1,0 +1,136 @@
+"""Kafka as workers see it: a member of a consumer group, and a transactional producer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+Partition = tuple[str, int]
+"""Topic and partition number."""
+
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class Message(Protocol):
+    """A record as read; `headers()` costs most, so the hot path never calls it."""
+
+    def topic(self) -> str: ...
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def headers(self) -> Headers | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """An offset to commit, and the account that rides on it."""
+
+    topic: str
+    partition: int
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an assigned partition begins. `metadata` is None where the group never committed: then `offset` is the
+    earliest that the broker still has."""
+
+    topic: str
+    partition: int
+    offset: int
+    metadata: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Retention deleted records that were not read: the partition goes on at `earliest`."""
+
+    topic: str
+    partition: int
+    position: int
+    earliest: int
+
+
+class Listener(Protocol):
+    """What a worker does when partitions come and go. Called inside `Consumer.poll`, on its thread.
+
+    `revoked` and `lost` run in the client's own callback: they must not call the consumer.
+    """
+
+    def assigned(self, starts: Sequence[Start]) -> None: ...
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """They are still ours until this returns: settle and commit."""
+        ...
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """They are somebody else's already: forget them."""
+        ...
+
+    def gap(self, gap: Gap) -> None: ...
+
+
+class Consumer(Protocol):
+    """A member of a consumer group. One thread uses it."""
+
+    def subscribe(self, topics: Sequence[str], listener: Listener) -> None: ...
+
+    def poll(self, records_max: int, timeout_seconds: float) -> Sequence[Message]:
+        """Records in offset order per partition. Raises `KafkaUnreachable` before the first contact only."""
+        ...
+
+    def commit(self, positions: Sequence[Position]) -> None:
+        """Commit and wait for the answer. Raises `CommitRefused`."""
+        ...
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Read nothing of these until they are resumed, or taken away."""
+        ...
+
+    def resume(self, partitions: Sequence[Partition]) -> None: ...
+
+    def rewind(self, partition: Partition, offset: int) -> None:
+        """Read this partition again from `offset`."""
+        ...
+
+    def topics(self) -> frozenset[str]:
+        """Every topic that there is."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...
+
+
+class Transactions(Protocol):
+    """Records and offsets written together or not at all. One thread uses it."""
+
+    @property
+    def produce(self) -> Callable[..., None]:
+        """`produce(topic, value, key, headers=)` in the transaction; raises `BufferError` when the queue is full."""
+        ...
+
+    def writing(self) -> AbstractContextManager[Callable[..., None]]:
+        """`produce` for a run of many records, as cheap as it can be; what `produce` raises is raised at its end."""
+        ...
+
+    def begin(self) -> None:
+        """Open a transaction. Raises `Fenced`."""
+        ...
+
+    def flush_queue(self) -> None:
+        """Wait until the queue has room again."""
+        ...
+
+    def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
+        """Commit the records with the group's offsets. Raises `TransactionAborted` or `Fenced`."""
+        ...
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...

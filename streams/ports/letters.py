@@ -1,0 +1,43 @@
+"""Dead-letter topics as the keeper sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from streams.ports.kafka import Message, Partition
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPage:
+    """Letters in offset order per partition. `ends` are the partitions whose end was reached, and where it is."""
+
+    letters: Sequence[Message]
+    ends: Mapping[Partition, int]
+
+
+class Letters(Protocol):
+    """Reads dead letters as committed, without a group. One thread uses it."""
+
+    def open(self, starts: Mapping[Partition, int]) -> None:
+        """Read these partitions from these offsets on, and no others; 0 is the earliest that there is."""
+        ...
+
+    def read(self, records_max: int, timeout_seconds: float) -> LetterPage:
+        """The next letters. A partition's end is told again after each reading beyond it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LetterTopics(Protocol):
+    """What a keeper does with the dead-letter topics beside reading them."""
+
+    def partitions(self, topic: str) -> Sequence[Partition]:
+        """The topic's partitions; none where it does not exist. Raises `KafkaUnreachable`."""
+        ...
+
+    def delete_before(self, offsets: Mapping[Partition, int]) -> None:
+        """Delete records before these offsets. What fails is logged and left: it is only garbage collection."""
+        ...

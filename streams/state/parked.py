@@ -1,0 +1,32 @@
+"""How many letters are parked now, by cause: what was ever parked, less what left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streams.state.standing import Standing
+
+
+def parked_now(parked: Mapping[str, int], standing: Standing) -> dict[str, int]:
+    """`parked` is what was parked since ever, by cause: the sinks' (or the router's) own count.
+
+    The counts of sinks and keeper are read one after the other: what left in between never makes less than none.
+    """
+    gone = _gone(standing)
+    imported = standing.imported_letters
+    causes = dict.fromkeys([*parked, *imported, *(cause for counts in gone for cause in counts)])
+    return {
+        cause: max(0, parked.get(cause, 0) + imported.get(cause, 0) - sum(counts.get(cause, 0) for counts in gone))
+        for cause in causes
+    }
+
+
+def parked_in_all(parked: int, standing: Standing) -> int:
+    """As `parked_now`, of all causes together: the router counts its letters so."""
+    gone = sum(sum(counts.values()) for counts in _gone(standing))
+    return max(0, parked + sum(standing.imported_letters.values()) - gone)
+
+
+def _gone(standing: Standing) -> tuple[Mapping[str, int], ...]:
+    totals = standing.totals
+    return totals.redriven, totals.replayed, totals.purged, totals.expired

@@ -1,0 +1,158 @@
+"""What a replay or purge would do: which letters it takes, how many of what, and which it leaves out and why."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from streams.state.orders import Action
+from streams.state.records import CREDENTIALS, PURGED, REJECTED
+from streams.state.selection import REPLAYS_MAX, LetterFacts, Selection
+from streams.state.standing import Standing
+
+LeftOut = Literal["settled", "purged", "replays"]
+LEFT_OUT_SENTENCES: Mapping[str, str] = {
+    "settled": "replayed, redriven, purged or expired already (--again replays them once more)",
+    "purged": "purged: nothing brings them back",
+    "replays": f"came back from {REPLAYS_MAX} replays: look at one with `streams dlq show`, then mend or purge",
+}
+PLAN_ID_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The outcome of planning. `id` changes when the letters do, or when anything was settled since."""
+
+    id: str
+    action: Action
+    selection: Selection
+    letters: int
+    counts: Mapping[tuple[str, str], int]
+    """By cause and event type."""
+    left_out: Mapping[str, int]
+    ends: Mapping[str, int]
+    """`<letters>/<partition>` to the offset after the last letter that is taken."""
+    revision: int
+
+    def to_arguments(self, rate: float | None, *, is_bound: bool) -> dict[str, Any]:
+        """What the request to the keeper carries.
+
+        `is_bound`: only if nothing was settled since. Else what was settled meanwhile (by a redrive, which goes on for
+        hours) is left out by the keeper, and the rest is done.
+        """
+        return {
+            "selection": dict(self.selection.to_arguments()),
+            "ends": dict(self.ends),
+            "planned": self.letters,
+            "revision": self.revision if is_bound else None,
+            "rate": rate,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as it is printed."""
+        return {
+            "plan": self.id,
+            "action": self.action,
+            "selection": dict(self.selection.to_arguments()),
+            "letters": self.letters,
+            "counts": [
+                {"cause": cause, "event_type": event_type, "letters": count}
+                for (cause, event_type), count in self.most_first()
+            ],
+            "left_out": dict(self.left_out),
+        }
+
+    def most_first(self) -> list[tuple[tuple[str, str], int]]:
+        return sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+@dataclass(slots=True)
+class Planner:
+    """Takes letters in offset order per partition, and one partition after the other where there is a limit."""
+
+    action: Action
+    selection: Selection
+    revision: int
+    _letters: int = 0
+    _counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    _left_out: dict[str, int] = field(default_factory=dict)
+    _ends: dict[int, int] = field(default_factory=dict)
+    _digests: dict[int, Any] = field(default_factory=dict)
+    _closed: set[int] = field(default_factory=set)
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether only a prefix of each partition may be taken."""
+        return self.selection.letters.startswith(CREDENTIALS)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit is reached: what comes after it is not looked at."""
+        return self.selection.limit is not None and self._letters >= self.selection.limit
+
+    def is_closed(self, partition: int) -> bool:
+        """Whether no letter of this partition is taken any more."""
+        return self.is_full or partition in self._closed
+
+    def take(self, partition: int, offset: int, facts: LetterFacts, *, is_settled: bool, is_purged: bool) -> bool:
+        """Look at one letter; whether it is taken."""
+        if self.is_closed(partition):
+            return False
+        if not self.selection.takes(facts):
+            if self.is_prefix:
+                self._closed.add(partition)
+            return False
+        reason = self._reason(facts, is_settled, is_purged)
+        if reason is not None:
+            self._left_out[reason] = self._left_out.get(reason, 0) + 1
+            return False
+        self._letters += 1
+        kind = (facts.cause, facts.event_type)
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        self._ends[partition] = offset + 1
+        digest = self._digests.get(partition)
+        if digest is None:
+            digest = self._digests[partition] = hashlib.sha256()
+        digest.update(b"%d," % offset)
+        return True
+
+    def finish(self) -> Plan:
+        """The plan of everything that was looked at."""
+        letters = self.selection.letters
+        content = {
+            "action": self.action,
+            # Times are left out: `--until 2h` moves on with the clock, and the places say what it took.
+            "selection": {
+                name: value for name, value in self.selection.to_arguments().items() if name not in ("since", "until")
+            },
+            "places": {str(number): digest.hexdigest() for number, digest in sorted(self._digests.items())},
+            "revision": self.revision,
+        }
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return Plan(
+            id=hashlib.sha256(canonical.encode()).hexdigest()[:PLAN_ID_DIGITS],
+            action=self.action,
+            selection=self.selection,
+            letters=self._letters,
+            counts=self._counts,
+            left_out=self._left_out,
+            ends={f"{letters}/{number}": end for number, end in sorted(self._ends.items())},
+            revision=self.revision,
+        )
+
+    def _reason(self, facts: LetterFacts, is_settled: bool, is_purged: bool) -> LeftOut | None:
+        if is_settled and is_purged and self.selection.again:
+            return "purged"
+        if is_settled and not self.selection.again:
+            return "settled"
+        if self.action == "replay" and not self.is_prefix and facts.verdict.replays >= REPLAYS_MAX:
+            return "replays"
+        return None
+
+
+def is_purged(standing: Standing, letters: str, partition: int, offset: int) -> bool:
+    """Whether a person purged this letter: its bytes may still lie there, but it is gone for good."""
+    return letters == REJECTED and standing.is_settled((PURGED, partition), offset)

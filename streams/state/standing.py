@@ -1,0 +1,165 @@
+"""One connector as the state topic tells it: the same view for its keeper, its sinks and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streams.state.records import (
+    Answer,
+    ConnectorState,
+    Copy,
+    Cursor,
+    Imported,
+    Job,
+    Partition,
+    Record,
+    Request,
+    ScopeState,
+    SettledBlock,
+    StateError,
+    Suspect,
+    Term,
+    Totals,
+    parse,
+)
+from streams.state.settled import SettledLetters
+
+CONNECTOR_SCOPE = "-"
+"""Stands for the connector as a whole where a suspect's scope is expected."""
+
+
+class Standing:
+    """The newest record of each key, gathered one by one with `apply`."""
+
+    def __init__(self, connector: str) -> None:
+        self.connector = connector
+        self.term: Term | None = None
+        self.state = ConnectorState()
+        self.scopes: dict[str, ScopeState] = {}
+        self.cursors: dict[Partition, int] = {}
+        self.settled: dict[Partition, SettledLetters] = {}
+        self.totals = Totals()
+        self.copies: dict[str, Copy] = {}
+        """By topic."""
+        self.imported: dict[str, Imported] = {}
+        self.suspects: dict[tuple[str, str], Suspect] = {}
+        """By scope and instance."""
+        self.requests: dict[str, Request] = {}
+        """Those without an answer, oldest first."""
+        self.answers: dict[str, Answer] = {}
+        self.jobs: dict[str, Job] = {}
+        """Oldest first."""
+
+    def scope(self, name: str) -> ScopeState:
+        """A scope's state; VALID where nobody ever said anything else."""
+        return self.scopes.get(name, ScopeState())
+
+    def cursor(self, partition: Partition) -> int:
+        """The offset before which everything is settled; 0 where there is no cursor."""
+        return self.cursors.get(partition, 0)
+
+    def is_settled(self, partition: Partition, offset: int) -> bool:
+        """Whether a letter was replayed, redriven, purged or expired."""
+        if offset < self.cursor(partition):
+            return True
+        letters = self.settled.get(partition)
+        return letters is not None and offset in letters
+
+    @property
+    def imported_letters(self) -> dict[str, int]:
+        """Letters that imports wrote, by cause."""
+        counts: dict[str, int] = {}
+        for imported in self.imported.values():
+            for cause, count in imported.letters.items():
+                counts[cause] = counts.get(cause, 0) + count
+        return counts
+
+    def apply(self, record_key: str, value: bytes | None) -> None:
+        """Take one record of the topic, whosever it is. Raises `StateError`."""
+        kind, _, rest = record_key.partition("/")
+        connector, _, name = rest.partition("/")
+        if connector != self.connector:
+            return
+        record = None if value is None else parse(record_key, value)
+        if value is None:
+            self._take_back(kind, name)
+        elif record is not None:
+            self._put(record_key, name, record)
+
+    def _put(self, record_key: str, name: str, record: Record) -> None:
+        match record:
+            case Term():
+                self.term = record
+            case ConnectorState():
+                self.state = record
+            case ScopeState():
+                self.scopes[name] = record
+            case Cursor():
+                self.cursors[_partition(record_key, name)] = record.offset
+            case SettledBlock():
+                place, _, block = name.rpartition("/")
+                letters = self.settled.setdefault(_partition(record_key, place), SettledLetters())
+                try:
+                    letters.put(int(block), record.bits)
+                except ValueError as error:
+                    raise StateError(f"{record_key}: {error}") from None
+            case Totals():
+                self.totals = record
+            case Copy():
+                self.copies[name] = record
+            case Imported():
+                self.imported[name] = record
+            case Suspect():
+                scope, _, instance = name.partition("/")
+                self.suspects[scope, instance] = record
+            case Request():
+                if name not in self.answers:
+                    self.requests[name] = record
+            case Answer():
+                self.answers[name] = record
+                self.requests.pop(name, None)
+            case Job():
+                self.jobs[name] = record
+            case _:
+                raise StateError(f"{record_key}: of no known kind")
+
+    def _take_back(self, kind: str, name: str) -> None:
+        match kind:
+            case "scope":
+                self.scopes.pop(name, None)
+            case "cursor":
+                self.cursors.pop(_partition(name, name), None)
+            case "settled":
+                place, _, block = name.rpartition("/")
+                letters = self.settled.get(_partition(name, place))
+                if letters is not None:
+                    letters.drop(int(block))
+            case "imported":
+                self.imported.pop(name, None)
+            case "suspect":
+                scope, _, instance = name.partition("/")
+                self.suspects.pop((scope, instance), None)
+            case "request":
+                self.requests.pop(name, None)
+            case "answer":
+                self.answers.pop(name, None)
+            case "job":
+                self.jobs.pop(name, None)
+            case _:
+                pass  # the others are never taken back
+
+
+def _partition(record_key: str, name: str) -> Partition:
+    letters, _, number = name.rpartition("/")
+    if not letters or not number.isdigit():
+        raise StateError(f"{record_key}: names no partition of dead letters")
+    return letters, int(number)
+
+
+def added(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    """Both, summed by name."""
+    summed = dict(counts)
+    for name, count in more.items():
+        if count:
+            summed[name] = summed.get(name, 0) + count
+    return summed

@@ -1,0 +1,134 @@
+"""Groups dead letters by fingerprint: which kinds of trouble there are, and how much of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from streams.delivery.letter import (
+    CAUSE_HEADER,
+    FINGERPRINT_HEADER,
+    VERDICT_HEADER,
+    AnyHeaders,
+    Verdict,
+    header_of,
+    normalised,
+)
+from streams.state.settled import SettledLetters
+
+GROUPS_MAX = 10_000
+"""Bounds the memory: letters of more kinds than this are counted together, as `others`."""
+
+_FINGERPRINT_PLACE, _VERDICT_PLACE = -6, -5
+"""Where `letter_headers` puts them: looked at first, for looking through the headers costs as much as reading them."""
+_PARKED_AT = b'"parked_at":'
+"""In a verdict's JSON nothing else can hold these bytes: a quote within a text is written with a backslash."""
+
+
+class Letter(Protocol):
+    """What grouping reads of a dead letter."""
+
+    def offset(self) -> int: ...
+    def headers(self) -> Any: ...
+
+
+@dataclass(slots=True)
+class Group:
+    """Letters with one fingerprint. `message` is the normalised detail, `example` the place of the first one read."""
+
+    fingerprint: str
+    cause: str
+    status: int
+    message: str
+    event_type: str
+    example: str
+    count: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+
+    def to_json(self, time: Callable[[int], str | None]) -> Mapping[str, Any]:
+        return {
+            "fingerprint": self.fingerprint,
+            "cause": self.cause,
+            "status": self.status,
+            "message": self.message,
+            "event_type": self.event_type,
+            "count": self.count,
+            "first": time(self.first_ms),
+            "last": time(self.last_ms),
+            "example": self.example,
+        }
+
+
+class Groups:
+    """Counts letters one by one; memory grows with the kinds, not with the letters."""
+
+    def __init__(self, event_type_of: Callable[[Any], str]) -> None:
+        """`event_type_of` is asked once for each kind: a fingerprint knows the event type."""
+        self._event_type_of = event_type_of
+        self._groups: dict[bytes, Group] = {}
+        self.others = 0
+
+    def take(self, letters: Iterable[Letter], place: str, settled: SettledLetters | None) -> None:
+        """Count those letters of one partition that are not settled. `place` is `letters/partition`."""
+        groups = self._groups
+        for letter in letters:
+            if settled is not None and letter.offset() in settled:
+                continue
+            headers = letter.headers() or ()
+            mark, verdict = _marks(headers)
+            group = groups.get(mark)
+            if group is None:
+                group = self._begin(letter, headers, mark, place)
+                if group is None:
+                    continue
+            parked_ms = _parked_ms(verdict)
+            group.count += 1
+            if parked_ms < group.first_ms or not group.first_ms:
+                group.first_ms = parked_ms
+            if parked_ms > group.last_ms:
+                group.last_ms = parked_ms
+
+    def most_first(self) -> list[Group]:
+        """Largest groups first; of two alike the one that began earlier."""
+        return sorted(self._groups.values(), key=lambda group: (-group.count, group.first_ms, group.fingerprint))
+
+    def _begin(self, letter: Letter, headers: AnyHeaders, mark: bytes, place: str) -> Group | None:
+        if len(self._groups) >= GROUPS_MAX:
+            self.others += 1
+            return None
+        verdict = Verdict.from_header(header_of(headers, VERDICT_HEADER)) or Verdict()
+        group = self._groups[mark] = Group(
+            fingerprint=mark.decode("ascii", "replace"),
+            cause=(header_of(headers, CAUSE_HEADER) or b"").decode("ascii", "replace"),
+            status=verdict.status,
+            message=normalised(verdict.detail),
+            event_type=self._event_type_of(letter),
+            example=f"{place}/{letter.offset()}",
+        )
+        return group
+
+
+def _marks(headers: AnyHeaders) -> tuple[bytes, bytes]:
+    """Fingerprint and verdict; empty where a letter has none."""
+    try:
+        name, mark = headers[_FINGERPRINT_PLACE]
+        verdict_name, verdict = headers[_VERDICT_PLACE]
+    except IndexError:
+        name = verdict_name = ""
+        mark = verdict = None
+    if name != FINGERPRINT_HEADER or verdict_name != VERDICT_HEADER:
+        mark, verdict = header_of(headers, FINGERPRINT_HEADER), header_of(headers, VERDICT_HEADER)
+    return mark or b"", verdict or b""
+
+
+def _parked_ms(verdict: bytes) -> int:
+    """When the letter was parked, without reading the verdict's JSON; 0 where it does not say."""
+    begin = verdict.find(_PARKED_AT) + len(_PARKED_AT)
+    end = verdict.find(b",", begin)
+    try:
+        return int(verdict[begin:end])
+    except ValueError:
+        parsed = Verdict.from_header(verdict)
+        return 0 if parsed is None else parsed.parked_at_ms

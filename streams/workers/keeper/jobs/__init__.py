@@ -1,0 +1,1 @@
+"""Jobs of the keeper: replays and purges that a person ordered."""

@@ -1,0 +1,221 @@
+"""Jobs: replays and purges of dead letters that a person ordered, carried out by the keeper, one at a time.
+
+A job is a record of the state from its order to its end; a keeper that takes over carries on where the last committed
+one stands. `step` is at most one transaction, in this order:
+
+1. read letters from the job's positions on, as committed, and decide of each: taken, left out, passed by;
+2. in one transaction: the records onto their topics, the settled letters, the totals, the job with its positions and
+   counts, and of a purge the receipt; with the last of them the job's end and its line in the audit;
+3. only then move on in memory. What is aborted is read again from the committed positions.
+
+So whatever is killed, and wherever, each letter leaves once. A replay of source letters writes what the router would
+write; which is why what becomes of a letter is the way's affair (`returning`), never this module's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from streams.ports.letters import Letters, LetterTopics
+from streams.state.orders import Action, OrderError, order_of, partition_of
+from streams.state.records import Answer, Job, Record, Request, key
+from streams.workers.keeper.jobs.batch import settled_changes
+from streams.workers.keeper.jobs.outcome import Gone, Way
+from streams.workers.keeper.jobs.records import (
+    active_job,
+    ending,
+    forgotten_jobs,
+    is_active,
+    job_after,
+    named,
+    new_job,
+    receipt,
+)
+from streams.workers.keeper.jobs.run import Carrying
+from streams.workers.keeper.office import Office
+from streams.workers.reading.event_reader import EventReader
+
+log = structlog.get_logger(__name__)
+
+Changes = dict[str, Record | None]
+
+
+class Jobs:
+    """Accepts orders and carries them out, a transaction a step.
+
+    `open_letters` makes a reader of dead letters; it is held while a job is under way. `way_back` is what a replay
+    does with a letter.
+    """
+
+    def __init__(
+        self, open_letters: Callable[[], Letters], topics: LetterTopics, events: EventReader, way_back: Way
+    ) -> None:
+        self._open_letters = open_letters
+        self._topics = topics
+        self._events = events
+        self._way_back = way_back
+        self._carrying: Carrying | None = None
+
+    def begin(self) -> None:
+        """A term began, or a transaction was aborted: forget what was not committed."""
+        if self._carrying is not None:
+            self._carrying.close()
+            self._carrying = None
+
+    def accept(self, office: Office, request_id: str, request: Request) -> tuple[Changes, Answer]:
+        """What a `replay`, `purge` or `cancel` changes, and the answer. Written by the caller in one transaction.
+
+        The job's id is the request's. Raises `KafkaUnreachable`.
+        """
+        match request.what:
+            case "replay" | "purge":
+                return self._ordered(office, request_id, request.what, request)
+            case "cancel":
+                return _cancelled(office, request)
+            case _:
+                return {}, _refused(f"{request.what} is no order of a job")
+
+    def step(self, office: Office) -> bool:
+        """Carry the job that is ordered on by one transaction; whether there was anything to do.
+
+        Raises `TransactionAborted`, `Fenced` and `KafkaUnreachable`.
+        """
+        found = active_job(office.standing.jobs)
+        if found is None:
+            self.begin()
+            return False
+        job_id, job = found
+        carrying = self._carrying
+        if carrying is None or carrying.job_id != job_id or carrying.office is not office:
+            self.begin()
+            problem = self._start(office, job_id, job)
+            if problem:
+                self._fail(office, job_id, job, problem)
+                return True
+        assert self._carrying is not None
+        return self._carry_on(office, job_id, job, self._carrying)
+
+    # Orders.
+
+    def _ordered(self, office: Office, job_id: str, action: Action, request: Request) -> tuple[Changes, Answer]:
+        try:
+            order = order_of(action, request.arguments)
+        except OrderError as error:
+            return {}, _refused(f"this {action} cannot be carried out: {error}")
+        current = active_job(office.standing.jobs)
+        if current is not None:
+            return {}, _refused(f"{named(*current)} is under way, one per connector at a time: wait, or cancel it")
+        revision = office.standing.totals.revision
+        if order.revision is not None and order.revision != revision:
+            return {}, Answer(outcome="stale", detail="letters were settled since this was planned: plan again")
+        problem = self._missing(office, action, order.selection.letters, order.ends)
+        if problem:
+            return {}, _refused(problem)
+        job = new_job(action, request, order, office.now())
+        return {key("job", office.connector, job_id): job}, Answer(outcome="done", content={"job": job_id})
+
+    def _missing(self, office: Office, action: Action, letters: str, ends: Mapping[str, int]) -> str:
+        """Which topic or partition there is not; empty where all are there."""
+        topic = office.topics.dead_letters(letters)
+        there = {number for _, number in self._topics.partitions(topic)}
+        for place in ends:
+            if not there:
+                return f"there is no topic {topic}"
+            if partition_of(place, letters) not in there:
+                return f"{topic} has no partition {partition_of(place, letters)}: plan again"
+        for target in self._way(action).topics:
+            if not self._topics.partitions(target):
+                return f"there is no topic {target} to write to: streams topics apply"
+        return ""
+
+    def _way(self, action: Action) -> Way:
+        return self._way_back if action == "replay" else Gone()
+
+    # The job under way.
+
+    def _start(self, office: Office, job_id: str, job: Job) -> str:
+        """Begin to read; why it cannot be, else empty."""
+        try:
+            order = order_of(job.action, {"selection": job.selection, "ends": job.ends})
+        except OrderError as error:
+            return f"the job's record is not understood, was it written by a newer version? {error}"
+        problem = self._missing(office, job.action, order.selection.letters, job.ends)
+        if not problem:
+            self._carrying = Carrying(
+                office,
+                job_id,
+                job,
+                reader=self._open_letters(),
+                events=self._events,
+                way=self._way(job.action),
+            )
+            log.info("job under way", connector=office.connector, job=job_id, action=job.action, done=job.done)
+        return problem
+
+    def _carry_on(self, office: Office, job_id: str, job: Job, carrying: Carrying) -> bool:
+        gathered = carrying.gather()
+        if gathered.batch is None:
+            return not gathered.waits
+        batch = gathered.batch
+        letters = str(job.selection.get("letters", "rejected"))
+        after = job_after(job, letters, batch)
+        changes: Changes = settled_changes(office.standing, letters, batch.settled, job.action)
+        audit: list[dict[str, Any]] = []
+        if batch.taken:
+            changes[key("totals", office.connector)] = batch.totals(office, job.action)
+        if batch.taken and job.action == "purge":
+            audit.append(receipt(job_id, job, letters, batch))
+        if gathered.is_over:
+            after = after.model_copy(update={"status": "done"})
+            audit.append(ending(job_id, after))
+            changes.update(forgotten_jobs(office.standing))
+        changes[key("job", office.connector, job_id)] = after
+        try:
+            office.commit(changes, records=batch.records, audit=audit)
+        except Exception:
+            self.begin()  # what was gathered is not committed: it is read again
+            raise
+        carrying.committed()
+        if gathered.is_over:
+            self._ended(office, job_id, after)
+        return True
+
+    def _fail(self, office: Office, job_id: str, job: Job, problem: str) -> None:
+        after = job.model_copy(update={"status": "failed", "detail": problem})
+        changes: Changes = {key("job", office.connector, job_id): after, **forgotten_jobs(office.standing)}
+        office.commit(changes, audit=[ending(job_id, after)])
+        self._ended(office, job_id, after)
+
+    def _ended(self, office: Office, job_id: str, job: Job) -> None:
+        self.begin()
+        log.info(
+            "job ended",
+            connector=office.connector,
+            job=job_id,
+            action=job.action,
+            status=job.status,
+            done=job.done,
+            left_out=dict(job.left_out),
+            detail=job.detail,
+        )
+
+
+def _cancelled(office: Office, request: Request) -> tuple[Changes, Answer]:
+    """The job ends as it stands: what it did is done. Its reader is let go with the next step."""
+    job_id = str(request.arguments.get("job", ""))
+    job = office.standing.jobs.get(job_id)
+    if job is None:
+        return {}, _refused(f"{office.connector} has no job {job_id}")
+    if not is_active(job):
+        return {}, _refused(f"{named(job_id, job)} has ended already")
+    detail = f"cancelled by {request.who} after {job.done} letters"
+    after = job.model_copy(update={"status": "cancelled", "detail": detail})
+    changes: Changes = {key("job", office.connector, job_id): after, **forgotten_jobs(office.standing)}
+    return changes, Answer(outcome="done", detail=detail, content={"job": job_id})
+
+
+def _refused(detail: str) -> Answer:
+    return Answer(outcome="refused", detail=detail)

@@ -1,0 +1,124 @@
+"""What becomes of a letter that a job takes: back onto its connector's topic, routed again, or gone for good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from streams.delivery.account import RouterSkip, SourceCause
+from streams.delivery.letter import ORIGIN_HEADER, PARKING_HEADERS, Origin, parked_from, returned_headers
+from streams.events.walker import MISSING, PRESENT
+from streams.ports.kafka import Headers, Message
+from streams.workers.keeper.office import Outgoing
+from streams.workers.reading.schema_resolver import Unknown
+from streams.workers.router.routes import Found, Route, Routes
+
+LeftOut = Literal["replays"] | SourceCause
+"""Why a letter that was meant stays where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """The letter is settled by these records, perhaps by none. `routed` and `skipped` count as the router does."""
+
+    records: Sequence[Outgoing] = ()
+    routed: Mapping[str, int] = field(default_factory=dict)
+    skipped: RouterSkip | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """The letter stays a letter."""
+
+    reason: LeftOut
+
+
+class Way(Protocol):
+    """Decides, and writes nothing."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """Where letters may go; each must exist."""
+        ...
+
+    def begin(self) -> None:
+        """A job begins, or is carried on."""
+        ...
+
+    def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
+        """What becomes of a letter. `again`: it is settled, and this would be a copy.
+
+        Raises `SchemasUnavailable` while nobody can tell.
+        """
+        ...
+
+
+class BackToConnector:
+    """Onto the topic that the letter came from: key, value and foreign headers as they were."""
+
+    def __init__(self, topic: str) -> None:
+        self.topics = (topic,)
+        self._topic = topic
+
+    def begin(self) -> None:
+        """Every letter goes the same way."""
+
+    def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
+        headers = returned_headers(letter.headers() or [], job=job, again=again)
+        return Leaves((Outgoing(self._topic, letter.key(), letter.value(), headers),))
+
+
+class RoutedAgain:
+    """As the router would route the record now: a schema may have been added, or a connector."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+        self.topics = routes.topics
+
+    def begin(self) -> None:
+        """Whoever ordered this may have added a schema just now."""
+        self._routes.ask_again()
+
+    def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
+        headers = letter.headers() or []
+        parked = parked_from(headers)
+        found = self._routes.find(letter, "" if parked is None else parked.topic)
+        if not isinstance(found, Found):
+            return Stays("unknown-schema" if isinstance(found, Unknown) else "undecodable")
+        route = found.route
+        if route.skip is not None:
+            return Leaves(skipped=route.skip)
+        presence = route.presence(letter.value() or b"", found.start)
+        if presence == PRESENT:
+            kept = returned_headers(headers, job=job, again=True) if again else _foreign(headers)
+            return _routed(letter, route, [*kept, *_origin(parked), *found.added])
+        return Leaves(skipped="no_external_user_id") if presence == MISSING else Stays("undecodable")
+
+
+class Gone:
+    """Nothing is written: the letter is purged."""
+
+    topics: Sequence[str] = ()
+
+    def begin(self) -> None:
+        """Every letter goes the same way."""
+
+    def of(self, _letter: Message, _job: str, _again: bool, /) -> Leaves | Stays:
+        return Leaves()
+
+
+def _foreign(headers: Headers) -> Headers:
+    return [(name, value) for name, value in headers if name not in PARKING_HEADERS]
+
+
+def _origin(parked: Origin | None) -> Headers:
+    """As the router adds it; a letter that does not say where it came from keeps what it has."""
+    return [] if parked is None else [(ORIGIN_HEADER, parked.to_header())]
+
+
+def _routed(letter: Message, route: Route, headers: Headers) -> Leaves:
+    return Leaves(
+        tuple(Outgoing(topic, letter.key(), letter.value(), headers) for _, topic in route.targets),
+        {connector: 1 for connector, _ in route.targets},
+    )

@@ -1,0 +1,140 @@
+"""Purge: deletes what expired while a scope's credentials stayed INVALID, exactly that, and with a receipt.
+
+1. Only while the scope is INVALID and the connector RUNNING, after a probe that began after the deadline (and the
+   clocks' margin) was answered 401 or 403, and while the keeper's clock and the broker's agree.
+2. The longest prefix of each partition that is wholly past its deadline is read, as committed.
+3. One transaction holds the cursors, the receipt and the totals: that commit is the purge. The letters' bytes are
+   deleted afterwards (`collecting`).
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from streams.ports.letters import Letters, LetterTopics
+from streams.state.credentials import Outcome, Rules, deadline_ms, outcome_of, purgeable_until
+from streams.state.records import CREDENTIALS, Cursor, Record, key
+from streams.workers.keeper.office import Office
+from streams.workers.keeper.prefix import Prefix, read_prefix
+from streams.workers.keeper.probes import Probes
+from streams.workers.reading.event_reader import EventReader
+
+log = structlog.get_logger(__name__)
+
+LATE_MS = 60_000
+"""A purge that is later than this is said to be overdue, with the reason."""
+LOOK_MS_MAX = 60_000
+"""A letter that was imported, or parked late, may be due before those that were read."""
+CLOCK_FRESH_SECONDS = 120.0
+"""The broker's clock must have been compared within this: each probe's record does."""
+
+
+class Purge:
+    """Looks at each INVALID scope when its first letter may be due."""
+
+    def __init__(
+        self, probes: Probes, topics: LetterTopics, reader: Letters, events: EventReader, rules: Rules
+    ) -> None:
+        self._probes = probes
+        self._topics = topics
+        self._reader = reader
+        self._events = events
+        self._rules = rules
+        self._next_at: dict[str, int] = {}
+
+    def begin(self) -> None:
+        self._next_at.clear()
+
+    def step(self, office: Office) -> bool:
+        is_busy = False
+        for scope in self._probes.scopes:
+            is_busy = self._look(office, scope) or is_busy
+        return is_busy
+
+    def next_at(self, office: Office, scope: str) -> int:
+        """When the first letter of an INVALID scope may be purged (ms), as far as known without reading."""
+        state = office.standing.scope(scope)
+        first = deadline_ms(0, state, office.standing.state, self._rules, office.now())
+        return max(first, self._next_at.get(scope, 0))
+
+    def _look(self, office: Office, scope: str) -> bool:
+        state, connector = office.standing.scope(scope), office.standing.state
+        if state.state != "INVALID" or connector.state != "RUNNING":
+            self._next_at.pop(scope, None)
+            return False
+        due_at = self.next_at(office, scope) + self._rules.skew_ms
+        now = office.now()
+        if now < due_at:
+            self._probes.ask_by(scope, (due_at - now) / 1000, office.clock.monotonic())
+            return False
+        until = purgeable_until(state, connector, self._rules)
+        problem = self._problem(office, scope, until, due_at - self._rules.skew_ms)
+        if problem or until is None:
+            return self._say_overdue(office, scope, problem, now - due_at)
+        return self._purge(office, scope, until)
+
+    def _problem(self, office: Office, scope: str, until: int | None, due_at: int) -> str:
+        """Why nothing may be purged though a letter may be due; empty where it may be."""
+        state = office.standing.scope(scope)
+        if state.probe is None or outcome_of(state.probe.status) is not Outcome.BAD:
+            status = 0 if state.probe is None else state.probe.status
+            return f"no probe was refused since the deadline: the last was answered {status or 'by nobody'}"
+        if until is None or until < due_at:
+            return "no probe began after the deadline yet"
+        return office.clock_problem(CLOCK_FRESH_SECONDS)
+
+    def _purge(self, office: Office, scope: str, until: int) -> bool:
+        prefix = self._read(office, scope, until)
+        if not prefix.cursors:
+            return not prefix.is_whole
+        self._commit(office, scope, prefix)
+        return True
+
+    def _read(self, office: Office, scope: str, until: int) -> Prefix:
+        """The letters whose deadline is at or before `until`; and when to look again."""
+        state, connector, now = office.standing.scope(scope), office.standing.state, office.now()
+        letters_name = CREDENTIALS + scope
+
+        def is_over(parked_at: int) -> bool:
+            return deadline_ms(parked_at, state, connector, self._rules, now) <= until
+
+        partitions = list(self._topics.partitions(office.topics.dead_letters(letters_name)))
+        prefix = read_prefix(office, letters_name, partitions, self._reader, self._events, is_over)
+        if prefix.is_whole:
+            heads = [deadline_ms(parked_at, state, connector, self._rules, now) for parked_at in prefix.heads]
+            self._next_at[scope] = min([*heads, now + min(self._rules.grace_ms, LOOK_MS_MAX)])
+        return prefix
+
+    def _commit(self, office: Office, scope: str, prefix: Prefix) -> None:
+        state = office.standing.scope(scope)
+        assert state.state == "INVALID", "a VALID scope is never purged"
+        changes: dict[str, Record | None] = {
+            key("cursor", office.connector, CREDENTIALS + scope, number): Cursor(offset=offset)
+            for number, offset in prefix.cursors.items()
+        }
+        changes[key("totals", office.connector)] = office.counted(purged={"credentials": prefix.letters})
+        if state.overdue:
+            changes[key("scope", office.connector, scope)] = state.model_copy(update={"overdue": ""})
+        receipt = {
+            "what": "purged",
+            "why": "credentials stayed INVALID beyond the grace",
+            "scope": scope,
+            "invalid_since": state.since,
+            "evidence": None if state.evidence is None else state.evidence.model_dump(),
+            "probe_began": state.probe_began,
+            "grace_ms": self._rules.grace_ms,
+            "extended_ms": state.extended_ms,
+            **prefix.receipt(),
+        }
+        office.commit(changes, audit=[receipt])
+        log.warning("purged", connector=office.connector, scope=scope, letters=prefix.letters)
+
+    def _say_overdue(self, office: Office, scope: str, problem: str, late_ms: int) -> bool:
+        state = office.standing.scope(scope)
+        if late_ms < min(LATE_MS, 2 * self._rules.skew_ms) or state.overdue == problem:
+            return False
+        if not self._read(office, scope, office.now() - self._rules.skew_ms).cursors:
+            return False  # no letter is due
+        office.commit({key("scope", office.connector, scope): state.model_copy(update={"overdue": problem})})
+        log.warning("purge postponed", connector=office.connector, scope=scope, reason=problem)
+        return True

@@ -1,0 +1,116 @@
+"""Redrive: once a scope is VALID, whatever stands after its cursor goes back onto the connector's topic, by itself.
+
+It is a loop, not a job: while a scope is VALID its dead-letter topic is watched, so a slow sink's late letters go back
+too. One transaction holds the records and the cursors, so a kill anywhere leaves each letter in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from streams.delivery.letter import returned_headers
+from streams.delivery.pace import TokenBucket
+from streams.ports.kafka import Message, Partition
+from streams.ports.letters import Letters, LetterTopics
+from streams.state.records import CREDENTIALS, Cursor, Record, key
+from streams.workers.keeper.office import Office, Outgoing
+
+log = structlog.get_logger(__name__)
+
+LETTERS_PER_TRANSACTION_MAX = 500
+"""With values of up to 900 kB the client's queue fills first, and is waited for."""
+LOOK_SECONDS = 10.0
+"""How often a topic that did not exist is looked for again."""
+
+
+class Redrive:
+    """`rate` is in letters per second, over all scopes; one reader watches all that are VALID."""
+
+    def __init__(self, scopes: tuple[str, ...], topics: LetterTopics, reader: Letters, rate: float) -> None:
+        self._scopes = scopes
+        self._topics = topics
+        self._reader = reader
+        self._rate = rate
+        self._bucket: TokenBucket | None = None
+        self._watched: tuple[str, ...] = ()
+        self._names: dict[str, str] = {}
+        """Scope by topic, of those that are read."""
+        self._open: set[Partition] = set()
+        """Partitions whose end was not reached since their last letter."""
+        self._look_at = 0.0
+        self._returned: dict[str, int] = {}
+
+    def begin(self) -> None:
+        self._watched = ()
+
+    def step(self, office: Office) -> bool:
+        now = office.clock.monotonic()
+        if self._bucket is None:
+            self._bucket = TokenBucket(self._rate, now)
+        if office.standing.state.state != "RUNNING":
+            return False
+        valid = tuple(scope for scope in self._scopes if office.standing.scope(scope).state == "VALID")
+        if valid != self._watched or (len(self._names) < len(valid) and now >= self._look_at):
+            self._watch(office, valid, now)
+        if not self._names or self._bucket.seconds_until(1, now) > 0.0:
+            return False
+        page = self._reader.read(max(1, min(LETTERS_PER_TRANSACTION_MAX, round(self._rate / 2))), 0.0)
+        self._open.difference_update(page.ends)
+        letters = [letter for letter in page.letters if not self._is_settled(office, letter)]
+        if letters:
+            self._return(office, letters)
+            self._bucket.take(len(letters), now)
+            return True
+        if not self._open and self._returned:
+            self._say_done(office)
+        return False
+
+    def _watch(self, office: Office, valid: tuple[str, ...], now: float) -> None:
+        """Read the VALID scopes' letters from their cursors on."""
+        starts: dict[Partition, int] = {}
+        self._names = {}
+        for scope in valid:
+            topic = office.topics.dead_letters(CREDENTIALS + scope)
+            for partition in self._topics.partitions(topic):
+                starts[partition] = office.standing.cursor((CREDENTIALS + scope, partition[1]))
+                self._names[topic] = scope
+        self._reader.open(starts)
+        self._open = set(starts)
+        self._watched = valid
+        self._look_at = now + LOOK_SECONDS
+
+    def _is_settled(self, office: Office, letter: Message) -> bool:
+        """Whether a person's job took it meanwhile: it moved the cursor under this reader."""
+        partition = (CREDENTIALS + self._names[letter.topic()], letter.partition())
+        return office.standing.is_settled(partition, letter.offset())
+
+    def _return(self, office: Office, letters: Sequence[Message]) -> None:
+        changes: dict[str, Record | None] = {}
+        counts: dict[str, int] = {}
+        for message in letters:
+            scope = self._names[message.topic()]
+            name = key("cursor", office.connector, CREDENTIALS + scope, message.partition())
+            changes[name] = Cursor(offset=message.offset() + 1)
+            counts[scope] = counts.get(scope, 0) + 1
+            self._open.add((message.topic(), message.partition()))
+        changes[key("totals", office.connector)] = office.counted(redriven={"credentials": len(letters)})
+        office.commit(changes, records=[_returned(message, office.topics.connector) for message in letters])
+        for scope, count in counts.items():
+            self._returned[scope] = self._returned.get(scope, 0) + count
+
+    def _say_done(self, office: Office) -> None:
+        """Once per run of letters: in the audit and in the log."""
+        lines = [
+            {"what": "redriven", "why": "credentials VALID", "scope": scope, "letters": count}
+            for scope, count in self._returned.items()
+        ]
+        office.commit({}, audit=lines)
+        for line in lines:
+            log.info("redriven", connector=office.connector, scope=line["scope"], letters=line["letters"])
+        self._returned.clear()
+
+
+def _returned(message: Message, topic: str) -> Outgoing:
+    return Outgoing(topic, message.key(), message.value(), returned_headers(message.headers() or []))

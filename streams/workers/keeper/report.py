@@ -1,0 +1,85 @@
+"""A keeper's duty to say how its connector stands, and what it did since it said so last: read off the state alone.
+
+The state's totals only grow, and a purge's job says what it purged, so nothing that moves letters needs to count for
+anybody else. What an earlier keeper did is not said again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from streams.ports.meters import KeeperMeter, Kept, Moved
+from streams.state.records import Totals
+from streams.state.standing import CONNECTOR_SCOPE, Standing
+from streams.workers.keeper.office import Office
+
+NextPurge = Callable[[Office, str], int]
+"""When the first letter of an INVALID scope may be purged (ms), as far as known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What only grows in a connector's standing."""
+
+    totals: Totals
+    ordered: Mapping[str, int]
+    """Letters that each purge ordered by a person has taken, by job."""
+    alerts: frozenset[tuple[str, int, str]]
+    """Scope (`-`: the connector), since when (ms), kind."""
+
+    @classmethod
+    def at(cls, standing: Standing) -> Look:
+        alerts = {(name, state.since, alert) for name, state in standing.scopes.items() for alert in state.alerts}
+        if standing.state.alerted:
+            alerts.add((CONNECTOR_SCOPE, standing.state.since, "suspended"))
+        ordered = {job_id: job.done for job_id, job in standing.jobs.items() if job.action == "purge"}
+        return cls(standing.totals, ordered, frozenset(alerts))
+
+
+def moved(before: Look, after: Look) -> Moved:
+    """What happened between two looks."""
+    ordered = sum(max(0, done - before.ordered.get(job, 0)) for job, done in after.ordered.items())
+    purged = _sum(after.totals.purged) - _sum(before.totals.purged)
+    alerts: dict[str, int] = {}
+    for _, _, kind in after.alerts - before.alerts:
+        alerts[kind] = alerts.get(kind, 0) + 1
+    return Moved(
+        redriven=_sum(after.totals.redriven) - _sum(before.totals.redriven),
+        replayed=_sum(after.totals.replayed) - _sum(before.totals.replayed) + after.totals.again - before.totals.again,
+        purged={
+            "deadline": max(0, purged - ordered),
+            "ordered": ordered,
+            "expired": _sum(after.totals.expired) - _sum(before.totals.expired),
+        },
+        alerts=alerts,
+    )
+
+
+class Reporting:
+    """The first of a keeper's tasks: so its first look comes before any other has done anything."""
+
+    def __init__(self, meter: KeeperMeter, scopes: Sequence[str], next_purge: NextPurge) -> None:
+        self._meter = meter
+        self._scopes = scopes
+        self._next_purge = next_purge
+        self._office: Office | None = None
+        self._before: Look | None = None
+
+    def begin(self) -> None:
+        """What was not committed was never looked at."""
+
+    def step(self, office: Office) -> bool:
+        standing = office.standing
+        look = Look.at(standing)
+        if self._before is not None and self._office is office and self._before != look:
+            self._meter.moved(moved(self._before, look))
+        self._office, self._before = office, look
+        scopes = {name: standing.scope(name) for name in self._scopes}
+        deadlines = {name: self._next_purge(office, name) for name, state in scopes.items() if state.state == "INVALID"}
+        self._meter.stands(Kept(standing.state, scopes, deadlines))
+        return False
+
+
+def _sum(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())

@@ -1,0 +1,66 @@
+"""What a record's value tells of its event: type, id and time, as far as it can be decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import fastavro
+
+from streams.ports.errors import SchemasUnavailable
+from streams.ports.kafka import Message
+from streams.workers.reading.schema_resolver import Known, SchemaResolver, event_type_header
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`event_type` and `event_id` are empty, `time` (seconds since 1970) is None, where the value does not tell."""
+
+    event_type: str = ""
+    event_id: str = ""
+    time: int | None = None
+
+
+class EventReader:
+    """Reads events off records; never raises on bad bytes."""
+
+    def __init__(self, resolver: SchemaResolver) -> None:
+        self._resolver = resolver
+
+    def event_type(self, message: Message) -> str:
+        """The event type alone: no decoding."""
+        return self._resolved(message)[0]
+
+    def read(self, message: Message) -> Event:
+        """Type, id and time, by decoding the whole record."""
+        event_type, record = self._decoded(message)
+        if record is None:
+            return Event(event_type)
+        event_id, time = record.get("id"), record.get("time")
+        return Event(
+            event_type, event_id if isinstance(event_id, str) else "", int(time) if isinstance(time, int) else None
+        )
+
+    def record(self, message: Message) -> dict[str, Any] | None:
+        """The whole decoded record; None where it cannot be decoded."""
+        return self._decoded(message)[1]
+
+    def _decoded(self, message: Message) -> tuple[str, dict[str, Any] | None]:
+        event_type, known = self._resolved(message)
+        if known is None:
+            return event_type, None
+        try:
+            datum = BytesIO((message.value() or b"")[known.start :])
+            record: Any = fastavro.schemaless_reader(datum, known.schema.parsed, None)
+        except (EOFError, ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError):
+            return event_type, None
+        return event_type, record if isinstance(record, dict) else None
+
+    def _resolved(self, message: Message) -> tuple[str, Known | None]:
+        value = message.value()
+        try:
+            resolution = self._resolver.resolve(value, "", event_type_header(message) if value else None)
+        except SchemasUnavailable:
+            return "", None
+        return (resolution.schema.event_type, resolution) if isinstance(resolution, Known) else ("", None)

@@ -1,0 +1,1 @@
+"""The router: from the Currents topics to the connectors' topics."""

@@ -1,0 +1,1 @@
+"""The sink: from a connector's topic to its destination."""

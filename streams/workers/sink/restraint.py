@@ -1,0 +1,141 @@
+"""What holds a sink back: its keeper's decisions, and its own suspicions until the keeper has looked into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from streams.delivery.flood import FloodBreaker, FloodRules
+from streams.delivery.lane import Hold
+from streams.ports.clock import Clock
+from streams.state.records import ConnectorState, Suspect
+from streams.state.standing import CONNECTOR_SCOPE
+from streams.workers.sink.committer import SinkCommitter
+from streams.workers.sink.state_view import Following
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Relief:
+    """Scopes that may be sent to again: `at_once`, or `after_a_wait` where traffic was refused though a probe was not.
+
+    False where there are none.
+    """
+
+    at_once: tuple[str, ...] = ()
+    after_a_wait: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.at_once or self.after_a_wait)
+
+
+class Restraint:
+    """`stopped` says why the whole connector sends nothing (empty: it does); `invalid` which scopes' records are
+    parked, and what the destination said."""
+
+    def __init__(
+        self,
+        connector: str,
+        scopes: tuple[str, ...],
+        following: Following,
+        committer: SinkCommitter,
+        flood: FloodRules,
+        clock: Clock,
+    ) -> None:
+        self.stopped = ""
+        self.invalid: dict[str, Hold] = {}
+        self._scopes = scopes
+        self._following = following
+        self._committer = committer
+        self._clock = clock
+        self._breaker = FloodBreaker(flood)
+        committer.on_commit = self._watch_for_flood
+        self._suspicions: dict[str, Suspect] = {}
+        self._obeyed_since = -1
+        self._log = log.bind(connector=connector)
+
+    def start(self) -> None:
+        """Read the state to its end: nothing is sent before. Raises `KafkaUnreachable` and `StateError`."""
+        self._following.start()
+        self._obey()
+
+    def look(self) -> Relief:
+        """Take over what the keeper decided, as far as it has come."""
+        return self._obey() if self._following.poll() else Relief()
+
+    def catch_up(self) -> Relief:
+        """Take over what the keeper decided until now. A round trip. Raises `KafkaUnreachable`."""
+        return self._obey() if self._following.catch_up() else Relief()
+
+    def suspect(self, scope: str, suspect: Suspect) -> None:
+        """Have the keeper look into it; until it has, nothing is sent for the scope, and nothing parked."""
+        if scope in self.invalid or scope in self._suspicions or self._following.awaits(scope):
+            return
+        self._suspicions[scope] = suspect
+        self._log.warning(
+            f"{suspect.what} suspected", scope=scope, status=suspect.status, detail=suspect.detail, awaits="the keeper"
+        )
+
+    def stop(self, suspect: Suspect) -> None:
+        """Send nothing any more, and have the keeper suspend the connector."""
+        if not self.stopped:
+            self.stopped = suspect.detail or suspect.what
+            self.suspect(CONNECTOR_SCOPE, suspect)
+
+    def tell(self) -> None:
+        """Write what is suspected to the state; what cannot be written now is written at the next call."""
+        if not self._suspicions:
+            return
+        now = self._clock.epoch_ms()
+        said = {scope: one.model_copy(update={"at": now}) for scope, one in self._suspicions.items()}
+        if self._committer.tell({self._following.suspicion_key(scope): one for scope, one in said.items()}):
+            for scope in said:
+                self._following.told(scope)
+            self._suspicions.clear()
+
+    def _watch_for_flood(self, settled: int, rejected: int) -> None:
+        now = self._clock.monotonic()
+        self._breaker.add(settled, rejected, now)
+        if rejected and self._breaker.is_tripped(now):
+            self.stop(Suspect(what="flood", detail=self._breaker.reason()))
+
+    def _obey(self) -> Relief:
+        standing = self._following.standing
+        answered = self._following.take_answered()
+        at_once: dict[str, None] = {}
+        after_a_wait = []
+        if standing.state.since != self._obeyed_since or CONNECTOR_SCOPE in answered:
+            self._obeyed_since = standing.state.since
+            if self._obey_connector(standing.state):
+                at_once.update(dict.fromkeys(self._scopes))
+        for scope in self._scopes:
+            state = standing.scope(scope)
+            if state.state == "INVALID":
+                at_once.pop(scope, None)
+                if scope not in self.invalid:
+                    evidence = state.evidence
+                    self.invalid[scope] = Hold(evidence.status, evidence.detail) if evidence else Hold(401, "")
+                    self._log.error("credentials INVALID: records are parked", scope=scope)
+            elif scope in self.invalid:
+                del self.invalid[scope]
+                at_once[scope] = None
+                self._log.info("credentials VALID: records are delivered", scope=scope)
+            elif scope in answered and scope not in at_once:
+                after_a_wait.append(scope)
+        return Relief(tuple(at_once), tuple(after_a_wait))
+
+    def _obey_connector(self, state: ConnectorState) -> bool:
+        """Whether the connector is RUNNING again."""
+        if state.state == "SUSPENDED":
+            self.stopped = state.reason or f"suspended by {state.by}"
+            self._log.warning("connector SUSPENDED: nothing is sent", by=state.by, reason=state.reason)
+            return False
+        if not self.stopped:
+            return False
+        self.stopped = ""
+        self._suspicions.clear()
+        self._breaker.reset()
+        self._log.info("connector RUNNING")
+        return True
