@@ -83,7 +83,7 @@ def test_each_real_file_is_read_with_the_shipped_schema_of_its_fingerprint() -> 
 
 
 def test_there_is_one_schema_for_each_event_type_of_the_catalogue() -> None:
-    schemas = list(shipped())
+    schemas = [schema for schema in shipped() if not schema.event_type.startswith("wayback.")]
     assert len(schemas) == 100
     assert {schema.event_type for schema in schemas} == set(CATALOGUE)
 

@@ -13,6 +13,7 @@ from streams.events.schemas import shipped, writer_schema
 from streams.ports.meters import UNMEASURED, RouterMeter
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeConsumer, FakeKafka, FakeTransactions
+from streams.wayback.records import Membership, encode
 from streams.workers.reading.schema_resolver import SchemaResolver
 from streams.workers.router.routes import ConnectorRoute, Routing
 from streams.workers.router.worker import Router
@@ -102,6 +103,25 @@ def test_a_partition_waits_for_its_schema_while_others_go_on_and_then_goes_on_in
     assert [origin for origin in stage.origins if "/0/" in origin] == [f"{SOURCE}/0/{number}" for number in range(5)]
     assert stage.counts(0)["read"] == 5
     assert stage.kafka.read("streams.dead-letter.source") == []
+
+
+def test_a_record_of_the_way_back_is_never_routed_wherever_it_lies() -> None:
+    stage = Stage()
+    member = Membership(
+        id="1",
+        entry="cohorts",
+        external_user_id="u",
+        time_ms=1,
+        received_ms=1,
+        group_id="7",
+        group_name="x",
+        change="add",
+    )
+    stage.kafka.write(SOURCE, encode(member), b"u")
+    stage.run(1)
+    assert stage.origins == []
+    assert stage.kafka.read("streams.dead-letter.source") == []
+    assert stage.counts(0)["skipped"] == {"no_mapping": 1}
 
 
 def test_a_schema_that_never_comes_parks_the_record_after_a_minute() -> None:

@@ -20,6 +20,7 @@ from streams.cli.assembly.processes import Workers, stop_on_signal
 from streams.cli.errors import CommandError, ExitCode
 from streams.config import load, topology
 from streams.delivery.account import Account, RouterCounts
+from streams.events.catalogue import CATALOGUE
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_events
 from streams.events.schemas import shipped
@@ -202,8 +203,8 @@ class Demonstration:
         for topic in topology.wanted_topics(self._settings, 1):
             self._administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
         if not self._source.paths:
-            for schema in shipped():
-                self._administration.create_topic(f"currents.{schema.event_type}", 1, 1, {})
+            for event_type in CATALOGUE:
+                self._administration.create_topic(f"currents.{event_type}", 1, 1, {})
 
     def _require_workers(self) -> None:
         ended = self._workers.ended()

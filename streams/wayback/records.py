@@ -1,0 +1,162 @@
+"""What a receiver writes and a sink of Braze reads: one record for at most one object of Braze.
+
+Values are Avro in single-object encoding with the schemas of `avro/wayback/`, so whatever reads dead letters reads
+these too. A Currents event is never one of them: their namespace is `wayback`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from typing import Any, Literal
+
+import fastavro
+
+from streams.events.encodings import encode_single_object
+from streams.events.schema import WriterSchema
+from streams.events.schemas import shipped
+
+NAMESPACE = "wayback."
+"""What stands before the name of every record of the way back."""
+
+BODY_BYTES_MAX = 100_000
+"""Of a malformed item: enough to see what is wrong with it."""
+
+Change = Literal["add", "remove", "present"]
+"""`present`: a member of a full copy, which says nothing before the copy is complete."""
+Target = Literal["attribute", "cohort"]
+Purpose = Literal["session", "clear", "resend"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What all records hold. `id` is the same whenever the vendor repeats itself.
+
+    `entry` is the entry under `receive` that took it; `external_user_id` is empty where there is no user; `time_ms` is
+    the vendor's time where it tells one, else the time of receipt.
+    """
+
+    id: str
+    entry: str
+    external_user_id: str = ""
+    time_ms: int
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership(Record):
+    """A user is, is not, or is by a full copy in a cohort or audience."""
+
+    group_id: str
+    group_name: str
+    change: Change
+    target: Target = "attribute"
+    session: str | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Record):
+    """A page of a full copy is complete: each partition gets one, behind the members that it has of the page."""
+
+    group_id: str
+    group_name: str
+    purpose: Purpose = "session"
+    session: str
+    page: int = 1
+    pages: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes(Record):
+    """Attributes of a user that changed: `changes` is a JSON object by mParticle's names, where null deletes."""
+
+    changes: str
+    message_type: str = ""
+    platform: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Record):
+    """Something that a user did; `properties` is a JSON object."""
+
+    name: str
+    properties: str = "{}"
+    platform: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase(Record):
+    """One product that a user bought, at most 100 pieces; `price` is of one piece."""
+
+    product_id: str
+    currency: str
+    price: float
+    quantity: int = 1
+    properties: str = "{}"
+    platform: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Malformed(Record):
+    """An item that no retry makes whole: the sink parks it, so that a person sees it."""
+
+    reason: str
+    body: str
+
+
+RECORDS: Mapping[str, type[Record]] = {
+    NAMESPACE + kind.__name__: kind for kind in (Membership, Page, Attributes, Event, Purchase, Malformed)
+}
+"""Every kind of record, by its full name."""
+
+Reader = Callable[[bytes, int], Record]
+
+
+def encode(record: Record) -> bytes:
+    """The record's value. Raises `ValueError` where a field does not fit the schema."""
+    datum: dict[str, Any] = {name: getattr(record, name) for name in _names(type(record))}
+    datum["external_user_id"] = record.external_user_id or None
+    datum["time"] = record.time_ms // 1000
+    return encode_single_object(_schema(type(record)), datum)
+
+
+def reader(schema: WriterSchema) -> Reader | None:
+    """Reads datums of a writer's schema, whichever version of ours it is; None: it is no record of the way back.
+
+    The reader raises what fastavro raises on corrupt bytes, and `ValueError` for a record that lacks a field.
+    """
+    kind = RECORDS.get(schema.event_type)
+    if kind is None:
+        return None
+    names = frozenset(_names(kind))
+
+    def read(value: bytes, start: int) -> Record:
+        stream = BytesIO(value)
+        stream.seek(start)
+        datum: Any = fastavro.schemaless_reader(stream, schema.parsed, None)
+        if stream.tell() != len(value):
+            raise ValueError("bytes are left over after the record")
+        found = {name: content for name, content in datum.items() if name in names}
+        found["external_user_id"] = found.get("external_user_id") or ""
+        try:
+            return kind(**found)
+        except TypeError:
+            raise ValueError(f"the record lacks a field of {schema.event_type}") from None
+
+    return read
+
+
+@cache
+def _schema(kind: type[Record]) -> WriterSchema:
+    schema = shipped().by_event_type(NAMESPACE + kind.__name__)
+    assert schema is not None, f"avro/wayback/ lacks {kind.__name__}"
+    return schema
+
+
+@cache
+def _names(kind: type[Record]) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind))
