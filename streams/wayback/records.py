@@ -118,10 +118,11 @@ Reader = Callable[[bytes, int], Record]
 
 def encode(record: Record) -> bytes:
     """The record's value. Raises `ValueError` where a field does not fit the schema."""
-    datum: dict[str, Any] = {name: getattr(record, name) for name in _names(type(record))}
+    kind = type(record)
+    datum: dict[str, Any] = {name: getattr(record, name) for name in _names(kind.__name__)}
     datum["external_user_id"] = record.external_user_id or None
     datum["time"] = record.time_ms // 1000
-    return encode_single_object(_schema(type(record)), datum)
+    return encode_single_object(_schema(kind.__name__), datum)
 
 
 def reader(schema: WriterSchema) -> Reader | None:
@@ -132,7 +133,7 @@ def reader(schema: WriterSchema) -> Reader | None:
     kind = RECORDS.get(schema.event_type)
     if kind is None:
         return None
-    names = frozenset(_names(kind))
+    names = frozenset(_names(kind.__name__))
 
     def read(value: bytes, start: int) -> Record:
         stream = BytesIO(value)
@@ -151,12 +152,12 @@ def reader(schema: WriterSchema) -> Reader | None:
 
 
 @cache
-def _schema(kind: type[Record]) -> WriterSchema:
-    schema = shipped().by_event_type(NAMESPACE + kind.__name__)
-    assert schema is not None, f"avro/wayback/ lacks {kind.__name__}"
+def _schema(name: str) -> WriterSchema:
+    schema = shipped().by_event_type(NAMESPACE + name)
+    assert schema is not None, f"avro/wayback/ lacks {name}"
     return schema
 
 
 @cache
-def _names(kind: type[Record]) -> tuple[str, ...]:
-    return tuple(each.name for each in dataclasses.fields(kind))
+def _names(name: str) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(RECORDS[NAMESPACE + name]))
