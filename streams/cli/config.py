@@ -21,28 +21,19 @@ app = typer.Typer(help="Check the configuration, or print its JSON Schema.", no_
 def check(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Read the configuration and print every problem with its mend. Asks nobody outside this machine."""
     from streams.adapters.kafka.admin import option_problem
-    from streams.config import ConfigurationError, Problem, load
-    from streams.config.warnings import warnings
+    from streams.operations.configuration import checked
 
     path = required(config)
-    problems: tuple[Problem, ...] = ()
-    remarks: tuple[Problem, ...] = ()
-    try:
-        settings = load(path)
-    except ConfigurationError as error:
-        problems = error.problems
-    else:
-        remarks = warnings(settings)
-        if reason := option_problem(settings.kafka.client_config("streams-config-check")):
-            problems = (Problem("kafka.options", reason),)
+    found = checked(path, option_problem)
+    problems, settings = found.problems, found.settings
     if output is Format.JSON:
-        print_json({"problems": _listed(problems), "warnings": _listed(remarks)})
+        print_json({"problems": _listed(problems), "warnings": _listed(found.warnings)})
     else:
         for problem in problems:
             print(f"problem  {problem}")
-        for remark in remarks:
+        for remark in found.warnings:
             print(f"warning  {remark}")
-        if not problems:
+        if settings is not None and not problems:
             print_table(
                 ("CONNECTOR", "DESTINATION", "EVENT TYPES"),
                 (

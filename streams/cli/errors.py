@@ -42,10 +42,11 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
 
     @wraps(command)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        from streams.adapters.kafka.admin import KafkaRefusal
         from streams.config import ConfigurationError
         from streams.delivery.account import MetadataError
-        from streams.ports.errors import AccessDenied, KafkaUnreachable
+        from streams.operations.errors import BadRequest, NothingMatched, OperationError
+        from streams.operations.verification import TooBusy
+        from streams.ports.errors import AccessDenied, KafkaRefusal, KafkaUnreachable
         from streams.state.records import StateError
 
         try:
@@ -54,9 +55,13 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
             _leave(str(error), error.exit_code)
         except ConfigurationError as error:
             _leave("\n".join(str(problem) for problem in error.problems), ExitCode.USAGE)
+        except BadRequest as error:
+            _leave(str(error), ExitCode.USAGE)
+        except NothingMatched as error:
+            _leave(str(error), ExitCode.NOTHING_MATCHED)
         except KafkaUnreachable as error:
             _leave(str(error), ExitCode.UNREACHABLE)
-        except (AccessDenied, KafkaRefusal, MetadataError, StateError) as error:
+        except (AccessDenied, KafkaRefusal, MetadataError, OperationError, StateError, TooBusy) as error:
             _leave(str(error), ExitCode.FAILED)
 
     return run

@@ -7,19 +7,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from streams.adapters.kafka.admin import Administration, Commit
 from streams.adapters.kafka.search import Found, Search, Stretch
 from streams.adapters.schemas.resolver import schema_resolver
-from streams.adapters.state.accounts import Accounts
 from streams.adapters.state.standings import read_standings
+from streams.cli.assembly.installation import connect
 from streams.cli.assembly.keeper import routing_of
 from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.delivery.contract import Destination
 from streams.delivery.partitioner import partition_of
+from streams.operations.accounts import Accounts
 from streams.operations.explain.receipts import NEEDLE, Receipt, receipt_of
 from streams.operations.explain.sightings import Place, Sighter
 from streams.operations.explain.story import Known, Sighting, Story, stories
+from streams.ports.cluster import Commit
 from streams.ports.kafka import Partition
 from streams.state.credentials import Rules
 from streams.state.records import CREDENTIALS, REJECTED
@@ -62,7 +63,7 @@ def explain(
 ) -> Explanation:
     """Look for the event. Raises `KafkaUnreachable`, `KafkaRefusal`, `MetadataError` and `StateError`."""
     config = settings.kafka.client_config(CLIENT_ID)
-    accounts = Accounts(settings, Administration(config))
+    accounts = Accounts(connect(settings, CLIENT_ID))
     # What was committed before the search began was settled before it, so whatever became of it can be seen.
     sinks = {name: _offsets(accounts.sink_commits(name)) for name in settings.connectors}
     router = _offsets(accounts.router_commits())

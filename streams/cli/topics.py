@@ -12,7 +12,6 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from streams.adapters.kafka.admin import Administration
     from streams.config import Settings
     from streams.config.access import Grant, Role
     from streams.config.topology import Change, Plan
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Topics that are missing or set differently, and who needs access to them.", no_args_is_help=True
 )
+
+
+CLIENT_ID = "streams-topics"
 
 
 class AclFormat(StrEnum):
@@ -34,7 +36,11 @@ class AclFormat(StrEnum):
 @translated
 def plan(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Print what `streams topics apply` would do. Changes nothing."""
-    _, found = _compared(config)
+    from streams.cli.assembly.installation import connected
+    from streams.operations.topics import compared
+
+    with connected(settings_from(config), CLIENT_ID) as installation:
+        found = compared(installation)
     _print(found, output, "nothing to do")
 
 
@@ -42,14 +48,15 @@ def plan(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None
 @translated
 def apply(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Create missing topics and correct settings. Deletes nothing, shrinks nothing, adds no partitions."""
-    administration, found = _compared(config)
-    for change in found.changes:
-        topic = change.topic
-        if change.is_missing:
-            administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
-        else:
-            administration.configure_topic(topic.name, {name: to for name, (_, to) in change.settings.items()})
+    from streams.cli.assembly.installation import connected
+    from streams.operations import topics
+
+    with connected(settings_from(config), CLIENT_ID) as installation:
+        found = topics.apply(installation, lambda change: note(f"{_past(change)} {change.topic.name}"))
     _print(found, output, "nothing to do: every topic is as it should be")
+    if found.changes:
+        made = sum(change.is_missing for change in found.changes)
+        note(f"done: {made} topics created, {len(found.changes) - made} configured")
 
 
 @app.command()
@@ -68,12 +75,12 @@ def acls(
     ] = AclFormat.TABLE,
 ) -> None:
     """Print the least that Kafka must allow each role. Asks nobody."""
-    from streams.config.access import roles
+    from streams.operations.topics import access_roles
 
     if not all(principal.partition(":")):
         raise CommandError(f"--principal {principal}: must be TYPE:NAME, for example User:streams", ExitCode.USAGE)
     settings = settings_from(config)
-    wanted = _chosen(roles(settings), role)
+    wanted = access_roles(settings, role)
     match output:
         case AclFormat.JSON:
             print_json({"roles": [_role_listed(one) for one in wanted]})
@@ -88,18 +95,6 @@ def acls(
                     for grant in one.grants
                 ),
             )
-
-
-def _chosen(known: tuple[Role, ...], name: str | None) -> tuple[Role, ...]:
-    from streams.config.explanation import suggestion
-
-    if name is None:
-        return known
-    chosen = tuple(role for role in known if role.name == name)
-    if not chosen:
-        there_is = suggestion(name, (role.name for role in known))
-        raise CommandError(f"--role {name} is no role; {there_is}", ExitCode.USAGE)
-    return chosen
 
 
 def _print_commands(settings: Settings, wanted: tuple[Role, ...], principal: str) -> None:
@@ -137,17 +132,6 @@ def _role_listed(role: Role) -> dict[str, object]:
     return {"role": role.name, "runs": role.does, "acls": listed}
 
 
-def _compared(config: ConfigPath) -> tuple[Administration, Plan]:
-    from streams.adapters.kafka.admin import Administration
-    from streams.config import topology
-
-    settings = settings_from(config)
-    administration = Administration(settings.kafka.client_config("streams-topics"))
-    wanted = topology.wanted_topics(settings, administration.brokers())
-    actual = administration.topics(settings.kafka.topic_prefix)
-    return administration, topology.plan(settings, wanted, actual)
-
-
 def _print(found: Plan, output: Format, nothing: str) -> None:
     if output is Format.JSON:
         print_json({"changes": [_listed(change) for change in found.changes], "orphaned": list(found.orphaned)})
@@ -174,6 +158,10 @@ def _print(found: Plan, output: Format, nothing: str) -> None:
 
 def _action(change: Change) -> str:
     return "create" if change.is_missing else "configure"
+
+
+def _past(change: Change) -> str:
+    return "created" if change.is_missing else "configured"
 
 
 def _settings(change: Change) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictStr, model_validator
 
 from streams.config.kafka import Section
+from streams.delivery.contract import Request
+from streams.destinations.wire import basic
 from streams.values import HttpUrl, Seconds, Secret
 
 
@@ -36,6 +38,19 @@ class SchemaRegistry(Section):
     username: Annotated[StrictStr | None, Field(min_length=1, description="User for Basic authentication.")] = None
     password: Annotated[Secret | None, Field(description="Password for Basic authentication.")] = None
     bearer_token: Annotated[Secret | None, Field(description="Token for bearer authentication.")] = None
+
+    def request_of(self, schema_id: int) -> Request:
+        """The question for one schema, with the credentials as they are now. Raises `ValueError`."""
+        accept = "application/vnd.schemaregistry.v1+json, application/json"
+        headers = {"Accept": accept, **self._authorization()}
+        return Request("GET", f"{self.url.rstrip('/')}/schemas/ids/{schema_id}", headers, b"")
+
+    def _authorization(self) -> dict[str, str]:
+        if self.bearer_token is not None:
+            return {"Authorization": f"Bearer {self.bearer_token.reveal()}"}
+        if self.username is not None and self.password is not None:
+            return {"Authorization": basic(self.username, self.password.reveal())}
+        return {}
 
     @model_validator(mode="after")
     def _has_one_authentication(self) -> SchemaRegistry:

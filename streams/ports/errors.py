@@ -2,6 +2,8 @@
 
 Exception
 ├── KafkaUnreachable     no broker answered for as long as the caller allows
+│   └── NoKeeperAnswers  nobody answered a request in time
+├── KafkaRefusal         Kafka answered, and refused
 ├── CommitRefused        the group moved on
 ├── TransactionAborted   nothing is left of the transaction
 ├── Fenced               another process took the transactional id
@@ -14,6 +16,14 @@ from __future__ import annotations
 
 class KafkaUnreachable(Exception):
     """No broker answered for as long as the caller allows."""
+
+
+class NoKeeperAnswers(KafkaUnreachable):
+    """Nobody answered in time. The request was withdrawn."""
+
+
+class KafkaRefusal(Exception):
+    """Kafka answered, and refused; the message says what and why."""
 
 
 class CommitRefused(Exception):

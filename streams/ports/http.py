@@ -28,3 +28,9 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Fetcher(Protocol):
+    """Sends one request and waits for its answer."""
+
+    def fetch(self, request: Request) -> Response | NoResponse: ...

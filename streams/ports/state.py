@@ -1,10 +1,14 @@
-"""The state topic as its readers see it."""
+"""The state topic as its readers see it, and the keepers as those see them who ask something of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol
+
+from streams.state.records import Answer
+
+What = Literal["suspend", "resume", "probe", "extend", "replay", "purge", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +32,16 @@ class Journal(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Keepers(Protocol):
+    """Asks the keeper of a connector, or of `source`."""
+
+    def ask(
+        self, connector: str, what: What, arguments: Mapping[str, Any], *, who: str, reason: str, wait_seconds: float
+    ) -> Answer:
+        """The keeper's answer. Whoever stops waiting takes the request back.
+
+        Raises `NoKeeperAnswers`, `KafkaUnreachable`, `KafkaRefusal`, `AccessDenied` and `StateError`.
+        """
+        ...

@@ -11,11 +11,11 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.adapters.kafka.admin import KafkaRefusal
 from streams.adapters.kafka.compacted import read_to_end
-from streams.adapters.state.requests import NoKeeperAnswers, ask
+from streams.adapters.state.requests import ask
 from streams.adapters.state.standings import read_standings
 from streams.config import Settings, loads
+from streams.ports.errors import KafkaRefusal, NoKeeperAnswers
 from streams.state.records import Answer, ConnectorState, Record, Request, ScopeState, StateError, key, parse
 from streams.testing.brokers import Broker
 

@@ -27,7 +27,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.kafka.admin import Administration
-from streams.adapters.state.accounts import Accounts
+from streams.cli.assembly.installation import connect
 from streams.config import load, topology
 from streams.destinations.wire import basic
 from streams.emulators.mixpanel.options import Limits as MixpanelLimits
@@ -35,6 +35,7 @@ from streams.emulators.mixpanel.options import MixpanelOptions
 from streams.emulators.mparticle.options import Limits as MParticleLimits
 from streams.emulators.mparticle.options import MParticleOptions
 from streams.events.samples import MIX, sample_events
+from streams.operations.accounts import Accounts
 from streams.testing.brokers import Broker, choose
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from streams.testing.processes import free_port
@@ -109,7 +110,7 @@ class Bench:
         `is_observed`: it counts, is scraped each second, and traces to a collector where one is given.
         """
         settings = load(config)
-        accounts = Accounts(settings, Administration(settings.kafka.client_config("bench")))
+        accounts = Accounts(connect(settings, "streams-bench"))
         port = free_port()
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": traces_to} if traces_to else {}
         process = self._started("ours", str(config), role, *([str(port)] if is_observed else []), **environment)

@@ -13,13 +13,12 @@ from uuid import UUID
 
 from confluent_kafka import Producer
 
-from streams.adapters.kafka.admin import KafkaRefusal
 from streams.adapters.state.requests import ask
 from streams.delivery.account import MetadataError
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
-from streams.ports.errors import KafkaUnreachable
+from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.state.records import CREDENTIALS as CREDENTIALS_LETTERS
 from streams.state.records import REJECTED, Answer
 from streams.testing.brokers import Broker

@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-from streams.adapters.state.verification import verify
 from streams.delivery.letter import PARKING_HEADERS, Verdict, verdict_of
 from streams.state.records import CREDENTIALS, REJECTED
 from streams.state.standing import Standing
@@ -188,7 +187,7 @@ class Checker:
         assert found == counted, f"{self._connector}: the account says {found}, counted {counted}: {account}"
         assert sum(life.purged for life in lives.values()) == account.purged
         assert sum(account.parked.values()) == sum(life.parked for life in lives.values())
-        verification = verify(self._stagehand.scene.settings, self._connector)
+        verification = self._stagehand.scene.verify(self._connector)
         assert not verification.problems, verification.problems
 
 

@@ -18,9 +18,11 @@ import yaml
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from streams.adapters.kafka.admin import Administration
-from streams.adapters.state.accounts import Accounts
+from streams.cli.assembly.installation import connect, connected
 from streams.config import Settings, load, topology
 from streams.delivery.account import Account, RouterCounts
+from streams.operations.accounts import Accounts
+from streams.operations.verification import Verification, verify
 
 PATIENCE_SECONDS = 120.0
 ISOLATIONS = ("read_committed", "read_uncommitted")
@@ -168,7 +170,7 @@ class Scene:
         self.administration = Administration(self.settings.kafka.client_config("chaos"))
         kafka = self.settings.kafka
         quiet = kafka.model_copy(update={"options": {**kafka.options, "log_level": 0}})
-        self.accounts = Accounts(replace(self.settings, kafka=quiet), self.administration)
+        self.accounts = Accounts(connect(replace(self.settings, kafka=quiet), "streams-chaos"))
         for topic in topology.wanted_topics(self.settings, 1):
             self.administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
         self._processes: list[WorkerProcess] = []
@@ -185,6 +187,11 @@ class Scene:
 
     def account(self, connector: str) -> Account:
         return self.accounts.of([connector])[connector]
+
+    def verify(self, connector: str) -> Verification:
+        """The account beside what the topics hold."""
+        with connected(self.settings, "streams-verify") as installation:
+            return verify(installation, connector)
 
     def read(self, topic: str) -> list[Read]:
         """Every record that a read_committed reader sees, per partition in offset order."""

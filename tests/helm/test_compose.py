@@ -16,12 +16,12 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from streams.adapters.kafka.admin import Administration
-from streams.adapters.state.accounts import Accounts
+from streams.cli.assembly.installation import connect
 from streams.config import load
 from streams.emulators.host import OPTIONS
 from streams.emulators.mixpanel.options import MixpanelOptions
 from streams.emulators.mparticle.options import MParticleOptions
+from streams.operations.accounts import Accounts
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from tests.helm.chart import CHART, ROOT
@@ -186,7 +186,7 @@ def test_its_commands_deliver_its_events(
         with process(config, once) as child:
             assert child.wait(60) == 0
     loaded = load(config)
-    accounts = Accounts(loaded, Administration(loaded.kafka.client_config("compose-test")))
+    accounts = Accounts(connect(loaded, "streams-compose-test"))
     with ExitStack() as stack:
         for name in ("router", "sink-mixpanel", "sink-mparticle"):
             stack.enter_context(process(config, SERVICES[name]["command"]))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from streams.adapters.state.verification import verify
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
@@ -86,7 +85,7 @@ def test_refused_credentials_park_until_they_are_mended_and_another_connector_go
         account = scene.account(ANALYTICS)
         assert (account.waiting, dict(account.parked)) == (0, {"credentials": 0})
         assert len(mixpanel.unique()) == 20
-        assert verify(scene.settings, ANALYTICS).problems == ()
+        assert scene.verify(ANALYTICS).problems == ()
         written = "".join(process.log.read_text(errors="replace") for process in line.processes.values())
         assert "credentials INVALID" in written
         secrets = [mixpanel.project_token, *(one.secret for one in mparticle.feeds.values())]

@@ -9,7 +9,6 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.adapters.state.verification import verify
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator
 from tests.chaos.scene import Scene
@@ -80,4 +79,4 @@ def test_what_retention_took_from_a_connectors_topic_is_counted_lost_to_the_reco
 
         scene.wait_until(is_exact, f"{gone} to be counted as lost")
         assert scene.account(ANALYTICS).delivered == 450 - gone
-        assert verify(scene.settings, ANALYTICS).problems == ()
+        assert scene.verify(ANALYTICS).problems == ()

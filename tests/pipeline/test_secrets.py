@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from streams.adapters.state.verification import verify
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MParticleEmulator
 from tests.pipeline.line import CDP, mparticle_connector, running
@@ -60,5 +59,5 @@ def test_a_secret_that_is_mended_in_its_file_brings_everything_out_without_a_res
         scene.wait_until(lambda: scene.account(CDP).delivered == 40, "everything to be delivered")
         ids = {batch["source_request_id"] for batch in mparticle.unique()}
         assert {f"{when}-{number}" for when in ("before", "after") for number in range(20)} <= ids
-        assert verify(scene.settings, CDP).problems == ()
+        assert scene.verify(CDP).problems == ()
         assert all(process.is_running() for process in line.processes.values())

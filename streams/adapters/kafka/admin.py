@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -30,7 +29,8 @@ from streams.adapters.kafka.readers import reader
 from streams.adapters.kafka.silence import Silence
 from streams.config.kafka import ClientConfig
 from streams.config.topology import ActualTopic
-from streams.ports.errors import KafkaUnreachable
+from streams.ports.cluster import Commit
+from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.ports.kafka import Partition
 
 ANSWER_SECONDS_MAX = 10.0
@@ -63,18 +63,6 @@ _SILENT = frozenset(
 Answer = TypeVar("Answer")
 
 
-class KafkaRefusal(Exception):
-    """Kafka answered, and refused; the message says what and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a group committed for a partition: the next offset, and the text beside it."""
-
-    offset: int
-    metadata: str
-
-
 def option_problem(config: ClientConfig) -> str | None:
     """What librdkafka has against these client settings, or None. Connects to nobody."""
     try:
@@ -85,7 +73,7 @@ def option_problem(config: ClientConfig) -> str | None:
 
 
 class Administration:
-    """One connection for a command. Every method raises `KafkaUnreachable` and `KafkaRefusal`."""
+    """A `Cluster`: one connection. Every method raises `KafkaUnreachable` and `KafkaRefusal`."""
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
@@ -232,14 +220,14 @@ class Administration:
             (part.topic, part.partition): self._answer(future, part.topic).offset for part, future in futures.items()
         }
 
-    def oldest_ms(self, positions: Mapping[Partition, int], group: str) -> int | None:
+    def oldest_ms(self, positions: Mapping[Partition, int]) -> int | None:
         """When the oldest record from these offsets on was written (ms since 1970), as far as found in time."""
         starts = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
         if not starts:
             return None
         # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
         sparing = {"fetch.message.max.bytes": 1_000, "queued.max.messages.kbytes": 1_024, "fetch.queue.backoff.ms": 10}
-        consumer = reader({**self._config, "log_level": 0}, group, tuning=sparing)
+        consumer = reader({**self._config, "log_level": 0}, str(self._config["client.id"]), tuning=sparing)
         try:
             consumer.assign(starts)
             return _oldest(consumer, {(part.topic, part.partition) for part in starts})

@@ -7,17 +7,17 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from streams.adapters.kafka.admin import KafkaRefusal
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.silence import Silence
 from streams.config import Settings
 from streams.config.names import SOURCE
-from streams.ports.errors import KafkaUnreachable
+from streams.ports.errors import KafkaRefusal, KafkaUnreachable, NoKeeperAnswers
+from streams.ports.state import What
 from streams.state.records import Answer, Request, key, parse
 
 CLIENT_ID = "streams-requests"
@@ -28,11 +28,37 @@ LOOK_SECONDS = 0.2
 """A look for the answer lasts so long, so that Ctrl-C is heard."""
 WHO_CHARACTERS_MAX = 120
 
-What = Literal["suspend", "resume", "probe", "extend", "replay", "purge", "cancel"]
 
+class KeeperRequests:
+    """The `Keepers` of one configuration."""
 
-class NoKeeperAnswers(KafkaUnreachable):
-    """Nobody answered in time. The request was withdrawn."""
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def ask(
+        self, connector: str, what: What, arguments: Mapping[str, Any], *, who: str, reason: str, wait_seconds: float
+    ) -> Answer:
+        """The keeper's answer. Whoever stops waiting (time, Ctrl-C) takes the request back."""
+        request_id = uuid4().hex[:12]
+        now_ms = time.time_ns() // 1_000_000
+        expires = now_ms + EXPIRES_MS
+        request = Request(at=now_ms, what=what, who=who, reason=reason, expires=expires, arguments=dict(arguments))
+        state = _StateTopic(self._settings)
+        request_key = key("request", connector, request_id)
+        offset = state.write(request_key, request.to_bytes())
+        answer_key = key("answer", connector, request_id)
+        try:
+            answer = state.follow(answer_key, offset, time.monotonic() + wait_seconds)
+        except BaseException:
+            state.write(request_key, None)
+            raise
+        if answer is None:
+            state.write(request_key, None)
+            raise NoKeeperAnswers(
+                f"no keeper answered within {wait_seconds:.0f} s: is a {_role(connector)} running? "
+                f"The request was withdrawn"
+            )
+        return answer
 
 
 def ask(
@@ -43,31 +69,9 @@ def ask(
     reason: str,
     wait_seconds: float,
 ) -> Answer:
-    """The keeper's answer. Whoever stops waiting (time, Ctrl-C) takes the request back.
-
-    Raises `NoKeeperAnswers`, `KafkaUnreachable`, `KafkaRefusal`, `AccessDenied` and `StateError`.
-    """
-    request_id = uuid4().hex[:12]
-    now_ms = time.time_ns() // 1_000_000
-    request = Request(
-        at=now_ms, what=what, who=who(), reason=reason, expires=now_ms + EXPIRES_MS, arguments=dict(arguments)
-    )
-    state = _StateTopic(settings)
-    request_key = key("request", connector, request_id)
-    offset = state.write(request_key, request.to_bytes())
-    answer_key = key("answer", connector, request_id)
-    try:
-        answer = state.follow(answer_key, offset, time.monotonic() + wait_seconds)
-    except BaseException:
-        state.write(request_key, None)
-        raise
-    if answer is None:
-        state.write(request_key, None)
-        raise NoKeeperAnswers(
-            f"no keeper answered within {wait_seconds:.0f} s: is a {_role(connector)} running? "
-            f"The request was withdrawn"
-        )
-    return answer
+    """The same for the user of the operating system."""
+    keepers = KeeperRequests(settings)
+    return keepers.ask(connector, what, arguments, who=who(), reason=reason, wait_seconds=wait_seconds)
 
 
 def who() -> str:

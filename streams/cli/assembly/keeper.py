@@ -17,12 +17,13 @@ from streams.adapters.kafka.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.adapters.notify import Notifications
 from streams.adapters.schemas.resolver import schema_resolver
-from streams.adapters.state.books import KeptBooks
 from streams.adapters.state.standings import read_standings
+from streams.cli.assembly.installation import connect
 from streams.cli.assembly.observation import Observation
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
 from streams.destinations import REGISTRY
+from streams.operations.books import KeptBooks
 from streams.ports.kafka import Partition
 from streams.state.credentials import Rules
 from streams.workers.keeper.alerts import Alerts
@@ -43,6 +44,8 @@ from streams.workers.reading.event_reader import EventReader
 from streams.workers.router.routes import ConnectorRoute, Routes, Routing
 
 log = structlog.get_logger(__name__)
+
+BOOKS_CLIENT_ID = "streams-keeper"
 
 Result = TypeVar("Result")
 
@@ -74,7 +77,7 @@ def connector_keeper(
 
         resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         events = EventReader(resolver)
-        books = KeptBooks(settings, name)
+        books = KeptBooks(lambda: connect(settings, BOOKS_CLIENT_ID), name)
         stack.callback(books.close)
         rules = Rules(connector.grace_seconds)
         probes = Probes(connector.build, transport, rules)
@@ -117,7 +120,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
         stack.callback(reading.close)
         resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         events = EventReader(resolver)
-        books = KeptBooks(settings, SOURCE)
+        books = KeptBooks(lambda: connect(settings, BOOKS_CLIENT_ID), SOURCE)
         stack.callback(books.close)
 
         def open_letters() -> DeadLetterReader:

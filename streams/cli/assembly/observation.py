@@ -22,9 +22,9 @@ from streams.ports.pulse import Pulse
 if TYPE_CHECKING:
     from streams.adapters.telemetry.health import Page
     from streams.adapters.telemetry.prometheus import EventTime, KeeperTelemetry, Metrics
-    from streams.adapters.telemetry.survey import Survey
     from streams.adapters.telemetry.traces import Tracing
     from streams.config import Settings
+    from streams.operations.survey import Survey
 
 log = structlog.get_logger(__name__)
 
@@ -69,11 +69,12 @@ class Observation:
         if self.metrics is None or not self.is_listening:
             return UNMEASURED
         from streams.adapters.telemetry.prometheus import KeeperTelemetry
-        from streams.adapters.telemetry.survey import Survey
+        from streams.cli.assembly.installation import connect
+        from streams.operations.survey import CLIENT_ID, Survey
 
         meter = KeeperTelemetry(self.metrics, connector, scopes)
         stop = threading.Event()
-        survey = Survey(settings, connector, SystemClock())
+        survey = Survey(connect(settings, CLIENT_ID), connector)
         thread = threading.Thread(target=_look_around, args=(survey, meter, stop), name="survey", daemon=True)
         thread.start()
         stack.callback(thread.join, STOP_SECONDS_MAX)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import structlog
 
-from streams.adapters.kafka.admin import Administration, KafkaRefusal
+from streams.adapters.kafka.admin import Administration
 from streams.adapters.telemetry.log import configure_log
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.options import settings_from
 from streams.config import Settings, access, topology
 from streams.delivery.account import MetadataError
-from streams.ports.errors import Fenced, KafkaUnreachable
+from streams.ports.errors import Fenced, KafkaRefusal, KafkaUnreachable
 from streams.state.records import StateError
 
 log = structlog.get_logger(__name__)

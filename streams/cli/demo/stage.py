@@ -15,7 +15,7 @@ import yaml
 from confluent_kafka import Producer
 
 from streams.adapters.kafka.admin import Administration
-from streams.adapters.state.accounts import Accounts
+from streams.cli.assembly.installation import connect
 from streams.cli.assembly.processes import Workers, stop_on_signal
 from streams.cli.errors import CommandError, ExitCode
 from streams.config import load, topology
@@ -24,6 +24,7 @@ from streams.events.catalogue import CATALOGUE
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_events
 from streams.events.schemas import shipped
+from streams.operations.accounts import Accounts
 from streams.testing.brokers import embedded
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 
@@ -120,7 +121,7 @@ class Demonstration:
             self._config = config
             self._settings = load(config)
             self._administration = Administration(self._settings.kafka.client_config("streams-demo"))
-            self._account_reader = Accounts(self._settings, self._administration)
+            self._account_reader = Accounts(connect(self._settings, "streams-demo"))
             stack.callback(self._account_reader.close)
             self._make_topics()
             self._log_path = folder / "workers.log"

@@ -12,11 +12,11 @@ import orjson
 
 from streams.adapters.kafka.journal import StateJournal
 from streams.cli.assembly.processes import stop_on_signal
-from streams.cli.connectors import iso
 from streams.cli.demo.stage import MIXPANEL, Demonstration
 from streams.cli.errors import CommandError, ExitCode
 from streams.delivery.account import Account
 from streams.state.credentials import Rules, deadline_ms
+from streams.state.moments import iso
 from streams.state.records import ScopeState
 
 GRACE_SECONDS = 12.0

@@ -37,7 +37,7 @@ def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = F
     dead = dead_letters(settings, name)
     administration = Administration(settings.kafka.client_config(CLIENT_ID))
     standing = read_standings(settings)[name]
-    counts = _counts(dead, administration, standing)
+    counts = _counts(dead, standing)
     edges = _edges(dead, administration, standing)
     orphaned = orphaned_topics(settings, administration.topic_names())
     causes = [_cause(cause, count, edges) for cause, count in counts.items()]
@@ -56,13 +56,14 @@ def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = F
         note(f"  {line['next']}")
 
 
-def _counts(dead: DeadLetters, administration: Administration, standing: Standing) -> dict[str, int]:
+def _counts(dead: DeadLetters, standing: Standing) -> dict[str, int]:
     """Letters that are parked now, by cause: every cause, also where there are none."""
-    from streams.adapters.state.accounts import Accounts
+    from streams.cli.assembly.installation import connect
     from streams.delivery.account import SinkCounts
+    from streams.operations.accounts import Accounts
     from streams.state.parked import parked_in_all, parked_now
 
-    accounts = Accounts(dead.settings, administration)
+    accounts = Accounts(connect(dead.settings, CLIENT_ID))
     if dead.connector is None:
         # The router counts all of its letters as undecodable, whatever their cause.
         return {"undecodable": parked_in_all(accounts.router().undecodable, standing)}

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from streams.adapters.kafka.admin import Administration, KafkaRefusal
-from streams.adapters.state.accounts import Accounts
-from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.delivery.account import MetadataError
-from streams.ports.clock import Clock
-from streams.ports.errors import KafkaUnreachable
+from streams.operations.accounts import Accounts
+from streams.operations.installation import Installation
+from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.state.records import StateError
 
 log = structlog.get_logger(__name__)
@@ -34,12 +32,12 @@ class Surveyed:
 class Survey:
     """Looks at one connector, or at `source`; one thread uses it."""
 
-    def __init__(self, settings: Settings, connector: str, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(self, installation: Installation, connector: str) -> None:
+        """The installation becomes the survey's own, and is closed with it."""
+        self._installation = installation
+        self._cluster = installation.cluster
         self._connector = connector
-        self._clock = clock
-        self._administration = Administration(settings.kafka.client_config(CLIENT_ID))
-        self._accounts = Accounts(settings, self._administration)
+        self._accounts = Accounts(installation)
         self._failure = ""
 
     def look(self) -> Surveyed | None:
@@ -56,7 +54,7 @@ class Survey:
 
     def close(self) -> None:
         self._accounts.close()
-        self._administration.close()
+        self._installation.close()
 
     def _of_connector(self) -> Surveyed:
         account = self._accounts.of([self._connector])[self._connector]
@@ -74,10 +72,10 @@ class Survey:
 
     def _lag_seconds(self) -> float:
         """Age of the oldest record after what was committed; 0 where only the ends of transactions are."""
-        topic = self._settings.topics.connector(self._connector)
+        topic = self._installation.settings.topics.connector(self._connector)
         commits = self._accounts.sink_commits(self._connector)
-        ends = self._administration.ends(self._administration.partitions(topic))
+        ends = self._cluster.ends(self._cluster.partitions(topic))
         offsets = {place: commits[place].offset if place in commits else 0 for place in ends}
         behind = {place: offset for place, offset in offsets.items() if ends[place] > offset}
-        oldest_ms = self._administration.oldest_ms(behind, CLIENT_ID)
-        return 0.0 if oldest_ms is None else max(0.0, (self._clock.epoch_ms() - oldest_ms) / 1000)
+        oldest_ms = self._cluster.oldest_ms(behind)
+        return 0.0 if oldest_ms is None else max(0.0, (self._installation.clock.epoch_ms() - oldest_ms) / 1000)

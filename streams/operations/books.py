@@ -8,19 +8,17 @@ from typing import TypeVar
 
 import structlog
 
-from streams.adapters.kafka.admin import Administration, Commit, KafkaRefusal
-from streams.adapters.state.accounts import Accounts
-from streams.adapters.state.verification import TooBusy, verify
-from streams.config import Settings
 from streams.delivery.account import MetadataError, SinkCounts
-from streams.ports.errors import KafkaUnreachable
+from streams.operations.accounts import Accounts
+from streams.operations.installation import Installation
+from streams.operations.verification import TooBusy, verify
+from streams.ports.cluster import Commit
+from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.ports.kafka import Partition
 from streams.state.records import StateError
 from streams.workers.keeper.offset_backup import Books
 
 log = structlog.get_logger(__name__)
-
-CLIENT_ID = "streams-keeper"
 
 Result = TypeVar("Result")
 
@@ -28,11 +26,12 @@ Result = TypeVar("Result")
 class KeptBooks:
     """Each method gives None, and leaves a line in the log, where Kafka does not tell. Threads may share it."""
 
-    def __init__(self, settings: Settings, connector: str) -> None:
-        self._settings = settings
+    def __init__(self, connect: Callable[[], Installation], connector: str) -> None:
+        """`connect` is called at the first question."""
+        self._connect = connect
         self._connector = connector
         self._turn = threading.Lock()
-        self._administration: Administration | None = None
+        self._installation: Installation | None = None
         self._accounts: Accounts | None = None
 
     def parked(self) -> int | None:
@@ -52,7 +51,8 @@ class KeptBooks:
         """How many more records wait than the account says; None also while everything moves."""
 
         def count(_accounts: Accounts) -> int:
-            found = verify(self._settings, self._connector)
+            assert self._installation is not None, "there are accounts"
+            found = verify(self._installation, self._connector)
             return found.waiting - found.account.waiting
 
         return self._ask(count)
@@ -63,8 +63,8 @@ class KeptBooks:
             try:
                 if self._accounts is not None:
                     self._accounts.close()
-                if self._administration is not None:
-                    self._administration.close()
+                if self._installation is not None:
+                    self._installation.close()
             finally:
                 self._turn.release()
 
@@ -78,8 +78,8 @@ class KeptBooks:
 
     def _connected(self) -> Accounts:
         if self._accounts is None:
-            self._administration = Administration(self._settings.kafka.client_config(CLIENT_ID))
-            self._accounts = Accounts(self._settings, self._administration)
+            self._installation = self._connect()
+            self._accounts = Accounts(self._installation)
         return self._accounts
 
 

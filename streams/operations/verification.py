@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from streams.adapters.kafka.admin import Administration
-from streams.adapters.kafka.letters import DeadLetterReader
-from streams.adapters.state.accounts import Accounts, Moment
-from streams.config import Settings
 from streams.delivery.account import Account
 from streams.delivery.letter import CAUSE_HEADER, header_of
+from streams.operations.accounts import Accounts, Moment
+from streams.operations.installation import Installation
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Message, Partition
+from streams.ports.letters import Letters
 from streams.state.records import CREDENTIALS, REJECTED
 
 LOOKS_MAX = 200
 """Under traffic counts move ten times a second, and a look takes a few hundredths: one of so many finds them still."""
 LOOK_SECONDS = 0.05
 READ_SECONDS_MAX = 60.0
-CLIENT_ID = "streams-verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +46,25 @@ class TooBusy(Exception):
     """Counts moved whenever they were looked at."""
 
 
-def verify(settings: Settings, connector: str) -> Verification:
+def verify(installation: Installation, connector: str) -> Verification:
     """Count the topics of a connector, beside its account.
 
     Raises `TooBusy`, `KafkaUnreachable`, `KafkaRefusal` and `MetadataError`.
     """
-    administration = Administration(settings.kafka.client_config(CLIENT_ID))
-    accounts = Accounts(settings, administration)
-    reader = DeadLetterReader({**settings.kafka.client_config(CLIENT_ID), "log_level": 0}, CLIENT_ID)
+    accounts = Accounts(installation)
+    reader = installation.open_letters()
     try:
-        return _Counting(settings, connector, administration, accounts, reader).verification()
+        return _Counting(installation, connector, accounts, reader).verification()
     finally:
         reader.close()
         accounts.close()
-        administration.close()
 
 
 class _Counting:
-    def __init__(
-        self,
-        settings: Settings,
-        connector: str,
-        administration: Administration,
-        accounts: Accounts,
-        reader: DeadLetterReader,
-    ) -> None:
-        self._topics = settings.topics
+    def __init__(self, installation: Installation, connector: str, accounts: Accounts, reader: Letters) -> None:
+        self._topics = installation.settings.topics
         self._connector = connector
-        self._administration = administration
+        self._cluster = installation.cluster
         self._accounts = accounts
         self._reader = reader
 
@@ -117,13 +106,11 @@ class _Counting:
 
     def _ends(self) -> dict[Partition, int]:
         prefix = self._topics.dead_letter_credentials(self._connector, "")
-        names = self._administration.topic_names()
+        names = self._cluster.topic_names()
         topics = [self._topics.connector(self._connector), self._topics.dead_letter_rejected(self._connector)]
         topics += sorted(name for name in names if name.startswith(prefix))
-        partitions = [
-            partition for topic in topics if topic in names for partition in self._administration.partitions(topic)
-        ]
-        return self._administration.ends(partitions)
+        partitions = [partition for topic in topics if topic in names for partition in self._cluster.partitions(topic)]
+        return self._cluster.ends(partitions)
 
     def _parked(self, ends: Mapping[Partition, int]) -> dict[str, int]:
         standing = self._accounts.standings()[self._connector]

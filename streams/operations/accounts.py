@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from streams.adapters.kafka.admin import Administration, Commit
-from streams.adapters.kafka.journal import StateJournal
-from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.delivery.account import Account, Returned, RouterCounts, account
+from streams.operations.installation import Installation
+from streams.ports.cluster import Commit
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Partition
+from streams.ports.state import Journal
 from streams.state.records import StateError
 from streams.state.standing import Standing
 from streams.workers.router.routes import source_topics
@@ -40,22 +40,23 @@ class Moment:
 class Accounts:
     """The accounts of one configuration. Every method raises `KafkaUnreachable`, `KafkaRefusal`, `MetadataError`."""
 
-    def __init__(self, settings: Settings, administration: Administration) -> None:
-        self._settings = settings
-        self._administration = administration
-        self._journal: StateJournal | None = None
+    def __init__(self, installation: Installation) -> None:
+        self._settings = installation.settings
+        self._cluster = installation.cluster
+        self._open_journal = installation.open_journal
+        self._journal: Journal | None = None
         self._standings: dict[str, Standing] = {}
 
     def sink_commits(self, connector: str) -> dict[Partition, Commit]:
         """What the connector's sinks committed, per partition of its topic."""
         topic = self._settings.topics.connector(connector)
-        return self._administration.commits(self._settings.groups.sink(connector), [topic])
+        return self._cluster.commits(self._settings.groups.sink(connector), [topic])
 
     def router_commits(self) -> dict[Partition, Commit]:
         """What the routers committed, per partition of the Currents topics that there are."""
         source, prefix = self._settings.source, self._settings.kafka.topic_prefix
-        topics = source_topics(self._administration.topic_names(), source.topics, prefix)
-        return self._administration.commits(self._settings.groups.router, topics)
+        topics = source_topics(self._cluster.topic_names(), source.topics, prefix)
+        return self._cluster.commits(self._settings.groups.router, topics)
 
     def router(self) -> RouterCounts:
         """The router's counts over all Currents topics."""
@@ -69,11 +70,9 @@ class Accounts:
         if not self._standings:
             self._standings = {name: Standing(name) for name in (*self._settings.connectors, SOURCE)}
         if self._journal is None:
-            topic = self._settings.topics.state
-            if topic not in self._administration.topic_names():
+            if self._settings.topics.state not in self._cluster.topic_names():
                 return self._standings
-            config = {**self._settings.kafka.client_config("streams-accounts"), "log_level": 0}
-            self._journal = StateJournal(config, topic, "streams-accounts")
+            self._journal = self._open_journal()
         for record in self._journal.read_to_end():
             connector = record.key.split("/", 2)[1:2]
             if connector and connector[0] in self._standings:

@@ -1,0 +1,38 @@
+"""Builds what operations are given: the cluster, the state topic and the keepers of one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streams.adapters.clock import SystemClock
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.kafka.journal import StateJournal
+from streams.adapters.kafka.letters import DeadLetterReader
+from streams.adapters.state.requests import KeeperRequests
+from streams.config import Settings
+from streams.operations.installation import Installation
+
+
+def connect(settings: Settings, client_id: str) -> Installation:
+    """The installation of a configuration. Nobody is asked yet. Raises `KafkaRefusal` for options that are none."""
+    options = settings.kafka.client_config(client_id)
+    quiet = {**options, "log_level": 0}
+    return Installation(
+        settings=settings,
+        cluster=Administration(options),
+        keepers=KeeperRequests(settings),
+        open_journal=lambda: StateJournal(quiet, settings.topics.state, client_id),
+        open_letters=lambda: DeadLetterReader(quiet, client_id),
+        clock=SystemClock(),
+    )
+
+
+@contextmanager
+def connected(settings: Settings, client_id: str) -> Iterator[Installation]:
+    """The same, closed at the end."""
+    installation = connect(settings, client_id)
+    try:
+        yield installation
+    finally:
+        installation.close()

@@ -1,0 +1,85 @@
+"""Asks each destination, and the schema registry, with the secrets that this machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+from streams.config import Connector
+from streams.config.source import SchemaRegistry
+from streams.delivery.contract import Destination, NoResponse, Response
+from streams.operations.doctor.finding import Finding, ok, problem
+from streams.ports.clock import Clock
+from streams.ports.http import Fetcher
+from streams.state.credentials import Outcome, outcome_of
+
+ADDRESS = "is its address right, and may this machine reach it?"
+REFUSED = "fix the secret; a secret file is read again before each probe, an environment variable at the next start"
+BUSY = "the destination is busy, this says nothing of the configuration: run doctor again in a minute"
+REGISTRY = "schema registry"
+
+
+def credential_findings(connector: Connector, fetcher: Fetcher, clock: Clock) -> Iterator[Finding]:
+    """Each credential scope of a connector."""
+    try:
+        destination = connector.build()
+    except ValueError as error:
+        yield problem(f"credentials {connector.name}", "credentials", f"cannot be read: {error}", "fix the reference")
+        return
+    for scope in destination.scopes:
+        yield _credentials(f"credentials {connector.name}/{scope}", destination, scope, fetcher, clock)
+
+
+def _credentials(what: str, destination: Destination, scope: str, fetcher: Fetcher, clock: Clock) -> Finding:
+    try:
+        answer = fetcher.fetch(destination.probe(scope, str(uuid4()), clock.epoch_ms()))
+    except ValueError as error:
+        return problem(what, "credentials", f"cannot be read: {error}", "fix the reference")
+    if isinstance(answer, NoResponse):
+        return problem(what, "unreachable", answer.detail, ADDRESS)
+    match outcome_of(answer.status):
+        case Outcome.GOOD:
+            return ok(what, f"accepted ({answer.status})")
+        case Outcome.BAD:
+            return problem(what, "credentials", f"refused ({answer.status})", REFUSED)
+        case Outcome.SILENT:
+            return _silent(what, answer)
+
+
+def _silent(what: str, answer: Response) -> Finding:
+    if is_busy(answer.status):
+        return problem(what, "unreachable", f"the destination is busy (status {answer.status})", BUSY)
+    detail = f"status {answer.status} says nothing of the credentials"
+    return problem(what, "unreachable", detail, "is its address right?")
+
+
+def is_busy(status: int) -> bool:
+    """Whether a status asks for patience: time-outs, rate limits, failures of the other side."""
+    return status in (408, 429) or 500 <= status < 600
+
+
+def registry_findings(registry: SchemaRegistry | None, fetcher: Fetcher) -> Iterator[Finding]:
+    """Whether the schema registry answers the question that the router and the sinks ask, with its credentials."""
+    if registry is None:
+        return
+    try:
+        answer = fetcher.fetch(registry.request_of(1))
+    except ValueError as error:
+        yield problem(REGISTRY, "credentials", f"its credentials cannot be read: {error}", "fix the reference")
+        return
+    yield _registry(registry.url, answer)
+
+
+def _registry(url: str, answer: Response | NoResponse) -> Finding:
+    if isinstance(answer, NoResponse):
+        return problem(REGISTRY, "unreachable", f"{url}: {answer.detail}", ADDRESS)
+    if answer.status == 200 or (answer.status == 404 and b"error_code" in answer.body):
+        return ok(REGISTRY, f"answers at {url}")
+    if answer.status in (401, 403):
+        fix = "fix the credentials in source.schema_registry"
+        return problem(REGISTRY, "credentials", f"{url}: refused ({answer.status})", fix)
+    if is_busy(answer.status):
+        fix = "records with new schema ids wait until it answers"
+        return problem(REGISTRY, "unreachable", f"{url}: is busy (status {answer.status})", fix)
+    detail = f"{url}: status {answer.status}, which is no registry's answer"
+    return problem(REGISTRY, "unreachable", detail, "is source.schema_registry.url right?")

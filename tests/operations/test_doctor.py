@@ -1,0 +1,96 @@
+"""What doctor makes of the answers of destinations and of the schema registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from streams.config import Connector, loads
+from streams.config.source import SchemaRegistry
+from streams.delivery.contract import NoResponse, Request, Response
+from streams.operations.doctor.destinations import credential_findings, registry_findings
+from streams.operations.doctor.finding import Finding
+from streams.testing.clock import MovableClock
+
+NO_SUCH_SCHEMA = b'{"error_code":40403,"message":"Schema not found"}'
+
+
+class Answers:
+    """Gives one answer to whatever is asked."""
+
+    def __init__(self, answer: Response | NoResponse) -> None:
+        self.answer = answer
+        self.asked: list[Request] = []
+
+    def fetch(self, request: Request) -> Response | NoResponse:
+        self.asked.append(request)
+        return self.answer
+
+
+def connector() -> Connector:
+    settings = loads(
+        f"""
+kafka: {{bootstrap_servers: "kafka:9092"}}
+connectors: {{growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}}}
+"""
+    )
+    return settings.connectors["growth"]
+
+
+def of_destination(status: int) -> Finding:
+    (finding,) = credential_findings(connector(), Answers(Response(status, {}, b"")), MovableClock())
+    return finding
+
+
+def of_registry(answer: Response | NoResponse) -> Finding:
+    (finding,) = registry_findings(SchemaRegistry(url="http://registry:8081"), Answers(answer))
+    return finding
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+def test_a_destination_that_asks_for_patience_is_busy_and_its_address_is_not_doubted(status: int) -> None:
+    finding = of_destination(status)
+    assert "busy" in finding.detail
+    assert "address" not in finding.fix
+    assert finding.trouble == "unreachable"
+
+
+@pytest.mark.parametrize("status", [301, 404, 405])
+def test_an_answer_that_no_destination_gives_makes_the_address_doubtful(status: int) -> None:
+    assert "address" in of_destination(status).fix
+
+
+def test_refused_credentials_are_told_with_how_a_secret_is_read_again() -> None:
+    finding = of_destination(401)
+    assert finding.trouble == "credentials"
+    assert "environment variable at the next start" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("answer", "trouble"),
+    [
+        (Response(200, {}, b'{"schema":"{}"}'), None),
+        (Response(404, {}, NO_SUCH_SCHEMA), None),
+        (Response(404, {}, b"<html>nginx</html>"), "unreachable"),
+        (Response(401, {}, b""), "credentials"),
+        (Response(403, {}, b""), "credentials"),
+        (Response(503, {}, b""), "unreachable"),
+        (NoResponse("connection refused"), "unreachable"),
+    ],
+)
+def test_a_registry_is_well_if_it_answers_as_a_registry(answer: Response | NoResponse, trouble: str | None) -> None:
+    assert of_registry(answer).trouble == trouble
+
+
+def test_a_registry_that_is_not_configured_is_not_asked() -> None:
+    answers = Answers(Response(200, {}, b""))
+    assert list(registry_findings(None, answers)) == []
+    assert answers.asked == []
+
+
+def test_the_registry_is_asked_with_its_credentials() -> None:
+    answers = Answers(Response(200, {}, b""))
+    ask: Callable[[SchemaRegistry], list[Finding]] = lambda registry: list(registry_findings(registry, answers))
+    ask(SchemaRegistry.model_validate({"url": "http://registry:8081", "bearer_token": "a-token"}))
+    assert answers.asked[0].headers["Authorization"] == "Bearer a-token"
