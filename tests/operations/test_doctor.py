@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from streams.config import Connector, loads
@@ -91,6 +89,6 @@ def test_a_registry_that_is_not_configured_is_not_asked() -> None:
 
 def test_the_registry_is_asked_with_its_credentials() -> None:
     answers = Answers(Response(200, {}, b""))
-    ask: Callable[[SchemaRegistry], list[Finding]] = lambda registry: list(registry_findings(registry, answers))
-    ask(SchemaRegistry.model_validate({"url": "http://registry:8081", "bearer_token": "a-token"}))
+    registry = SchemaRegistry.model_validate({"url": "http://registry:8081", "bearer_token": "a-token"})
+    assert len(list(registry_findings(registry, answers))) == 1
     assert answers.asked[0].headers["Authorization"] == "Bearer a-token"
