@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, connector_of, settings_from
-from streams.cli.output import Format, note, print_json, print_table
+from streams.cli.output import Format, note, print_json, print_table, told
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from streams.config import Settings
     from streams.operations.connectors.overview import Overview
     from streams.operations.installation import Installation
+    from streams.operations.router import RouterOverview
+    from streams.state.records import PartitionWait
 
 ConnectorName = Annotated[str, typer.Argument(metavar="NAME", help="The connector.")]
 
 app = typer.Typer(help="State, account and lag of connectors; suspend, resume, probe.", no_args_is_help=True)
 
 CLIENT_ID = "streams-connectors"
+COLUMNS = (
+    "NAME", "DESTINATION", "STATE", "MEMBERS", "ROUTED", "SKIPPED", "DELIVERED", "PARKED", "LOST", "WAITING", "OLDEST",
+)  # fmt: skip
+ROUTER_NAMES = ("router", "source")
+"""What `show` takes beside connectors: both are the router, which keeps the source's dead letters."""
 
 
 @app.command("list")
@@ -29,32 +37,22 @@ CLIENT_ID = "streams-connectors"
 def list_connectors(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """List every connector of the configuration with its state and account."""
     from streams.cli.assembly.installation import connected
+    from streams.operations.accounts import Accounts
     from streams.operations.connectors.overview import overviews
+    from streams.operations.router import router_overview
 
     settings = settings_from(config)
-    with connected(settings, CLIENT_ID) as installation:
-        found = overviews(installation, list(settings.connectors))
-    if output is Format.JSON:
-        print_json({"connectors": [overview.to_json() for overview in found]})
-        return
-    print_table(
-        ("NAME", "DESTINATION", "STATE", "MEMBERS", "ROUTED", "DELIVERED", "PARKED", "LOST", "WAITING", "OLDEST"),
-        (
-            (
-                overview.connector.name,
-                overview.connector.destination,
-                _state_of_all(overview),
-                overview.members,
-                overview.account.routed,
-                overview.account.delivered,
-                sum(overview.account.parked.values()),
-                overview.account.lost,
-                overview.account.waiting,
-                _age(overview.lag_seconds),
-            )
-            for overview in found
-        ),
-    )
+
+    def look() -> None:
+        with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
+            router = router_overview(installation, accounts)
+            found = overviews(installation, accounts, list(settings.connectors))
+        if output is Format.JSON:
+            print_json({"router": router.to_json(), "connectors": [overview.to_json() for overview in found]})
+        else:
+            print_table(COLUMNS, [_router_row(router), *map(_row, found)])
+
+    look()
 
 
 @app.command()
@@ -68,15 +66,20 @@ def show(
 ) -> None:
     """Show one connector: state per credential scope, account, lag, and the next step as a command."""
     from streams.cli.assembly.installation import connected
+    from streams.operations.accounts import Accounts
     from streams.operations.connectors.overview import overviews
     from streams.operations.verification import verify as verified
 
     settings = settings_from(config)
-    connector_of(settings, name)
     if verify and not ledger:
         raise CommandError("--verify compares the ledger with the topics: give --ledger too", ExitCode.USAGE)
+    if name in ROUTER_NAMES and name not in settings.connectors:
+        _show_router(settings, output)
+        return
+    connector_of(settings, name)
     with connected(settings, CLIENT_ID) as installation:
-        (overview,) = overviews(installation, [name])
+        with Accounts(installation) as accounts:
+            (overview,) = overviews(installation, accounts, [name])
         verification = verified(installation, name) if verify else None
     content = overview.to_json()
     if ledger:
@@ -177,12 +180,12 @@ def _print_overview(overview: Overview, content: dict[str, Any]) -> None:
     ]
     if content["suspended"]:
         rows += [(f"suspended: {name}", value) for name, value in content["suspended"].items() if value]
-    rows += [(f"scope: {scope}", _scope_line(state)) for scope, state in content["scopes"].items()]
-    rows += [("members", overview.members), ("oldest waiting", _age(overview.lag_seconds))]
+    rows += [(f"scope: {scope}", _scope_line(overview, scope)) for scope in overview.scopes]
+    rows += [("members", overview.members), ("oldest waiting", told(overview.lag_seconds))]
     for section in ("account", "ledger", "verified"):
         rows += _rows(content.get(section, {}), "" if section == "account" else f"{section} ")
-    for name, value in rows:
-        print(f"{name:<34} {value:,}" if isinstance(value, int) else f"{name:<34} {value}")
+    _print_rows(rows)
+    _print_waits(overview.waits, overview.now_ms)
     if (step := overview.next_step()) is not None:
         note(f"next: {step}")
 
@@ -197,17 +200,106 @@ def _rows(counts: dict[str, Any], prefix: str) -> list[tuple[str, object]]:
     return rows
 
 
+def _show_router(settings: Settings, output: Format) -> None:
+    from streams.cli.assembly.installation import connected
+    from streams.operations.accounts import Accounts
+    from streams.operations.router import OPEN_TRANSACTION, router_overview
+
+    with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
+        router = router_overview(installation, accounts)
+    if output is Format.JSON:
+        print_json(router.to_json())
+        return
+    account = router.to_json()["account"]
+    rows: list[tuple[str, object]] = [("router", router.state), ("members", router.members)]
+    rows += [("has to read", router.records), ("oldest of it", told(router.lag_seconds))]
+    rows += [*_rows(account, ""), ("dead letters of the source", router.letters)]
+    _print_rows(rows)
+    behind = [lag for lag in router.lags if lag.records]
+    if behind:
+        print()
+        print_table(
+            ("TOPIC", "TO READ", "OLDEST", "HELD BY"),
+            (
+                (lag.topic, lag.records, told(lag.seconds(router.now_ms)), OPEN_TRANSACTION if lag.held else "")
+                for lag in behind
+            ),
+        )
+    _print_waits(router.waits, router.now_ms)
+    if (step := router.next_step()) is not None:
+        note(f"next: {step}")
+
+
+def _print_waits(waits: Mapping[str, PartitionWait], now_ms: int) -> None:
+    """Partitions that stand, and why."""
+    if waits:
+        print()
+        print_table(
+            ("PARTITION", "OFFSET", "WAITS FOR", "SINCE", "DETAIL"),
+            (
+                (place, wait.offset, wait.why, f"{told((now_ms - wait.since) / 1000)} ago", wait.detail)
+                for place, wait in sorted(waits.items())
+            ),
+        )
+
+
+def _print_rows(rows: Sequence[tuple[str, object]]) -> None:
+    for name, value in rows:
+        print(f"{name:<34} {value:,}" if isinstance(value, int) else f"{name:<34} {value}")
+
+
+def _router_row(router: RouterOverview) -> tuple[object, ...]:
+    reasons = ", ".join(router.reasons)
+    return (
+        "router",
+        None,
+        f"{router.state} (waits for {reasons})" if reasons else router.state,
+        router.members,
+        sum(router.counts.routed.values()),
+        sum(router.counts.skipped.values()),
+        None,
+        router.letters,
+        router.counts.lost,
+        router.records,
+        told(router.lag_seconds),
+    )
+
+
+def _row(overview: Overview) -> tuple[object, ...]:
+    return (
+        overview.connector.name,
+        overview.connector.destination,
+        _state_of_all(overview),
+        overview.members,
+        overview.account.routed,
+        sum(overview.account.skipped.values()),
+        overview.account.delivered,
+        sum(overview.account.parked.values()),
+        overview.account.lost,
+        overview.account.waiting,
+        told(overview.lag_seconds),
+    )
+
+
 def _state_of_all(overview: Overview) -> str:
     if overview.state == "SUSPENDED":
         return f"SUSPENDED ({overview.standing.state.by})"
-    invalid = overview.invalid_scopes
-    return f"RUNNING ({', '.join(invalid)} INVALID)" if invalid else "RUNNING"
+    remarks = [f"{scope} INVALID" for scope in overview.invalid_scopes]
+    remarks += [f"{scope} backs off" for scope in overview.backing_off]
+    remarks += sorted({f"waits for {wait.why}" for wait in overview.waits.values()})
+    return f"RUNNING ({', '.join(remarks)})" if remarks else "RUNNING"
 
 
-def _scope_line(state: dict[str, object]) -> str:
+def _scope_line(overview: Overview, scope: str) -> str:
+    state, now_ms = overview.scope_states()[scope], overview.now_ms
     text = str(state["state"])
     if state["state"] == "INVALID":
-        text += f" since {state['since']}: {state['evidence']}; first letter is purged at {state['deadline']}"
+        text += f" since {state['since']}: {state['evidence']}"
+        if deadline := overview.deadlines.get(scope):
+            left = f"in {told((deadline - now_ms) / 1000)}" if deadline > now_ms else "now"
+            text += f"; first letter is purged at {state['deadline']} ({left})"
+    if (back_off := overview.standing.back_off(scope, now_ms)) is not None:
+        text += f"; {back_off.sentence(now_ms)}"
     if state["suspected"]:
         text += " (suspected: the keeper looks into it)"
     if state["refused_though_good"]:
@@ -215,12 +307,3 @@ def _scope_line(state: dict[str, object]) -> str:
     if state["purge_overdue"]:
         text += f"; purge overdue: {state['purge_overdue']}"
     return text
-
-
-def _age(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f}{unit}"
-    return f"{seconds:.0f}s"

@@ -34,6 +34,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         print("  ".join(cells).rstrip())
 
 
+def told(seconds: float | None) -> str:
+    """A duration in its two largest units; a hyphen for none."""
+    from streams.state.moments import told as in_words
+
+    return "-" if seconds is None else in_words(seconds)
+
+
 def note(text: str) -> None:
     """Progress and remarks, on stderr, so that stdout stays what was asked for."""
     print(text, file=sys.stderr)

@@ -40,6 +40,16 @@ class Hold:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """A back-off: the newest answer (`status` 0: none came), since when requests fail, when the next is sent."""
+
+    status: int
+    detail: str
+    since: float
+    next_try: float
+
+
 class Lane(Generic[Source]):
     """The batches of one scope that wait or are in flight, with the scope's back-off, pace and hold."""
 
@@ -47,6 +57,7 @@ class Lane(Generic[Source]):
         "_backing_off_since",
         "_blocked_until",
         "_bucket",
+        "_failed_since",
         "_failures",
         "_give_up_seconds",
         "_in_flight",
@@ -54,6 +65,7 @@ class Lane(Generic[Source]):
         "_limits",
         "_random",
         "_ready",
+        "_refusal",
         "_succeeded_at",
         "_vetted",
         "hold",
@@ -76,6 +88,8 @@ class Lane(Generic[Source]):
         self._in_flight: set[Batch[Source]] = set()
         self._failures = 0
         self._backing_off_since = 0.0
+        self._failed_since = 0.0
+        self._refusal: Retry | None = None
         self._blocked_until = 0.0
         self._succeeded_at: float | None = None
         self._vetted: set[str] = set()
@@ -92,6 +106,13 @@ class Lane(Generic[Source]):
     @property
     def is_backing_off(self) -> bool:
         return self._failures > 0
+
+    @property
+    def patience(self) -> Patience | None:
+        """The back-off after the destination's failures; None where there is none."""
+        if not self._failures or self._refusal is None:
+            return None
+        return Patience(self._refusal.status, self._refusal.detail, self._failed_since, self._blocked_until)
 
     def vets(self, kind: str) -> bool:
         """Whether an event of this kind must go alone: the first after a start, or after one was refused."""
@@ -128,6 +149,7 @@ class Lane(Generic[Source]):
         """The scope is VALID again, or the connector RUNNING: send at once."""
         self.hold = None
         self._failures = 0
+        self._refusal = None
         self._blocked_until = 0.0
 
     def next(self, now: float) -> Batch[Source] | None:
@@ -202,11 +224,15 @@ class Lane(Generic[Source]):
         self._succeeded_at = now
         if batch.sent_at >= self._backing_off_since:
             self._failures = 0
+            self._refusal = None
             self._blocked_until = 0.0
         self._limit.succeeded(now - batch.sent_at, rate_used)
 
     def _failed(self, batch: Batch[Source], verdict: Retry, now: float, epoch_s: float) -> None:
         self.retries += 1
+        if self._refusal is None:
+            self._failed_since = now
+        self._refusal = verdict
         retry_after = parse_retry_after(verdict.retry_after, epoch_s)
         others_succeed = (
             self._succeeded_at is not None and batch.failed_at is not None and self._succeeded_at > batch.failed_at

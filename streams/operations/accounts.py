@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streams.config.names import SOURCE
 from streams.delivery.account import Account, Returned, RouterCounts, account
@@ -88,7 +88,7 @@ class Accounts:
             if is_still and not any(_is_ahead(one) for one in accounts.values()):
                 break
             time.sleep(LOOK_SECONDS if look else 0.0)
-        return accounts
+        return {name: _not_below_zero(one) for name, one in accounts.items()}
 
     def moment(self, connectors: Iterable[str]) -> Moment | None:
         """What was committed and counted, if nothing of it moved while it was read; else None."""
@@ -127,11 +127,23 @@ class Accounts:
             for name in connectors
         }
 
+    def __enter__(self) -> Accounts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let the reader of the state go."""
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+
+
+def _not_below_zero(one: Account) -> Account:
+    """Counts that still moved at the last look, or of a Currents topic that was deleted: none is less than nothing."""
+    parked = {cause: max(0, count) for cause, count in one.parked.items()}
+    return replace(one, waiting=max(0, one.waiting), parked=parked)
 
 
 def _is_ahead(one: Account) -> bool:

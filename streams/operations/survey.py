@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -11,6 +11,7 @@ from streams.config.names import SOURCE
 from streams.delivery.account import MetadataError
 from streams.operations.accounts import Accounts
 from streams.operations.installation import Installation
+from streams.operations.router import router_overview
 from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.state.records import StateError
 
@@ -21,12 +22,22 @@ UNDECODABLE = "undecodable"
 
 
 @dataclass(frozen=True, slots=True)
+class TopicSurvey:
+    """Records of one Currents topic that were not read, and the age of the oldest."""
+
+    waiting: int
+    lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Surveyed:
     """`waiting` and `lag_seconds` are None for the source, whose topics are the customer's."""
 
     waiting: int | None
     lag_seconds: float | None
     dead_letters: Mapping[str, int]
+    topics: Mapping[str, TopicSurvey] = field(default_factory=dict)
+    """Of the source: what the router has to read, by Currents topic."""
 
 
 class Survey:
@@ -62,13 +73,9 @@ class Survey:
         return Surveyed(waiting, self._lag_seconds() if waiting else 0.0, account.parked)
 
     def _source(self) -> Surveyed:
-        """The router counts both causes of its letters as one, so what left is summed too."""
-        parked = self._accounts.router().undecodable
-        standing = self._accounts.standings()[SOURCE]
-        totals = standing.totals
-        gone = sum(sum(counts.values()) for counts in (totals.replayed, totals.purged, totals.expired))
-        imported = sum(standing.imported_letters.values())
-        return Surveyed(None, None, {UNDECODABLE: max(0, parked + imported - gone)})
+        router = router_overview(self._installation, self._accounts)
+        topics = {lag.topic: TopicSurvey(lag.records, lag.seconds(router.now_ms) or 0.0) for lag in router.lags}
+        return Surveyed(None, None, {UNDECODABLE: router.letters}, topics)
 
     def _lag_seconds(self) -> float:
         """Age of the oldest record after what was committed; 0 where only the ends of transactions are."""

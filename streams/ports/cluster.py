@@ -41,12 +41,20 @@ class Cluster(Protocol):
 
     def configure_topic(self, name: str, settings: Mapping[str, str]) -> None: ...
 
-    def partitions(self, topic: str) -> tuple[Partition, ...]:
-        """The topic's partitions; none where it is missing."""
+    def partitions(self, *topics: str) -> tuple[Partition, ...]:
+        """The partitions of these topics; none of one that is missing."""
         ...
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where a read_committed reader of each partition would stop now."""
+        ...
+
+    def high_watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The end of each partition, records of open transactions among what is before it."""
+        ...
+
+    def starts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The first offset that is still there."""
         ...
 
     def commits(self, group: str, topics: Collection[str]) -> dict[Partition, Commit]:
@@ -59,6 +67,11 @@ class Cluster(Protocol):
 
     def oldest_ms(self, positions: Mapping[Partition, int]) -> int | None:
         """When the oldest record from these offsets on was written (ms since 1970), as far as found in time."""
+        ...
+
+    def first_written_ms(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
+        """When the first record from each offset on was written (ms since 1970), committed or not; nothing for a
+        partition that holds no record from there on, or did not answer in time."""
         ...
 
     def close(self) -> None: ...

@@ -16,7 +16,7 @@ from streams.delivery.contract import Verdict
 from streams.delivery.ledger import Parking
 from streams.ports.http import Answer
 from streams.ports.kafka import Message
-from streams.state.records import ConnectorState, ScopeState
+from streams.state.records import ConnectorState, ScopeState, Waits
 
 TRACEPARENT_HEADER = "traceparent"
 
@@ -38,6 +38,10 @@ class RouterMeter(Protocol):
 
     def aborted(self) -> None:
         """Nothing is left of the transaction."""
+        ...
+
+    def waits(self, waits: Waits) -> None:
+        """What this process waits for now, once a second."""
         ...
 
 
@@ -62,6 +66,14 @@ class SinkMeter(Protocol):
 
     def lost(self, records: int) -> None:
         """Retention deleted these before they were read."""
+        ...
+
+    def aborted(self) -> None:
+        """Nothing is left of a transaction: what it held is done again."""
+        ...
+
+    def waits(self, waits: Waits) -> None:
+        """What this process waits for now, once a second."""
         ...
 
 
@@ -111,6 +123,7 @@ class Unmeasured:
     def lost(self, _records: int) -> None: ...
     def in_office(self, _is_held: bool) -> None: ...
     def stands(self, _kept: Kept) -> None: ...
+    def waits(self, _waits: Waits) -> None: ...
     def moved(self, _moved: Moved) -> None: ...
 
 

@@ -1,4 +1,4 @@
-"""Moments as people type them: a time, a day, or how long ago."""
+"""Moments as people type them (a time, a day, or how long ago), and times and durations as they read them."""
 
 from __future__ import annotations
 
@@ -34,3 +34,24 @@ def iso(time_ms: int | None) -> str | None:
     if not time_ms:
         return None
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def clock_time(time_ms: int, now_ms: int) -> str:
+    """A time of today as `14:02` (UTC), of another day with its date."""
+    moment, now = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (time_ms, now_ms))
+    return moment.strftime("%H:%M" if moment.date() == now.date() else "%Y-%m-%d %H:%M")
+
+
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+
+
+def told(seconds: float) -> str:
+    """A duration in its two largest units: `5 d 3 h`, `2 h 10 min`, `12 s`."""
+    left = max(0, round(seconds))
+    largest = next((index for index, (_, length) in enumerate(_UNITS) if left >= length), len(_UNITS) - 1)
+    words: list[str] = []
+    for unit, length in _UNITS[largest : largest + 2]:
+        count, left = divmod(left, length)
+        if count or not words:
+            words.append(f"{count} {unit}")
+    return " ".join(words)

@@ -12,6 +12,7 @@
 | `job/<connector>/<id>` | keeper | a replay or purge that a person ordered |
 | `imported/<connector>/<id>` | `dlq import` | letters that came back from a file |
 | `suspect/<connector>/<scope>/<instance>` | sinks | a destination's refusal that the keeper shall look into |
+| `waits/<connector>/<instance>` | sinks, routers (`source`) | what this process waits for: schemas, a destination |
 | `request/<connector>/<id>` | command line | what a person asks of the keeper |
 | `answer/<connector>/<id>` | keeper | what became of it |
 
@@ -26,6 +27,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from streams.state.moments import clock_time, iso, told
 
 KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "copy", "job", "answer")
 """Kinds that only a connector's keeper writes."""
@@ -174,6 +177,54 @@ class Suspect(Record):
     detail: str = ""
 
 
+class PartitionWait(BaseModel):
+    """A partition that stands at an offset: `why` is `schema` (nobody knows it) or `registry` (it does not answer)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    why: str
+    detail: str
+    since: int
+    offset: int
+
+    def to_json(self, place: str) -> dict[str, Any]:
+        """As listings show it."""
+        said = {"why": self.why, "detail": self.detail, "since": iso(self.since)}
+        return {"partition": place, "offset": self.offset, **said}
+
+
+class BackOff(BaseModel):
+    """A scope whose destination asked for patience, or did not answer (`status` 0)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    status: int
+    detail: str
+    since: int
+    next_try: int
+
+    def sentence(self, now_ms: int) -> str:
+        """As people read it: `backing off since 14:02, last answer 503, next try in 12 s`."""
+        said = f"last answer {self.status}" if self.status else f"no answer: {self.detail}"
+        wait = f"in {told((self.next_try - now_ms) / 1000)}" if self.next_try > now_ms else "now"
+        return f"backing off since {clock_time(self.since, now_ms)}, {said}, next try {wait}"
+
+
+class Waits(Record):
+    """What one process waits for, told again each minute while it lasts; taken back when it is over.
+
+    A process that was killed cannot take it back: what is older than `WAITS_FRESH_MS_MAX` says nothing any more.
+    """
+
+    kind = "waits"
+    partitions: Mapping[str, PartitionWait] = {}
+    """By `<topic>/<partition>`."""
+    back_offs: Mapping[str, BackOff] = {}
+    """By credential scope."""
+
+
+WAITS_FRESH_MS_MAX = 180_000
+"""Three times a minute: one tale may be late."""
+
+
 class Request(Record):
     """What a person asks: `what` and its `arguments`. After `expires` the keeper refuses it."""
 
@@ -230,6 +281,7 @@ KINDS: Mapping[str, type[Record]] = {
         Copy,
         Imported,
         Suspect,
+        Waits,
         Request,
         Answer,
         Job,

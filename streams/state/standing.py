@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from streams.state.records import (
+    WAITS_FRESH_MS_MAX,
     Answer,
+    BackOff,
     ConnectorState,
     Copy,
     Cursor,
     Imported,
     Job,
     Partition,
+    PartitionWait,
     Record,
     Request,
     ScopeState,
@@ -20,6 +23,7 @@ from streams.state.records import (
     Suspect,
     Term,
     Totals,
+    Waits,
     parse,
 )
 from streams.state.settled import SettledLetters
@@ -44,6 +48,8 @@ class Standing:
         self.imported: dict[str, Imported] = {}
         self.suspects: dict[tuple[str, str], Suspect] = {}
         """By scope and instance."""
+        self.waits: dict[str, Waits] = {}
+        """By instance."""
         self.requests: dict[str, Request] = {}
         """Those without an answer, oldest first."""
         self.answers: dict[str, Answer] = {}
@@ -57,6 +63,25 @@ class Standing:
     def cursor(self, partition: Partition) -> int:
         """The offset before which everything is settled; 0 where there is no cursor."""
         return self.cursors.get(partition, 0)
+
+    def back_offs(self, now_ms: int) -> dict[str, BackOff]:
+        """By scope, of all its processes the one that is next to end; nothing for a scope that nobody backs off."""
+        found: dict[str, BackOff] = {}
+        for waits in self._fresh(now_ms):
+            for scope, one in waits.back_offs.items():
+                if scope not in found or one.next_try < found[scope].next_try:
+                    found[scope] = one
+        return found
+
+    def back_off(self, scope: str, now_ms: int) -> BackOff | None:
+        return self.back_offs(now_ms).get(scope)
+
+    def partition_waits(self, now_ms: int) -> dict[str, PartitionWait]:
+        """Partitions that wait, by `<topic>/<partition>`."""
+        return {place: wait for waits in self._fresh(now_ms) for place, wait in waits.partitions.items()}
+
+    def _fresh(self, now_ms: int) -> Iterator[Waits]:
+        return (waits for waits in self.waits.values() if now_ms - waits.at <= WAITS_FRESH_MS_MAX)
 
     def is_settled(self, partition: Partition, offset: int) -> bool:
         """Whether a letter was replayed, redriven, purged or expired."""
@@ -112,6 +137,8 @@ class Standing:
             case Suspect():
                 scope, _, instance = name.partition("/")
                 self.suspects[scope, instance] = record
+            case Waits():
+                self.waits[name] = record
             case Request():
                 if name not in self.answers:
                     self.requests[name] = record
@@ -139,6 +166,8 @@ class Standing:
             case "suspect":
                 scope, _, instance = name.partition("/")
                 self.suspects.pop((scope, instance), None)
+            case "waits":
+                self.waits.pop(name, None)
             case "request":
                 self.requests.pop(name, None)
             case "answer":

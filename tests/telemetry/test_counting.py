@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from streams.adapters.telemetry.prometheus import KeeperTelemetry, Metrics, RouterTelemetry, SinkTelemetry
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.events.schemas import shipped
+from streams.operations.survey import Surveyed
 from streams.ports.kafka import Gap
 from streams.testing.clock import MovableClock
 from streams.workers.reading.event_reader import EventReader
@@ -213,12 +214,12 @@ def test_an_office_that_is_gone_leaves_no_state_behind_that_nobody_keeps_up() ->
     watched = Watched(Vendor())
     watched.stage.event()
     watched.stage.run(1)
-    watched.keeper_meter.surveyed(12, 3.0, {"rejected": 2})
+    watched.keeper_meter.surveyed(Surveyed(12, 3.0, {"rejected": 2}))
     assert watched.scrape.value("streams_waiting_records", connector="growth") == 12
     assert watched.scrape.value("streams_dead_letters", connector="growth", cause="credentials") == 0
     watched.stage.keeper.own(False)
     watched.stage.keeper.step()
-    watched.keeper_meter.surveyed(12, 3.0, {"rejected": 2})  # a look that was under way
+    watched.keeper_meter.surveyed(Surveyed(12, 3.0, {"rejected": 2}))  # a look that was under way
     scrape = watched.scrape
     assert scrape.value("streams_keeper", connector="growth") == 0
     for name in ("waiting_records", "lag_seconds", "dead_letters", "scope_valid", "connector_state", "purge_overdue"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -198,23 +198,34 @@ class Administration:
                     raise self._failure(exception, group) from exception
             time.sleep(COORDINATOR_RETRY_SECONDS)
 
-    def partitions(self, topic: str) -> tuple[Partition, ...]:
-        """The topic's partitions; none where it is missing."""
-        found = self._metadata().topics.get(topic)
-        return () if found is None else tuple((topic, number) for number in sorted(found.partitions))
+    def partitions(self, *topics: str) -> tuple[Partition, ...]:
+        """The partitions of these topics; none of one that is missing."""
+        there = self._metadata().topics
+        return tuple((name, number) for name in topics if name in there for number in sorted(there[name].partitions))
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where a read_committed reader of each partition would stop now."""
         latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(*partition): latest for partition in partitions}
+        return self._offsets(partitions, latest, IsolationLevel.READ_COMMITTED)
+
+    def high_watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The end of each partition, records of open transactions among what is before it."""
+        latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        return self._offsets(partitions, latest, IsolationLevel.READ_UNCOMMITTED)
+
+    def starts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The first offset that is still there."""
+        earliest: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+        return self._offsets(partitions, earliest, IsolationLevel.READ_UNCOMMITTED)
+
+    def _offsets(
+        self, partitions: Iterable[Partition], spec: OffsetSpec, isolation: IsolationLevel
+    ) -> dict[Partition, int]:
+        wanted = {TopicPartition(*partition): spec for partition in partitions}
         if not wanted:
             return {}
         futures = self._call(
-            lambda: self._client.list_offsets(
-                wanted,
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=ANSWER_SECONDS_MAX,
-            )
+            lambda: self._client.list_offsets(wanted, isolation_level=isolation, request_timeout=ANSWER_SECONDS_MAX)
         )
         return {
             (part.topic, part.partition): self._answer(future, part.topic).offset for part, future in futures.items()
@@ -222,15 +233,25 @@ class Administration:
 
     def oldest_ms(self, positions: Mapping[Partition, int]) -> int | None:
         """When the oldest record from these offsets on was written (ms since 1970), as far as found in time."""
+        return min(self._first_written_ms(positions, "read_committed").values(), default=None)
+
+    def first_written_ms(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
+        """When the first record from each offset on was written (ms since 1970), committed or not."""
+        return self._first_written_ms(positions, "read_uncommitted")
+
+    def _first_written_ms(
+        self, positions: Mapping[Partition, int], isolation: Literal["read_committed", "read_uncommitted"]
+    ) -> dict[Partition, int]:
         starts = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
         if not starts:
-            return None
+            return {}
         # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
         sparing = {"fetch.message.max.bytes": 1_000, "queued.max.messages.kbytes": 1_024, "fetch.queue.backoff.ms": 10}
-        consumer = reader({**self._config, "log_level": 0}, str(self._config["client.id"]), tuning=sparing)
+        client_id = str(self._config["client.id"])
+        consumer = reader({**self._config, "log_level": 0}, client_id, tuning=sparing, isolation=isolation)
         try:
             consumer.assign(starts)
-            return _oldest(consumer, {(part.topic, part.partition) for part in starts})
+            return _times_of_first(consumer, set(positions))
         finally:
             consumer.close()
 
@@ -259,9 +280,9 @@ class Administration:
         return KafkaUnreachable(f"Kafka at {servers} does not answer: {reason}")
 
 
-def _oldest(consumer: Consumer, waiting: set[Partition]) -> int | None:
-    """Read one record of each partition, or its end."""
-    oldest: int | None = None
+def _times_of_first(consumer: Consumer, waiting: set[Partition]) -> dict[Partition, int]:
+    """Read one record of each partition, or its end; what does not come in time is left out."""
+    found: dict[Partition, int] = {}
     empty_polls_left = 5
     while waiting and empty_polls_left:
         message = consumer.poll(1.0)
@@ -273,9 +294,8 @@ def _oldest(consumer: Consumer, waiting: set[Partition]) -> int | None:
             continue
         waiting.discard(partition)
         if message.error() is None:
-            written_ms = message.timestamp()[1]
-            oldest = written_ms if oldest is None else min(oldest, written_ms)
-    return oldest
+            found[partition] = message.timestamp()[1]
+    return found
 
 
 def _text(exception: KafkaException) -> str:

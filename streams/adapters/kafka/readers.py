@@ -22,6 +22,7 @@ def reader(
     *,
     tuning: Mapping[str, str | int] | None = None,
     out_of_range: Literal["earliest", "error"] = "earliest",
+    isolation: Literal["read_committed", "read_uncommitted"] = "read_committed",
 ) -> Consumer:
     """A consumer to `assign`. It is told the end of each partition, for offsets of a topic that transactions write
     never count records. `tuning` gives way to the configuration's options."""
@@ -31,7 +32,7 @@ def reader(
             **options,
             "client.id": client_id,
             "group.id": client_id,  # required by the client; nothing is ever committed
-            "isolation.level": "read_committed",
+            "isolation.level": isolation,
             "enable.auto.commit": False,
             "auto.offset.reset": out_of_range,
             "enable.partition.eof": True,

@@ -128,6 +128,39 @@ METRICS: Mapping[str, Metric] = {
             "sink",
             "1 where this process is the connector's keeper, 0 where it is not. Also `source`, by the router.",
         ),
+        Metric(
+            "streams_source_waiting_records",
+            ("topic",),
+            "router",
+            "Records of a Currents topic that were not read, up to its high watermark: those of open transactions too. "
+            "By the keeper of the source.",
+        ),
+        Metric(
+            "streams_source_lag_seconds",
+            ("topic",),
+            "router",
+            "Age of the oldest record of a Currents topic that was not read; 0 where there is none. By the keeper of "
+            "the source.",
+        ),
+        Metric(
+            "streams_waiting_partitions",
+            ("connector", "reason"),
+            "sink",
+            "Partitions that stand because a record waits: `schema` (nobody knows it yet), `registry` (it does not "
+            "answer). Those of Currents topics with the connector `source`, by the router.",
+        ),
+        Metric(
+            "streams_backing_off",
+            _SCOPED,
+            "sink",
+            "1 while the destination asked for patience, or did not answer, and its records wait.",
+        ),
+        Metric(
+            "streams_aborted_transactions_total",
+            _CONNECTOR,
+            "sink",
+            "Transactions of which nothing is left: what they held is done again. Also `source`, by the router.",
+        ),
         Metric("streams_lag_seconds", _CONNECTOR, "keeper", "Age of the oldest record that waits; 0 where none does."),
         Metric(
             "streams_waiting_records", _CONNECTOR, "keeper", "Records on the connector's topic that are not settled."

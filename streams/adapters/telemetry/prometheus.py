@@ -23,11 +23,14 @@ from streams.delivery.account import Cause, RouterCounts, RouterSkip, SinkSkip
 from streams.delivery.batch import Batch
 from streams.delivery.contract import Delivered, NoResponse, Refused, Verdict
 from streams.delivery.ledger import Parking
+from streams.operations.survey import Surveyed
 from streams.ports.clock import Clock
 from streams.ports.http import Answer
 from streams.ports.kafka import Message
 from streams.ports.meters import Kept, Moved
+from streams.state.records import Waits
 from streams.state.standing import CONNECTOR_SCOPE
+from streams.workers.reading.paused_partitions import Why
 
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx", "none")
 SUSPENDERS = ("operator", "flood", "configuration")
@@ -117,6 +120,8 @@ class RouterTelemetry:
         self._read = metrics.counter("streams_source_records_total")
         self._undecodable = metrics.counter("streams_undecodable_records_total")
         self._lost = metrics.counter("streams_lost_records_total", SOURCE)
+        self._waits = WaitGauges(metrics, SOURCE, ())
+        self._aborted = metrics.counter("streams_aborted_transactions_total", SOURCE)
         self._routed = {name: metrics.counter("streams_routed_records_total", name) for name in connectors}
         self._skipped = {
             reason: metrics.counter("streams_router_skipped_records_total", reason) for reason in get_args(RouterSkip)
@@ -136,12 +141,30 @@ class RouterTelemetry:
         if self._spans is not None:
             self._spans.committed(counts)
 
+    def waits(self, waits: Waits) -> None:
+        self._waits.set(waits)
+
     def aborted(self) -> None:
+        self._aborted.inc()
         if self._spans is not None:
             self._spans.aborted()
 
     def lost(self, records: int) -> None:
         self._lost.inc(records)
+
+
+class WaitGauges:
+    """What one process waits for."""
+
+    def __init__(self, metrics: Metrics, connector: str, scopes: Sequence[str]) -> None:
+        self._partitions = {why: metrics.gauge("streams_waiting_partitions", connector, why) for why in get_args(Why)}
+        self._scopes = {scope: metrics.gauge("streams_backing_off", connector, scope) for scope in scopes}
+
+    def set(self, waits: Waits) -> None:
+        for why, gauge in self._partitions.items():
+            gauge.set(sum(one.why == why for one in waits.partitions.values()))
+        for scope, gauge in self._scopes.items():
+            gauge.set(scope in waits.back_offs)
 
 
 class SinkTelemetry:
@@ -167,6 +190,8 @@ class SinkTelemetry:
         self._lost = metrics.counter("streams_lost_records_total", connector)
         self._batch_records = metrics.histogram("streams_batch_records", connector)
         self._freshness = metrics.histogram("streams_delivery_freshness_seconds", connector)
+        self._waits = WaitGauges(metrics, connector, scopes)
+        self._aborted = metrics.counter("streams_aborted_transactions_total", connector)
         for reason in get_args(SinkSkip):
             metrics.counter("streams_skipped_records_total", connector, reason)
         metrics.counter("streams_parked_records_total", connector, "rejected", CONNECTOR_SCOPE)
@@ -214,6 +239,12 @@ class SinkTelemetry:
     def lost(self, records: int) -> None:
         self._lost.inc(records)
 
+    def aborted(self) -> None:
+        self._aborted.inc()
+
+    def waits(self, waits: Waits) -> None:
+        self._waits.set(waits)
+
     def _begin_at_zero(self, scope: str) -> None:
         place = (self._connector, scope)
         self._metrics.counter("streams_delivered_records_total", *place)
@@ -240,6 +271,7 @@ class KeeperTelemetry:
         self._replayed = metrics.counter("streams_replayed_records_total", connector)
         self._purged = {why: metrics.counter("streams_purged_records_total", connector, why) for why in PURGE_REASONS}
         self._alerts = {kind: metrics.counter("streams_alerts_total", connector, kind) for kind in ALERTS}
+        self._topics: frozenset[str] = frozenset()
         self.is_in_office = False
 
     def in_office(self, is_held: bool) -> None:
@@ -274,20 +306,33 @@ class KeeperTelemetry:
         for kind, count in moved.alerts.items():
             self._alerts[kind].inc(count)
 
-    def surveyed(self, waiting: int | None, lag_seconds: float | None, dead_letters: Mapping[str, int]) -> None:
+    def surveyed(self, surveyed: Surveyed) -> None:
         """What was counted in Kafka; nothing of it is shown once the office is gone."""
-        if waiting is not None:
-            self._metrics.gauge("streams_waiting_records", self._connector).set(waiting)
-        if lag_seconds is not None:
-            self._metrics.gauge("streams_lag_seconds", self._connector).set(lag_seconds)
+        if surveyed.waiting is not None:
+            self._metrics.gauge("streams_waiting_records", self._connector).set(surveyed.waiting)
+        if surveyed.lag_seconds is not None:
+            self._metrics.gauge("streams_lag_seconds", self._connector).set(surveyed.lag_seconds)
         for cause in self._causes:
-            self._metrics.gauge("streams_dead_letters", self._connector, cause).set(dead_letters.get(cause, 0))
+            self._metrics.gauge("streams_dead_letters", self._connector, cause).set(surveyed.dead_letters.get(cause, 0))
+        for topic in self._topics - surveyed.topics.keys():
+            self._forget_topic(topic)
+        for topic, found in surveyed.topics.items():
+            self._metrics.gauge("streams_source_waiting_records", topic).set(found.waiting)
+            self._metrics.gauge("streams_source_lag_seconds", topic).set(found.lag_seconds)
+        self._topics = frozenset(surveyed.topics)
         if not self.is_in_office:
             self.forget()
+
+    def _forget_topic(self, topic: str) -> None:
+        for metric in ("streams_source_waiting_records", "streams_source_lag_seconds"):
+            self._metrics.forget(metric, topic)
 
     def forget(self) -> None:
         """The next keeper tells it, from another process."""
         name = self._connector
+        topics, self._topics = self._topics, frozenset()
+        for topic in topics:
+            self._forget_topic(topic)
         for metric in ("streams_waiting_records", "streams_lag_seconds"):
             self._metrics.forget(metric, name)
         for cause in self._causes:

@@ -163,5 +163,5 @@ def _look_around(survey: Survey, meter: KeeperTelemetry, stop: threading.Event) 
             due = time.monotonic() + SURVEY_SECONDS
             surveyed = survey.look()
             if surveyed is not None:
-                meter.surveyed(surveyed.waiting, surveyed.lag_seconds, surveyed.dead_letters)
+                meter.surveyed(surveyed)
     survey.close()

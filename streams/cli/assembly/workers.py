@@ -22,6 +22,7 @@ from streams.config.names import SOURCE
 from streams.delivery.flood import FloodRules
 from streams.workers.keeper.keeper import Keeper
 from streams.workers.reading.event_reader import EventReader
+from streams.workers.reading.wait_report import WaitReport
 from streams.workers.router.worker import Router
 from streams.workers.sink.committer import SinkCommitter, SinkTopics
 from streams.workers.sink.encoders import EncoderCache
@@ -63,6 +64,13 @@ def router(settings: Settings, observation: Observation) -> Iterator[tuple[Route
             clock=SystemClock(),
             keep=keeper.own,
             copies=partial(copies_of, settings, SOURCE),
+            report=WaitReport(
+                SOURCE,
+                instance_name(),
+                state_topic=settings.topics.state,
+                transactions=transactions,
+                clock=SystemClock(),
+            ),
             meter=observation.router_meter(list(settings.connectors), group),
             pulse=observation.pulse,
         )
@@ -146,6 +154,9 @@ def sink(settings: Settings, connector: Connector, observation: Observation) -> 
             records_per_second=connector.rate_per_second,
             partition_count=lambda: consumer.partitions_of(topic),
             copies=partial(copies_of, settings, name),
+            report=WaitReport(
+                name, instance_name(), state_topic=settings.topics.state, transactions=transactions, clock=clock
+            ),
             meter=meter,
             pulse=observation.pulse,
         )

@@ -14,7 +14,7 @@ from streams.ports.cluster import Cluster, Commit
 from streams.ports.kafka import Partition
 from streams.state.credentials import Rules, deadline_ms
 from streams.state.moments import iso
-from streams.state.records import StateError
+from streams.state.records import CREDENTIALS, PartitionWait, StateError
 from streams.state.standing import Standing
 
 
@@ -41,6 +41,8 @@ class Overview:
     account: Account
     members: int
     lag: Lag
+    deadlines: Mapping[str, int]
+    """When the first letter of each INVALID scope may be purged (ms); none where no letter is left of those before."""
     now_ms: int
 
     @property
@@ -52,6 +54,16 @@ class Overview:
         return tuple(scope for scope in self.scopes if self.standing.scope(scope).state == "INVALID")
 
     @property
+    def backing_off(self) -> tuple[str, ...]:
+        """Scopes whose destination asked for patience, or does not answer."""
+        return tuple(scope for scope in self.scopes if self.standing.back_off(scope, self.now_ms) is not None)
+
+    @property
+    def waits(self) -> Mapping[str, PartitionWait]:
+        """Partitions of its topic that wait for a schema, by place."""
+        return self.standing.partition_waits(self.now_ms)
+
+    @property
     def lag_seconds(self) -> float | None:
         return self.lag.seconds(self.now_ms)
 
@@ -61,7 +73,9 @@ class Overview:
         if self.members == 0:
             return f"streams run sink {name}"
         if self.state == "SUSPENDED":
-            return f"streams connectors resume {name}"
+            # Resumed before its cause is known, a flood parks the next thousand.
+            is_flood = self.standing.state.by == "flood"
+            return f"streams dlq top {name}" if is_flood else f"streams connectors resume {name}"
         if self.invalid_scopes:
             return f"streams connectors probe {name}"
         if sum(self.account.parked.values()):
@@ -98,6 +112,7 @@ class Overview:
             "keeper": None if term is None else {"instance": term.instance, "epoch": term.epoch, "since": iso(term.at)},
             "members": self.members,
             "lag": {"offsets": self.lag.offsets, "seconds": self.lag_seconds},
+            "waits": [wait.to_json(place) for place, wait in sorted(self.waits.items())],
             "account": self.account.to_json(),
             "next": self.next_step(),
         }
@@ -106,28 +121,35 @@ class Overview:
         found = self.standing.scope(scope)
         evidence = found.evidence
         suspects = [one for (name, _), one in self.standing.suspects.items() if name == scope]
-        deadline = None
-        if found.state == "INVALID":
-            rules = Rules(self.connector.grace_seconds)
-            deadline = iso(deadline_ms(0, found, self.standing.state, rules, self.now_ms))
         return {
             "state": found.state,
             "since": iso(found.since),
-            "deadline": deadline,
+            "deadline": iso(self.deadlines.get(scope)),
             "evidence": None if evidence is None else f"{evidence.status} {evidence.detail}".strip(),
             "suspected": [f"{one.status} {one.detail}".strip() for one in suspects],
             "refused_though_good": iso(found.refused_though_good),
             "purge_overdue": found.overdue or None,
+            "back_off": self._back_off(scope),
+        }
+
+    def _back_off(self, scope: str) -> dict[str, object] | None:
+        found = self.standing.back_off(scope, self.now_ms)
+        if found is None:
+            return None
+        return {
+            "status": found.status or None,
+            "detail": found.detail,
+            "since": iso(found.since),
+            "next_try": iso(found.next_try),
         }
 
 
-def overviews(installation: Installation, names: Sequence[str]) -> tuple[Overview, ...]:
+def overviews(installation: Installation, accounts: Accounts, names: Sequence[str]) -> tuple[Overview, ...]:
     """These connectors of the configuration, their accounts all true of one moment.
 
     Raises `KafkaUnreachable`, `KafkaRefusal`, `MetadataError` and `StateError`.
     """
     settings, cluster = installation.settings, installation.cluster
-    accounts = Accounts(installation)
     try:
         sums = accounts.of(names)
         commits = {name: accounts.sink_commits(name) for name in names}
@@ -137,12 +159,11 @@ def overviews(installation: Installation, names: Sequence[str]) -> tuple[Overvie
         raise MetadataError(f"groups {', '.join(groups)}: {error}") from error
     except StateError as error:
         raise StateError(f"{settings.topics.state}: {error}") from error
-    finally:
-        accounts.close()
     found = []
     for name in names:
         connector = settings.connectors[name]
         topic = settings.topics.connector(name)
+        now_ms = installation.clock.epoch_ms()
         found.append(
             Overview(
                 connector=connector,
@@ -151,10 +172,33 @@ def overviews(installation: Installation, names: Sequence[str]) -> tuple[Overvie
                 account=sums[name],
                 members=cluster.members(settings.groups.sink(name)),
                 lag=lag_of(cluster, topic, commits[name], has_waiting=sums[name].waiting > 0),
-                now_ms=installation.clock.epoch_ms(),
+                deadlines=_deadlines(installation, connector, standings[name], now_ms),
+                now_ms=now_ms,
             )
         )
     return tuple(found)
+
+
+def _deadlines(installation: Installation, connector: Connector, standing: Standing, now_ms: int) -> dict[str, int]:
+    """The scope's own deadline as long as it lies ahead; then the first letter that is still there tells."""
+    topics, cluster = installation.settings.topics, installation.cluster
+    rules = Rules(connector.grace_seconds)
+    deadlines = {}
+    for scope, state in standing.scopes.items():
+        if state.state != "INVALID":
+            continue
+        deadline = deadline_ms(0, state, standing.state, rules, now_ms)
+        if deadline <= now_ms:
+            letters = CREDENTIALS + scope
+            places = cluster.partitions(topics.dead_letter_credentials(connector.name, scope))
+            cursors = {place: standing.cursor((letters, place[1])) for place in places}
+            firsts = {place: max(cursors[place], start) for place, start in cluster.starts(places).items()}
+            parked_at = cluster.oldest_ms(firsts)
+            if parked_at is None:
+                continue
+            deadline = deadline_ms(parked_at, state, standing.state, rules, now_ms)
+        deadlines[scope] = deadline
+    return deadlines
 
 
 def lag_of(cluster: Cluster, topic: str, commits: Mapping[Partition, Commit], *, has_waiting: bool) -> Lag:

@@ -8,10 +8,16 @@ from streams.config import topology
 from streams.operations.accounts import Accounts
 from streams.operations.doctor.finding import Finding, ok, problem, warning
 from streams.operations.installation import Installation
+from streams.operations.router import OPEN_TRANSACTION, router_overview
+from streams.state.moments import iso, told
 from streams.state.standing import Standing
 from streams.workers.router.routes import source_topics
 
 MINUTES_PER_DAY = 1_440
+LAG_SECONDS_MAX = 300.0
+"""A router that is further behind stands, or is too slow: one that runs is seconds behind."""
+BACK_OFF = "the destination is at fault; records wait in the connector's topic, and nothing is lost"
+SCHEMA = "streams schemas add FILE"
 
 Look = Callable[[Installation], Iterator[Finding]]
 
@@ -23,6 +29,7 @@ def cluster_findings() -> Mapping[str, Look]:
         "topics": _topics,
         "Currents topics": _sources,
         "processes": _groups,
+        "Currents records": _router_lag,
         "connectors": _connectors,
     }
 
@@ -72,17 +79,33 @@ def _groups(installation: Installation) -> Iterator[Finding]:
             yield warning(role, detail, f"streams run {role}")
 
 
+def _router_lag(installation: Installation) -> Iterator[Finding]:
+    """Whether the router keeps up, and what it waits for."""
+    with Accounts(installation) as accounts:
+        router = router_overview(installation, accounts)
+    seconds = router.lag_seconds
+    if seconds is None:
+        yield ok("Currents records", "all are read")
+    elif seconds < LAG_SECONDS_MAX:
+        yield ok("Currents records", f"{router.records:,} to read, the oldest for {told(seconds)}")
+    else:
+        worst = max(router.lags, key=lambda lag: lag.seconds(router.now_ms) or 0)
+        held = f", held by {OPEN_TRANSACTION} of its producer" if worst.held else ""
+        detail = f"{router.records:,} are not read, the oldest for {told(seconds)}, on {worst.topic}{held}"
+        yield warning("Currents records", detail, router.next_step() or "streams connectors show router")
+    for place, wait in sorted(router.waits.items()):
+        detail = f"waits for {wait.why} since {iso(wait.since)}: {wait.detail}"
+        yield warning(f"partition {place}", detail, router.next_step() or "")
+
+
 def _connectors(installation: Installation) -> Iterator[Finding]:
-    accounts = Accounts(installation)
-    try:
+    with Accounts(installation) as accounts:
         standings = accounts.standings()
-    finally:
-        accounts.close()
     for name in installation.settings.connectors:
-        yield from _standing(name, standings[name])
+        yield from _standing(name, standings[name], installation.clock.epoch_ms())
 
 
-def _standing(name: str, standing: Standing) -> Iterator[Finding]:
+def _standing(name: str, standing: Standing, now_ms: int) -> Iterator[Finding]:
     state = standing.state
     if state.state == "SUSPENDED":
         yield warning(f"connector {name}", f"SUSPENDED by {state.by}: {state.reason}", after_suspension(name, state.by))
@@ -92,6 +115,11 @@ def _standing(name: str, standing: Standing) -> Iterator[Finding]:
         if found.refused_though_good:
             detail = "traffic is refused though a probe with the same credentials is accepted"
             yield warning(f"traffic {name}/{scope}", detail, f"streams connectors show {name}")
+    for scope, back_off in standing.back_offs(now_ms).items():
+        yield warning(f"traffic {name}/{scope}", back_off.sentence(now_ms), BACK_OFF)
+    for place, wait in sorted(standing.partition_waits(now_ms).items()):
+        detail = f"waits for {wait.why} since {iso(wait.since)}: {wait.detail}"
+        yield warning(f"partition {place}", detail, "streams doctor" if wait.why == "registry" else SCHEMA)
 
 
 def after_suspension(name: str, by: str | None) -> str:

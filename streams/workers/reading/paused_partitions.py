@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from streams.ports.kafka import Consumer, Partition
 
 RETRY_SECONDS = 1.0
+OVER_SECONDS = 2 * RETRY_SECONDS
+"""A partition that was let go this long after its last hold, and was not held again, waits no more."""
+
+Why = Literal["schema", "registry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a partition waits for at an offset. Times are seconds of the monotonic clock."""
+
+    offset: int
+    why: Why
+    detail: str
+    since: float
+    held_at: float
 
 
 class WaitingPartitions:
@@ -19,12 +36,23 @@ class WaitingPartitions:
         self._consumer = consumer
         self.partitions: dict[Partition, tuple[float, int]] = {}
         """Those that wait: until when (seconds of the monotonic clock), and the offset to go on from."""
+        self._waits: dict[Partition, Wait] = {}
 
     def holds(self, partition: Partition) -> bool:
         return partition in self.partitions
 
-    def hold(self, partition: Partition, offset: int, now: float) -> None:
+    def waits(self, now: float) -> dict[Partition, Wait]:
+        """What waits, since when and why: also in the moment between two holds at one offset."""
+        for partition, wait in list(self._waits.items()):
+            if partition not in self.partitions and now - wait.held_at > OVER_SECONDS:
+                del self._waits[partition]
+        return dict(self._waits)
+
+    def hold(self, partition: Partition, offset: int, now: float, why: Why, detail: str) -> None:
         """Read nothing of it for a second, then again from `offset`."""
+        before = self._waits.get(partition)
+        since = before.since if before is not None and before.offset == offset else now
+        self._waits[partition] = Wait(offset, why, detail, since, now)
         self.partitions[partition] = (now + RETRY_SECONDS, offset)
         self._consumer.rewind(partition, offset)
         self._consumer.pause([partition])
@@ -41,8 +69,10 @@ class WaitingPartitions:
         """Let all go on from wherever the caller rewinds them to."""
         self._consumer.resume(list(self.partitions))
         self.partitions.clear()
+        self._waits.clear()
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """They are not ours any more."""
         for partition in partitions:
             self.partitions.pop(partition, None)
+            self._waits.pop(partition, None)

@@ -29,9 +29,11 @@ from streams.ports.errors import SchemasUnavailable, TransactionAborted
 from streams.ports.kafka import Consumer, Gap, Headers, Message, Partition, Position, Start, Transactions
 from streams.ports.meters import TRACEPARENT_HEADER, UNMEASURED, RouterMeter
 from streams.ports.pulse import NO_PULSE, Pulse
+from streams.state.records import Waits
 from streams.workers.reading.paused_partitions import WaitingPartitions
 from streams.workers.reading.schema_resolver import SchemaResolver, Unknown
 from streams.workers.reading.start_positions import Beginning, Copies, audit_lines, beginnings
+from streams.workers.reading.wait_report import WaitReport, partition_waits
 from streams.workers.router.routes import Found, Routes, Routing, source_topics
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,7 @@ class Router:
         clock: Clock,
         keep: Callable[[bool], None],
         copies: Copies,
+        report: WaitReport | None = None,
         meter: RouterMeter = UNMEASURED,
         pulse: Pulse = NO_PULSE,
     ) -> None:
@@ -89,6 +92,7 @@ class Router:
         self._transactions = transactions
         self._clock = clock
         self._meter = meter
+        self._report = report
         self._pulse = pulse
         self._states: dict[Partition, PartitionState] = {}
         self._routes = Routes(routing, resolver)
@@ -103,6 +107,8 @@ class Router:
             while not stop.is_set():
                 self._pulse.beat("router")
                 self.step()
+            if self._report is not None:
+                self._report.end()
             log.info("router stops")
         finally:
             self._transactions.close()
@@ -113,6 +119,8 @@ class Router:
         now = self._clock.monotonic()
         self._look_for_topics(now)
         self._waiting.resume_due(now)
+        if self._report is not None:
+            self._report.step(self._waits)
         messages = self._consumer.poll(POLL_RECORDS_MAX, POLL_SECONDS_MAX)
         if not messages and not self._must_commit:
             return
@@ -130,6 +138,12 @@ class Router:
             self._read_again()
         else:
             self._committed()
+
+    def _waits(self) -> Waits:
+        """What this process waits for now."""
+        waits = Waits(partitions=partition_waits(self._waiting, self._clock))
+        self._meter.waits(waits)
+        return waits
 
     # The group's news, inside `poll`: no transaction is open then.
 
@@ -241,13 +255,13 @@ class Router:
             found = self._routes.find(message, message.topic())
         except SchemasUnavailable as error:
             log.warning("schema registry does not answer, waiting", error=str(error))
-            self._waiting.hold(place, message.offset(), now)
+            self._waiting.hold(place, message.offset(), now, "registry", str(error))
             return None
         if isinstance(found, Found):
             return found
         if isinstance(found, Unknown):
             if not found.is_final:
-                self._waiting.hold(place, message.offset(), now)
+                self._waiting.hold(place, message.offset(), now, "schema", found.detail)
                 return None
             self._park(message, state, "unknown-schema", found.detail)
         else:

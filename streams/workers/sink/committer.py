@@ -133,6 +133,7 @@ class SinkCommitter:
             commit(positions, letters)
         except (CommitRefused, TransactionAborted) as error:
             self._log.warning("commit refused, the group moved on", error=str(error))
+            self._meter.aborted()
             return False
         self._say_parked(letters)
         skipped: dict[str, int] = {}

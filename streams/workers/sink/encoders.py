@@ -9,6 +9,7 @@ from streams.events.encodings import CONFLUENT_HEADER_BYTES, SINGLE_OBJECT_HEADE
 from streams.events.schema import WriterSchema
 from streams.ports.errors import SchemasUnavailable
 from streams.ports.kafka import Message
+from streams.workers.reading.paused_partitions import Why
 from streams.workers.reading.schema_resolver import Known, SchemaResolver, Unknown, event_type_header
 
 log = structlog.get_logger(__name__)
@@ -16,6 +17,10 @@ log = structlog.get_logger(__name__)
 
 class SchemaWaits(Exception):
     """The schema of a record may still arrive: its partition waits."""
+
+    def __init__(self, why: Why, detail: str) -> None:
+        super().__init__(detail)
+        self.why = why
 
 
 class EncoderCache:
@@ -44,9 +49,9 @@ class EncoderCache:
             resolution = self._resolver.resolve(value, "", event_type_header(message) if value else None)
         except SchemasUnavailable as error:
             log.warning("schema registry does not answer", error=str(error))
-            raise SchemaWaits from error
+            raise SchemaWaits("registry", str(error)) from error
         if isinstance(resolution, Unknown) and not resolution.is_final:
-            raise SchemaWaits
+            raise SchemaWaits("schema", resolution.detail)
         if not isinstance(resolution, Known):
             return _rejecting(resolution.detail), 0
         encoder = self._encoder_of(resolution.schema)

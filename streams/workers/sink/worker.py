@@ -44,9 +44,10 @@ from streams.ports.http import Answer, Transport
 from streams.ports.kafka import Consumer, Gap, Message, Partition, Start
 from streams.ports.meters import UNMEASURED, SinkMeter
 from streams.ports.pulse import NO_PULSE, Pulse
-from streams.state.records import Suspect
+from streams.state.records import BackOff, Suspect, Waits
 from streams.workers.reading.paused_partitions import WaitingPartitions
 from streams.workers.reading.start_positions import Copies, beginnings
+from streams.workers.reading.wait_report import WaitReport, epoch_ms, partition_waits
 from streams.workers.sink.committer import SinkCommitter
 from streams.workers.sink.encoders import EncoderCache, SchemaWaits
 from streams.workers.sink.restraint import Relief, Restraint
@@ -86,6 +87,7 @@ class Sink:
         records_per_second: float | None,
         partition_count: Callable[[], int],
         copies: Copies,
+        report: WaitReport | None = None,
         meter: SinkMeter = UNMEASURED,
         pulse: Pulse = NO_PULSE,
     ) -> None:
@@ -104,6 +106,7 @@ class Sink:
         self._encoders = encoders
         self._clock = clock
         self._meter = meter
+        self._report = report
         self._pulse = pulse
         self._partition_count = partition_count
         self._rate = records_per_second or destination.limits.records_per_second
@@ -136,6 +139,8 @@ class Sink:
             self._log.info("sink stops", requests_in_flight=len(self._in_flight))
             self._settle_in_flight(set(self._in_flight.values()))
             self._committer.commit(self._ledgers)
+            if self._report is not None:
+                self._report.end()
         finally:
             self._consumer.close()
 
@@ -161,6 +166,25 @@ class Sink:
         self._flush_aged(self._clock.monotonic())
         self._send_due()
         self._say_cuts(now)
+        if self._report is not None:
+            self._report.step(self._waits)
+
+    def _waits(self) -> Waits:
+        """What this process waits for now."""
+        now, now_ms = self._clock.monotonic(), self._clock.epoch_ms()
+        back_offs = {
+            scope: BackOff(
+                status=patience.status,
+                detail=patience.detail,
+                since=epoch_ms(patience.since, now, now_ms),
+                next_try=epoch_ms(patience.next_try, now, now_ms),
+            )
+            for scope, lane in self._lanes.items()
+            if (patience := lane.patience) is not None
+        }
+        waits = Waits(partitions=partition_waits(self._waiting, self._clock), back_offs=back_offs)
+        self._meter.waits(waits)
+        return waits
 
     # The group's news, inside `poll`.
 
@@ -253,8 +277,8 @@ class Sink:
             if encoder is None:
                 try:
                     encoder, start = self._encoders.find(message, value)
-                except SchemaWaits:
-                    self._waiting.hold((self._topic, number), message.offset(), now)
+                except SchemaWaits as wait:
+                    self._waiting.hold((self._topic, number), message.offset(), now, wait.why, str(wait))
                     continue
             place = ledger.read(message.offset(), len(value))
             encoding = encoder(value, start)

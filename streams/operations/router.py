@@ -1,0 +1,165 @@
+"""The router as Kafka tells it: how far it is behind each Currents topic, what it waits for, what it did so far.
+
+Behind means behind the high watermark: a record of an open transaction counts, for it holds back whatever stands after
+it, and nobody else would say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streams.config.names import SOURCE
+from streams.delivery.account import RouterCounts
+from streams.operations.accounts import Accounts
+from streams.operations.installation import Installation
+from streams.ports.cluster import Cluster, Commit
+from streams.ports.kafka import Partition
+from streams.state.moments import iso
+from streams.state.parked import parked_in_all
+from streams.state.records import PartitionWait
+from streams.state.standing import Standing
+from streams.workers.router.routes import source_topics
+
+OPEN_TRANSACTION = "an open transaction"
+"""Of a producer that is not ours; `kafka-transactions.sh` finds and ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLag:
+    """What the router has to read of one Currents topic. `records` counts ends of transactions among them; `held` are
+    partitions whose next record belongs to an open transaction."""
+
+    topic: str
+    records: int
+    oldest_ms: int | None
+    held: int = 0
+
+    def seconds(self, now_ms: int) -> float | None:
+        """Age of the oldest record that was not read."""
+        return None if self.oldest_ms is None else max(0, now_ms - self.oldest_ms) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RouterOverview:
+    """The router at `now_ms`. `letters` are the source's dead letters, `waits` partitions that stand, by place."""
+
+    members: int
+    counts: RouterCounts
+    letters: int
+    lags: tuple[TopicLag, ...]
+    waits: Mapping[str, PartitionWait]
+    standing: Standing
+    bootstrap_servers: str
+    now_ms: int
+
+    @property
+    def state(self) -> str:
+        return "RUNNING" if self.members else "STOPPED"
+
+    @property
+    def records(self) -> int:
+        """What it has to read."""
+        return sum(lag.records for lag in self.lags)
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """Age of the oldest record that it has not read."""
+        return max((seconds for lag in self.lags if (seconds := lag.seconds(self.now_ms)) is not None), default=None)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why partitions stand: `schema`, `registry`, an open transaction."""
+        found = {wait.why for wait in self.waits.values()}
+        return (*sorted(found), *([OPEN_TRANSACTION] if any(lag.held for lag in self.lags) else []))
+
+    def next_step(self) -> str | None:
+        """The command that comes next, for whoever was woken by this."""
+        reasons = self.reasons
+        if self.members == 0:
+            return "streams run router"
+        if "registry" in reasons:
+            return "streams doctor"
+        if "schema" in reasons:
+            return "streams schemas add FILE"
+        if OPEN_TRANSACTION in reasons:
+            return f"kafka-transactions.sh --bootstrap-server {self.bootstrap_servers} list"
+        return f"streams dlq top {SOURCE}" if self.letters else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `streams connectors show router --output json`."""
+        term = self.standing.term
+        return {
+            "router": SOURCE,
+            "state": self.state,
+            "members": self.members,
+            "keeper": None if term is None else {"instance": term.instance, "epoch": term.epoch, "since": iso(term.at)},
+            "account": {
+                "read": self.counts.read,
+                "routed": dict(sorted(self.counts.routed.items())),
+                "skipped": dict(self.counts.skipped),
+                "undecodable": self.counts.undecodable,
+                "lost": self.counts.lost,
+            },
+            "letters": self.letters,
+            "lag": {
+                "records": self.records,
+                "seconds": self.lag_seconds,
+                "topics": [
+                    {"topic": lag.topic, "records": lag.records, "seconds": lag.seconds(self.now_ms), "held": lag.held}
+                    for lag in self.lags
+                ],
+            },
+            "waits": [wait.to_json(place) for place, wait in sorted(self.waits.items())],
+            "next": self.next_step(),
+        }
+
+
+def router_overview(installation: Installation, accounts: Accounts) -> RouterOverview:
+    """How the router stands now. Raises `KafkaUnreachable`, `KafkaRefusal`, `MetadataError` and `StateError`."""
+    settings, cluster = installation.settings, installation.cluster
+    commits = accounts.router_commits()
+    standing = accounts.standings()[SOURCE]
+    counts = RouterCounts()
+    for commit in commits.values():
+        counts.add(RouterCounts.from_metadata(commit.metadata))
+    topics = source_topics(cluster.topic_names(), settings.source.topics, settings.kafka.topic_prefix)
+    now_ms = installation.clock.epoch_ms()
+    return RouterOverview(
+        members=cluster.members(settings.groups.router),
+        counts=counts,
+        letters=max(0, parked_in_all(counts.undecodable, standing)),
+        lags=source_lags(cluster, sorted(topics), commits),
+        waits=standing.partition_waits(now_ms),
+        standing=standing,
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        now_ms=now_ms,
+    )
+
+
+def source_lags(cluster: Cluster, topics: Sequence[str], commits: Mapping[Partition, Commit]) -> tuple[TopicLag, ...]:
+    """How far the router's commits are behind the high watermark of each topic.
+
+    A partition counts only where a record stands after the commit: ends of transactions alone are nothing to read.
+    Raises `KafkaUnreachable` and `KafkaRefusal`.
+    """
+    partitions = cluster.partitions(*topics)
+    ends = cluster.high_watermarks(partitions)
+    starts = cluster.starts(partition for partition in partitions if partition not in commits)
+    offsets = {place: commits[place].offset if place in commits else starts[place] for place in partitions}
+    behind = {place: offset for place, offset in offsets.items() if offset < ends[place]}
+    written = cluster.first_written_ms(behind)
+    readable = cluster.ends(written)
+    lags = []
+    for topic in topics:
+        places = [place for place in written if place[0] == topic]
+        lags.append(
+            TopicLag(
+                topic,
+                records=sum(ends[place] - offsets[place] for place in places),
+                oldest_ms=min((written[place] for place in places), default=None),
+                held=sum(readable[place] <= offsets[place] for place in places),
+            )
+        )
+    return tuple(lags)

@@ -1,0 +1,90 @@
+"""Whatever stands is seen: a router behind an open transaction, one that waits for a schema, a sink that backs off."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from streams.testing.brokers import Broker
+from streams.testing.emulators import MixpanelEmulator
+from tests.pipeline.line import ANALYTICS, Line, mixpanel_connector, running
+from tests.pipeline.test_answers import OPEN, event
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+
+
+def asked(line: Line, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "streams", *arguments, "--output", "json", "--config", str(line.scene.config)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=dict(os.environ))
+    return dict(json.loads(result.stdout))
+
+
+@pytest.mark.apache
+def test_a_router_behind_an_open_transaction_is_seen_and_so_is_its_end(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    with running(kafka, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}) as line:
+        line.write(OPEN, event("first"))
+        line.settle()
+        topic = line.scene.source_prefix + OPEN
+        options = {"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": f"somebody-{topic}"}
+        other = Producer(options)
+        other.init_transactions(30)
+        other.begin_transaction()
+        other.produce(topic, event("not committed"))
+        other.flush(10)
+        for number in range(5):
+            line.write(OPEN, event(f"behind-{number}"))
+        line.flush()
+        router = asked(line, "connectors", "list")["router"]
+        assert (router["state"], router["members"], router["account"]["read"]) == ("RUNNING", 1, 1)
+        assert router["lag"]["records"] == 6
+        assert router["lag"]["seconds"] is not None
+        assert [one["held"] for one in router["lag"]["topics"] if one["topic"] == topic] == [1]
+        assert router["next"].startswith("kafka-transactions.sh")
+        other.abort_transaction(30)
+        line.scene.wait_until(lambda: line.scene.router_counts().read == 6, "what stood behind it to be routed")
+        router = asked(line, "connectors", "show", "router")
+        assert (router["lag"]["records"], router["lag"]["seconds"]) == (0, None)
+        assert router == {**asked(line, "connectors", "show", "source")}
+
+
+def test_a_router_that_waits_for_a_schema_says_which_and_where(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    connectors = {ANALYTICS: mixpanel_connector(mixpanel)}
+    with running(kafka, tmp_path, connectors, {"unknown_schema_wait": "5m"}) as line:
+        line.write(OPEN, b"\xc3\x01" + bytes(8) + b"nobody knows it")
+        line.flush()
+        line.scene.wait_until(lambda: bool(asked(line, "connectors", "show", "router")["waits"]), "the wait to be told")
+        (wait,) = asked(line, "connectors", "list")["router"]["waits"]
+        assert (wait["partition"], wait["offset"], wait["why"]) == (f"{line.scene.source_prefix}{OPEN}/0", 0, "schema")
+        assert "0000000000000000" in wait["detail"]
+        findings = {one["what"]: one for one in asked(line, "doctor")["findings"]}
+        assert findings[f"partition {wait['partition']}"]["fix"] == "streams schemas add FILE"
+
+
+def test_a_sink_that_backs_off_says_since_when_and_what_was_answered(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    with running(kafka, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}) as line:
+        mixpanel.fail(status=503, count=1_000)
+        line.write(OPEN, event("first"))
+        line.flush()
+
+        def back_off() -> Any:
+            return asked(line, "connectors", "show", ANALYTICS)["scopes"]["default"]["back_off"]
+
+        line.scene.wait_until(lambda: back_off() is not None, "the back-off to be told")
+        found = back_off()
+        assert (found["status"], found["since"][:2], found["next_try"] is None) == (503, "20", False)
+        mixpanel.clear_faults()
+        line.settle()
+        line.scene.wait_until(lambda: back_off() is None, "the back-off to be taken back")
