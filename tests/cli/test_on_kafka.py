@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
+from streams.state.moments import iso
 from streams.testing.brokers import Broker
 
 pytestmark = pytest.mark.kafka
@@ -182,20 +183,57 @@ def test_an_account_is_the_sum_of_what_router_and_sink_committed(installation: I
 
 def test_states_and_deadlines_are_what_the_keeper_wrote(installation: Installation) -> None:
     installation.json("topics", "apply")
-    since = 1_767_225_600_000
+    since = (time.time_ns() // 60_000_000_000 - 60) * 60_000  # an hour ago
     evidence = {"status": 401, "detail": "unauthorized", "at": since}
     scope = {"v": 1, "epoch": 3, "state": "INVALID", "since": since, "evidence": evidence, "extended_ms": 3_600_000}
     installation.keep("scope/growth/default", scope)
     shown = installation.json("connectors", "show", "growth")
     assert shown["state"] == "RUNNING"
     assert shown["scopes"]["default"]["state"] == "INVALID"
-    assert shown["scopes"]["default"]["since"] == "2026-01-01T00:00:00Z"
-    assert shown["scopes"]["default"]["deadline"] == "2026-01-03T01:00:00Z"
+    assert shown["scopes"]["default"]["since"] == iso(since)
+    assert shown["scopes"]["default"]["deadline"] == iso(since + 49 * 3_600_000)
     assert shown["scopes"]["default"]["evidence"] == "401 unauthorized"
     state = {"v": 1, "epoch": 3, "state": "SUSPENDED", "by": "configuration", "reason": "status 404", "since": since}
     installation.keep("connector/growth", state)
     shown = installation.json("connectors", "show", "growth")
     assert (shown["state"], shown["suspended"]["reason"]) == ("SUSPENDED", "status 404")
+
+
+def test_after_a_purge_no_deadline_that_is_over_is_told(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    since = 1_767_225_600_000
+    installation.keep("scope/growth/default", {"v": 1, "epoch": 3, "state": "INVALID", "since": since})
+    assert installation.json("connectors", "show", "growth")["scopes"]["default"]["deadline"] is None
+    letters = f"{installation.prefix}dead-letter.growth.credentials.default"
+    installation.write(letters, 3)
+    installation.keep("cursor/growth/credentials.default/0", {"v": 1, "epoch": 3, "offset": 2})
+    deadline = installation.json("connectors", "show", "growth")["scopes"]["default"]["deadline"]
+    assert deadline > iso(time.time_ns() // 1_000_000)
+
+
+def test_a_flood_is_looked_at_before_it_is_resumed(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    installation.keep("connector/growth", {"v": 1, "epoch": 3, "state": "SUSPENDED", "by": "flood", "since": 5})
+    group = f"{installation.prefix}sink.growth"
+    member = Consumer({"bootstrap.servers": installation.bootstrap_servers, "group.id": group})
+    member.subscribe([f"{installation.prefix}connector.growth"])
+    try:
+        while not member.assignment():
+            member.poll(0.2)
+        assert installation.json("connectors", "show", "growth")["next"] == "streams dlq top growth"
+    finally:
+        member.close()
+
+
+def test_counts_that_a_deleted_topic_took_along_never_leave_less_than_nothing_waiting(
+    installation: Installation,
+) -> None:
+    installation.json("topics", "apply")
+    topic = f"{installation.prefix}connector.growth"
+    installation.write(topic, 4)
+    installation.commit(f"{installation.prefix}sink.growth", topic, 4, {"delivered": 4})
+    shown = installation.json("connectors", "show", "growth")
+    assert (shown["account"]["routed"], shown["account"]["waiting"]) == (0, 0)
 
 
 def test_orders_without_a_keeper_say_that_none_runs(installation: Installation) -> None:
