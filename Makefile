@@ -6,13 +6,16 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo test chaos bench lint format build clean help
+.PHONY: demo test test-cold chaos bench lint format build clean help
 
 demo: $(STAMP) ## Kafka, router, sinks and emulated vendors in one terminal, for 20 seconds
 	$(BIN)/streams demo --for 20s
 
 test: $(STAMP) ## All tests, on the best broker that this machine can run (REQUIRE_BROKER=apache: on Apache Kafka or not at all)
-	$(BIN)/pytest -n 4 --dist worksteal
+	PROMTOOL=$$(sh tools/promtool.sh) $(BIN)/pytest -n 4 --dist worksteal
+
+test-cold: ## `make test` of the last commit in an empty folder with an empty home and cache, as on a new machine
+	sh tools/test_cold.sh
 
 chaos: $(STAMP) ## Processes, broker and destinations broken at random, then everything counted (SEED=… ROUNDS=10)
 	ROUNDS=$(ROUNDS) $(if $(SEED),SEED=$(SEED)) REQUIRE_BROKER=apache $(BIN)/pytest tests/chaos/test_chaos.py -q -s
@@ -38,7 +41,7 @@ clean: ## Remove what the other targets made
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml requirements/dev.txt
 	@test -n "$(PYTHON)" || { echo "streams needs Python 3.11 or later, and there is no python3 on PATH" >&2; exit 1; }

@@ -1,9 +1,33 @@
-"""How property tests run here. Brokers and emulators come from our own plugin."""
+"""How our own tests run: everything is imported early, and property tests have no deadline.
+
+Brokers and emulators come from our own plugin, which says why imports come early (`_import_early`).
+"""
 
 from __future__ import annotations
 
+import gc
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+import streams
 
 # Two cores that a broker shares: a slow example is no failure, and no deadline is an assertion about time.
 settings.register_profile("streams", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("streams")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    """Import every module of ours and of the tests in one thread, and collect no garbage meanwhile."""
+    gc.disable()
+    try:
+        for module in pkgutil.walk_packages(streams.__path__, "streams."):
+            if not module.name.endswith(".__main__"):
+                importlib.import_module(module.name)
+        return (yield)
+    finally:
+        gc.enable()

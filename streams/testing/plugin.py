@@ -2,14 +2,17 @@
 
 The broker is chosen once the tests are known, and only if one of them asks for it; which one and why stands in the
 summary, with the count of what it kept from running. Under pytest-xdist the workers share one broker. Imports stay
-light: this module is loaded by every pytest run of whoever installed us.
+light: this module is loaded by every pytest run of whoever installed us. What the fixtures need is imported once the
+tests are known, before the first of them runs: see `_import_early`.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
 SKIPPED = "needs a better broker: "
 """How the reason of each skip of ours begins; the summary counts by it."""
 BROKER = "streams_broker"
+ATTEMPTS = 2
+"""How often the broker of a run is started before the run ends: once may be bad luck."""
+MODULES = {
+    "kafka": ("streams.testing.brokers", "streams.testing.shared_broker"),
+    "mixpanel": ("streams.testing.emulators",),
+    "mparticle": ("streams.testing.emulators",),
+}
+"""What each fixture imports."""
 
 _chosen = pytest.StashKey["Broker | str"]()
 _shared = pytest.StashKey[ExitStack]()
@@ -33,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    _import_early({name for item in session.items for name in getattr(item, "fixturenames", ())})
     # Here and not in the fixture: the first choice on a machine may download Kafka, which no test's timeout allows for.
     if not session.config.option.collectonly and any(_needs_broker(item) for item in session.items):
         _choice(session.config)
@@ -59,12 +71,13 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if isinstance(choice, str):
         _cannot_run(choice)
     elif worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = Path(tmp_path_factory.getbasetemp().parent)
         # Left at the session's end and not here: whoever started it waits for the others, longer than a test may last.
         stack = request.config.stash[_shared] = ExitStack()
-        yield stack.enter_context(shared(choice, Path(tmp_path_factory.getbasetemp().parent), worker))
+        yield _entered(stack, lambda: shared(choice, folder, worker), request.session)
     else:
-        with choice as broker:
-            yield broker
+        with ExitStack() as stack:
+            yield _entered(stack, lambda: choice, request.session)
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +127,41 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"{skipped} tests were SKIPPED because this broker cannot prove them (REQUIRE_BROKER=apache fails instead)"
         )
+
+
+def _import_early(fixtures: set[str]) -> None:
+    """Import what these fixtures need: in the main thread, with no garbage collection in between.
+
+    pytest parses each of our modules for its assertions where there is no byte code of it yet. CPython 3.11 counts the
+    depth of what it parses in one place for the whole process. If a finalizer runs in the middle and formats a
+    traceback, or lets another thread parse, the count is wrong and the import ends with `SystemError: AST constructor
+    recursion depth mismatch`. Once the tests run there may be such threads and such garbage.
+    """
+    modules = {module for fixture in fixtures for module in MODULES.get(fixture, ())}
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        for module in sorted(modules):
+            importlib.import_module(module)
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _entered(stack: ExitStack, broker: Callable[[], AbstractContextManager[Broker]], session: pytest.Session) -> Broker:
+    """The broker, started. What cannot be started ends the run with one sentence.
+
+    pytest keeps the failure of a session's fixture: each later test would fail with it again.
+    """
+    problem: Exception | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            return stack.enter_context(broker())
+        except Exception as error:
+            problem = error
+    sentence = f"the run ends here: its broker could not be started in {ATTEMPTS} attempts: {problem!r}"
+    session.shouldstop = sentence
+    pytest.fail(sentence, pytrace=False)
 
 
 def _needs_broker(item: pytest.Item) -> bool:

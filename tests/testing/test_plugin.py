@@ -38,6 +38,53 @@ def test_the_address_is_noted(kafka, number):
         time.sleep(0.05)
 """
 
+# Garbage whose finalizer formats a traceback, at every turn: what happens now and then in a long run with threads.
+RESTLESS = """
+import gc, traceback
+
+class Restless:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        try:
+            len([1 / 0 + 1])
+        except ZeroDivisionError:
+            traceback.format_exc()
+        Restless()
+
+def pytest_runtestloop():
+    Restless()
+    gc.set_threshold(20, 1, 1)
+
+def pytest_sessionfinish():
+    gc.disable()
+"""
+
+FAILING = """
+import pathlib, pytest
+from streams.testing.brokers import Broker
+
+class Failing(Broker):
+    def start(self):
+        with pathlib.Path("starts").open("a") as starts:
+            starts.write("x")
+        if len(pathlib.Path("starts").read_text()) <= FAILURES:
+            raise RuntimeError("no luck")
+
+def pytest_collection_finish(session):
+    import streams.testing.plugin as plugin
+    session.config.stash[plugin._chosen] = Failing("failing", "127.0.0.1:1", is_apache=False)
+"""
+
+MANY = """
+import pytest
+
+@pytest.mark.parametrize("number", range(20))
+def test_with_a_broker(kafka, number):
+    assert kafka.kind
+"""
+
 
 def run(folder: Path, suite: str, *arguments: str, **environment: str) -> str:
     """The output of pytest on this suite, where there is no Docker and no Java."""
@@ -85,3 +132,35 @@ def test_all_workers_of_a_run_share_one_broker(tmp_path: Path, workers: str) -> 
     assert len(notes) == 4
     assert len({worker for worker, _ in notes}) == max(1, int(workers))
     assert len({address for _, address in notes}) == 1
+
+
+def test_no_fixture_imports_anything_once_tests_run(tmp_path: Path) -> None:
+    """On CPython 3.11 an import of ours that a finalizer interrupts ends with a `SystemError`."""
+    (tmp_path / "conftest.py").write_text(RESTLESS)
+    suite = "def test_all(kafka, mixpanel, mparticle): pass"
+    output = run(tmp_path, suite, PYTHONPYCACHEPREFIX=str(tmp_path / "cold"))
+    assert "1 passed" in output, output
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="from 3.12 on nothing is collected in the middle of a parse")
+def test_a_finalizer_that_formats_a_traceback_breaks_a_parse_that_it_interrupts(tmp_path: Path) -> None:
+    """Why `_import_early` exists: once this does not hold any more for any Python that we support, it may go."""
+    (tmp_path / "conftest.py").write_text(RESTLESS)
+    suite = "def test_it():\n    import ast, inspect\n    import typing\n    ast.parse(inspect.getsource(typing))"
+    output = run(tmp_path, suite)
+    assert "SystemError: AST constructor recursion depth mismatch" in output, output
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_broker_that_does_not_start_at_first_is_started_again(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "conftest.py").write_text(FAILING.replace("FAILURES", "1"))
+    assert "20 passed" in run(tmp_path, MANY, "-n", workers)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_broker_that_never_starts_ends_the_run_with_one_sentence(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "conftest.py").write_text(FAILING.replace("FAILURES", "1000"))
+    output = run(tmp_path, MANY, "-n", workers)
+    assert "the run ends here: its broker could not be started in 2 attempts: RuntimeError('no luck')" in output
+    assert "passed" not in output
+    assert output.count("ERROR at setup") <= max(1, int(workers))
