@@ -41,6 +41,13 @@ def mparticle(host: Host = "127.0.0.1", port: Port = 8402, faults: Script = "[]"
     _serve("mparticle", options, host, port, faults)
 
 
+@app.command()
+@translated
+def braze(host: Host = "127.0.0.1", port: Port = 8403, faults: Script = "[]", options: Settings = "{}") -> None:
+    """Be Braze: /users/track and the cohort import, strict about what Braze is strict about."""
+    _serve("braze", options, host, port, faults)
+
+
 def _serve(kind: str, text: str, host: str, port: int, script: str) -> None:
     from pydantic import ValidationError
 

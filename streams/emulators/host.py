@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
+from streams.emulators.braze.options import BrazeOptions
+from streams.emulators.braze.server import BrazeServer
 from streams.emulators.faults import Fault
 from streams.emulators.mixpanel.options import MixpanelOptions
 from streams.emulators.mixpanel.server import MixpanelServer
@@ -21,8 +23,9 @@ START_SECONDS_MAX = 10.0
 STOP_SECONDS_MAX = 0.1
 """What running calls get when the server stops: a scripted delay must not hold up a test's end."""
 
-Options = MixpanelOptions | MParticleOptions
-OPTIONS: dict[str, type[MixpanelOptions] | type[MParticleOptions]] = {
+Options = MixpanelOptions | MParticleOptions | BrazeOptions
+OPTIONS: dict[str, type[MixpanelOptions] | type[MParticleOptions] | type[BrazeOptions]] = {
+    "braze": BrazeOptions,
     "mixpanel": MixpanelOptions,
     "mparticle": MParticleOptions,
 }
@@ -36,6 +39,8 @@ def service(options: Options, faults: Iterable[Fault] = ()) -> Service:
             return Service(MixpanelServer(options), faults, options.keep)
         case MParticleOptions():
             return Service(MParticleServer(options), faults, options.keep)
+        case BrazeOptions():
+            return Service(BrazeServer(options), faults, options.keep)
 
 
 def run(

@@ -6,7 +6,8 @@
         assert len(mixpanel.unique()) == 10_000
 
 The emulator runs on a thread of this process, on a free port of the loopback; with `is_process=True` as a process of
-its own, which a benchmark wants. `MixpanelClient(url)` and `MParticleClient(url)` speak to one that runs elsewhere.
+its own, which a benchmark wants. `MixpanelClient(url)`, `MParticleClient(url)` and `BrazeClient(url)`
+speak to one that runs elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from streams.emulators.braze.options import BrazeOptions, CohortApi
 from streams.emulators.faults import Fault
 from streams.emulators.host import HostedService, Options
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
@@ -151,6 +153,26 @@ class MParticleClient(EmulatorClient):
         return self._list("repeated_messages", "records")
 
 
+class BrazeClient(EmulatorClient):
+    """An emulated Braze that runs somewhere. Each row holds an `object`, its `kind`, `user`, `ignored` and `losses`."""
+
+    def unique(self) -> list[dict[str, Any]]:
+        """Users: Braze deduplicates nothing, what its users see are profiles."""
+        return self._list("query", "rows")
+
+    def users(self) -> dict[str, dict[str, Any]]:
+        """By external id: `attributes`, `events`, `purchases`, `cohorts`."""
+        return {user["external_id"]: user for user in self.unique()}
+
+    def cohorts(self) -> dict[str, dict[str, Any]]:
+        """By id: `name` and `members`."""
+        return {cohort["cohort_id"]: cohort for cohort in self._list("cohorts", "records")}
+
+    def repeated(self) -> list[dict[str, Any]]:
+        """Each event and purchase that was applied more than once, and how often."""
+        return self._list("repeated", "records")
+
+
 class _Started:
     """Starts and ends what a client speaks to: a thread, or a process."""
 
@@ -248,3 +270,23 @@ class MParticleEmulator(_Owned, MParticleClient):
     def feeds(self) -> dict[str, Input]:
         """The inputs by feed, each with `key` and `secret`: enough to configure a connector."""
         return {each.feed: each for each in self.options.inputs}
+
+
+class BrazeEmulator(_Owned, BrazeClient):
+    """An emulated Braze of one's own: a context manager, or `start` and `stop`."""
+
+    def __init__(self, options: BrazeOptions | None = None, *, is_process: bool = False) -> None:
+        self.options = options or BrazeOptions()
+        BrazeClient.__init__(self, "")
+        _Owned.__init__(self, _Started("braze", self.options, is_process))
+
+    @property
+    def rest_key(self) -> str:
+        """The first REST key: enough to call `/users/track`."""
+        return self.options.rest_keys[0].key
+
+    @property
+    def cohort_api(self) -> CohortApi:
+        """The partner and the keys of the cohort import."""
+        assert self.options.cohort_api is not None
+        return self.options.cohort_api

@@ -20,7 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from streams.testing.brokers import Broker
-    from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
+    from streams.testing.emulators import BrazeEmulator, MixpanelEmulator, MParticleEmulator
 
 SKIPPED = "needs a better broker: "
 """How the reason of each skip of ours begins; the summary counts by it."""
@@ -108,6 +108,21 @@ def mparticle(_mparticle_emulator: MParticleEmulator) -> MParticleEmulator:
     """An emulated mParticle, empty at the start of each test."""
     _mparticle_emulator.reset()
     return _mparticle_emulator
+
+
+@pytest.fixture(scope="session")
+def _braze_emulator() -> Iterator[BrazeEmulator]:
+    from streams.testing.emulators import BrazeEmulator
+
+    with BrazeEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def braze(_braze_emulator: BrazeEmulator) -> BrazeEmulator:
+    """An emulated Braze, empty at the start of each test."""
+    _braze_emulator.reset()
+    return _braze_emulator
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from streams.emulators.braze.options import BrazeOptions, RestKey
 from streams.emulators.faults import Fault
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.emulators.mparticle.options import Input, MParticleOptions
-from streams.testing.emulators import ControlError, EmulatorClient, MixpanelEmulator, MParticleEmulator
+from streams.testing.emulators import BrazeEmulator, ControlError, EmulatorClient, MixpanelEmulator, MParticleEmulator
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "emulators.md").read_text()
 CALLS = re.findall(r"`GET(?:`, `[A-Z`, ]+)? /_emulator/(\w+)`", PAGE)
@@ -29,15 +30,15 @@ def names(model: type[BaseModel], prefix: str = "") -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("model", [MixpanelOptions, MParticleOptions, Fault, Project, Input])
+@pytest.mark.parametrize("model", [MixpanelOptions, MParticleOptions, BrazeOptions, Fault, Project, Input, RestKey])
 def test_every_option_and_every_field_of_a_fault_is_on_the_page(model: type[BaseModel]) -> None:
     assert [name for name in names(model) if f"`{name}`" not in PAGE] == []
 
 
 def test_the_calls_on_the_page_are_the_calls_there_are(
-    mixpanel: MixpanelEmulator, mparticle: MParticleEmulator
+    mixpanel: MixpanelEmulator, mparticle: MParticleEmulator, braze: BrazeEmulator
 ) -> None:
-    assert len(CALLS) >= 10
+    assert len(CALLS) >= 12
 
     def is_answered(emulator: EmulatorClient, name: str) -> bool:
         try:
@@ -46,9 +47,10 @@ def test_the_calls_on_the_page_are_the_calls_there_are(
             return False
         return True
 
-    only_mixpanel, only_mparticle = {"compacted"}, {"dropped", "repeated_messages"}
-    assert {name for name in CALLS if not is_answered(mixpanel, name)} == only_mparticle
-    assert {name for name in CALLS if not is_answered(mparticle, name)} == only_mixpanel
+    only_mixpanel, only_mparticle, only_braze = {"compacted"}, {"dropped", "repeated_messages"}, {"cohorts", "repeated"}
+    assert {name for name in CALLS if not is_answered(mixpanel, name)} == only_mparticle | only_braze
+    assert {name for name in CALLS if not is_answered(mparticle, name)} == only_mixpanel | only_braze
+    assert {name for name in CALLS if not is_answered(braze, name)} == only_mixpanel | only_mparticle
 
 
 def test_the_script_on_the_page_is_taken(mparticle: MParticleEmulator) -> None:

@@ -1,0 +1,1 @@
+"""Braze's `/users/track` and its cohort import, emulated."""
