@@ -133,8 +133,11 @@ def _payload(name: str, record: dict[str, Any], kind: DestinationKind) -> dict[s
         return None
     encoded = encoder(encode_single_object(schema, record), SINGLE_OBJECT_HEADER_BYTES)
     assert isinstance(encoded, tuple), f"the sample of {name} is not sent: {encoded}"
-    scope, _, body, _ = encoded
-    return {"scope": scope, "payload": orjson.loads(body)}
+    scope, body, _ = encoded
+    try:
+        return {"scope": scope, "payload": orjson.loads(body)}
+    except orjson.JSONDecodeError:  # not every destination takes JSON
+        return {"scope": scope, "payload": body.decode(errors="replace")}
 
 
 def _nearest(name: str) -> str:

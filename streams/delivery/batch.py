@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -10,10 +10,6 @@ from streams.delivery.contract import Limits, Request
 from streams.delivery.ledger import Ledger
 
 Source = TypeVar("Source")
-
-SEPARATOR_BYTES = 1
-ENVELOPE_BYTES = 2
-"""`[` + events joined by `,` + `]`."""
 
 
 @dataclass(slots=True)
@@ -80,6 +76,13 @@ class Batch(Generic[Source]):
             half.server_errors_since = self.server_errors_since
         return halves
 
+    def singles(self, indices: Collection[int]) -> list[Batch[Source]]:
+        """A batch for each of these events."""
+        singles = [self._part([index]) for index in sorted(indices)]
+        for single in singles:
+            single.generation = self.generation
+        return singles
+
     def without_closed(self) -> Batch[Source] | None:
         """This batch without the events of partitions that were taken away; None if nothing is left.
 
@@ -122,14 +125,14 @@ class BatchBuilder(Generic[Source]):
         """Add an event; gives the batch that was full before it or is full with it, if any."""
         full = None
         batch = self._batch
-        if batch is not None and self._bytes + len(body) + SEPARATOR_BYTES > self.limits.batch_bytes_max:
+        if batch is not None and self._bytes + len(body) + self.limits.separator_bytes > self.limits.batch_bytes_max:
             full, batch = batch, None
         if batch is None:
             self._batch = batch = Batch[Source](self.scope, generation=self.generation)
-            self._bytes = ENVELOPE_BYTES
+            self._bytes = self.limits.envelope_bytes
             self.opened_at = now
         batch.add(body, ledger, place, source)
-        self._bytes += len(body) + SEPARATOR_BYTES
+        self._bytes += len(body) + self.limits.separator_bytes
         if full is None and len(batch.bodies) >= self.limits.batch_records_max:
             self._batch = None
             return batch

@@ -2,21 +2,21 @@
 
 A destination encodes an event, builds a request from a batch and interprets the response. All waiting, retrying,
 parking and committing is written once, in the sink worker. So a vendor is one folder and one registry line.
+
+`Destination` is what every destination has. What only some need is a capability, absent by default: `again`,
+`vetting`, `sign_in`, `composer`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streams.events.schema import WriterSchema
+from streams.events.source import EventSource
 
-Encoded = tuple[str, str, bytes, int]
-"""An event ready to send: credential scope, kind, JSON bytes, strings cut. A bare tuple: one is made per event.
-
-The kind names what was vetted once it was accepted alone (event type and mapping); "" where nothing is vetted.
-"""
+Encoded = tuple[str, bytes, int]
+"""An event ready to send: credential scope, the bytes to send, strings cut. A bare tuple: one is made per event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,11 @@ Encoding = Encoded | Skipped | Rejected
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the destination takes. Bytes are of the uncompressed body (256 kB = 256,000)."""
+    """What the destination takes. Bytes are of the uncompressed body (256 kB = 256,000).
+
+    A body of n events is `envelope_bytes` and, for each event, its bytes and `separator_bytes`. The defaults fit a
+    JSON array.
+    """
 
     batch_records_max: int
     batch_bytes_max: int
@@ -50,16 +54,27 @@ class Limits:
     retry_base_seconds: float
     records_per_second: float | None
     """Rate of the account in records per second; None: the destination's own answers steer."""
+    separator_bytes: int = 1
+    envelope_bytes: int = 2
+
+
+Layout = Mapping[tuple[str, int], Sequence[int]]
+"""Place in a body (name of an array, index) -> positions in the batch of the records that were merged there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. `headers` hold the credentials: never log them (repr hides them, and the body)."""
+    """One HTTP request. `headers` hold the credentials: never log them (repr hides them, and the body).
+
+    `layout` says which records of the batch stand at a place of the body (name of an array, index), for a body whose
+    order is not the batch's. `interpret` gets the request back, and so the layout.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    layout: Layout = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,7 @@ class Response:
 class NoResponse:
     """Timeout, connection error or an answer cut off: nobody knows whether it arrived.
 
-    `is_misconfigured` marks what no retry mends: a certificate that is not trusted, a proxy that refuses.
+    `is_misconfigured` marks what no retry fixes: a certificate that is not trusted, a proxy that refuses.
     """
 
     detail: str
@@ -92,9 +107,13 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The records at these positions were refused by name (position -> detail); the others are delivered."""
+    """The records at these positions were refused by name (position -> detail); the others are delivered.
+
+    Those of `apart` were merged with a refused one, and are not delivered: each is sent again on its own.
+    """
 
     details: Mapping[int, str]
+    apart: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +126,10 @@ class Undetermined:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The destination is at fault: wait, then send the same bytes. `retry_after` is the header as sent, if any."""
+    """The destination is at fault: wait, then send the same bytes.
+
+    `retry_after` is the header as sent, if any: seconds, a date, or a moment in seconds since 1970.
+    """
 
     detail: str
     retry_after: str | None = None
@@ -137,19 +159,104 @@ Verdict = Delivered | Refused | Undetermined | Retry | Unauthorised | Misconfigu
 
 
 class Encoder(Protocol):
-    """Turns datums of one writer's schema into what the destination takes. Made once per schema."""
+    """Turns the events of one source into what the destination takes. Made once per source."""
 
     def __call__(self, value: bytes, start: int, /) -> Encoding:
-        """Encode the Avro datum that begins at `start` of `value`.
+        """Encode the event whose datum begins at `start` of `value`.
 
-        The start is 10 after a single-object header, 5 after Confluent's, 0 for bare Avro. Never raises on bad
-        bytes: an unreadable datum is `Rejected("undecodable: ...")`.
+        Never raises on bad bytes: an unreadable datum is `Rejected("undecodable: ...")`. `decoded` makes an encoder
+        from a function of the decoded event; reading the bytes by a table is the faster way.
         """
         ...
 
 
+def decoded(source: EventSource, encode: Callable[[Mapping[str, object]], Encoding]) -> Encoder:
+    """An encoder from a function of the decoded event, whatever the source's encoding is."""
+
+    def encoder(value: bytes, start: int, /) -> Encoding:
+        try:
+            event = source.decode(value, start)
+        except ValueError:
+            return Rejected("undecodable: the datum does not fit its schema")
+        return encode(event)
+
+    return encoder
+
+
+class Vetting(Protocol):
+    """For a destination whose answer to a batch hides refusals: the first event of each event type and scope after a
+    start goes alone, in a form whose answer shows them."""
+
+    def request(self, scope: str, body: bytes) -> Request: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What signs requests of a scope, for so many seconds."""
+
+    text: str = field(repr=False)
+    seconds: float
+
+
+class SignIn(Protocol):
+    """For a destination that wants a token, fetched over HTTP, in place of the credentials themselves.
+
+    The sink fetches one before the scope's first request, again before it expires, and after a 401.
+    """
+
+    def ask(self, scope: str) -> Request:
+        """The request for a token."""
+        ...
+
+    def read(self, response: Response) -> Token | Retry | Unauthorised | Misconfigured:
+        """The token, or why there is none. `Unauthorised`: the scope's credentials are refused."""
+        ...
+
+    def sign(self, request: Request, token: Token) -> Request:
+        """The same request with the token; its body stays as it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An encoded event and its offset in the partition. `again`: the job that replays it though it was delivered."""
+
+    body: bytes
+    offset: int
+    again: str = ""
+
+
+Remembered = Callable[[bytes], bytes | None]
+"""What a composer remembered of a partition under a key, or is about to, once requests before are delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What becomes of the first `taken` items, at least one: those in `skipped` are not sent (position -> reason),
+    the request holds the others. None: nothing of them is sent. `changes` are remembered once it is delivered."""
+
+    request: Request | None
+    taken: int
+    skipped: Mapping[int, str] = field(default_factory=dict)
+    changes: Mapping[bytes, bytes | None] = field(default_factory=dict)
+
+
+class Composer(Protocol):
+    """For a destination whose requests depend on order and on what it was sent before, or that has several endpoints.
+
+    The sink then keeps one request in flight per partition and scope, with records of that partition only, and calls
+    `compose` instead of `request`. What is left of the items comes first in the next call. The same items and
+    memories give the same bytes.
+    """
+
+    def compose(self, scope: str, partition: int, items: Sequence[Item], remembered: Remembered) -> Composed: ...
+
+
 class Destination(Protocol):
-    """One configured connector's vendor side. Immutable; made anew when its secrets change."""
+    """One configured connector's vendor side. Immutable; made anew when its secrets change.
+
+    Inherit from it: then the capabilities that are not given are absent.
+    """
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -159,32 +266,39 @@ class Destination(Protocol):
     @property
     def limits(self) -> Limits: ...
 
-    @property
-    def vets_kinds(self) -> bool:
-        """Whether the first event of each (kind, scope) after a start is sent alone, where a refusal is visible."""
+    def encoder(self, source: EventSource) -> Encoder | None:
+        """The encoder for events of this source; None: the destination has no mapping for its event type."""
         ...
 
-    @property
-    def marks_again(self) -> bool:
-        """Whether a copy of a delivered event must be told apart from a duplicate, or the destination swallows it."""
+    def request(self, scope: str, bodies: Sequence[bytes]) -> Request:
+        """One request with these encoded events; the same bodies give the same bytes."""
         ...
 
-    def again(self, body: bytes, job: str) -> bytes:
-        """An encoded event as `replay --again` sends it: with an id of its own that the job gives."""
-        ...
+    def interpret(self, response: Response, request: Request, records: int) -> Verdict:
+        """What the answer to a request with `records` events means. Details carry no secret and no personal data.
 
-    def encoder(self, schema: WriterSchema) -> Encoder | None:
-        """The encoder for this writer's schema; None: the destination has no mapping for its event type."""
-        ...
-
-    def request(self, scope: str, bodies: Sequence[bytes], *, alone: bool) -> Request:
-        """One request with these encoded events; the same bodies give the same bytes. `alone`: the vetting form."""
-        ...
-
-    def interpret(self, response: Response, records: int, *, alone: bool) -> Verdict:
-        """What an answer to a request of `records` events means. Details carry no secret and no personal data."""
+        The rows that destinations share are in `streams.destinations.answers`.
+        """
         ...
 
     def probe(self, scope: str, nonce: str, now_ms: int) -> Request:
         """A harmless request: 2xx means the scope's credentials are good, 401/403 bad, anything else says nothing."""
         ...
+
+    @property
+    def again(self) -> Callable[[bytes, str], bytes] | None:
+        """An encoded event as `replay --again` sends it, with an id of its own that the job gives: for a destination
+        that swallows what it has seen."""
+        return None
+
+    @property
+    def vetting(self) -> Vetting | None:
+        return None
+
+    @property
+    def sign_in(self) -> SignIn | None:
+        return None
+
+    @property
+    def composer(self) -> Composer | None:
+        return None

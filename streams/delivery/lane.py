@@ -190,10 +190,11 @@ class Lane(Generic[Source]):
                 for span in batch.spans:
                     if not span.ledger.is_closed:
                         span.ledger.delivered(span.first, span.end)
-            case Refused(details=details):
+            case Refused(details=details, apart=apart):
                 self._succeeded(batch, now)
+                self._ready.extendleft(reversed(batch.singles(apart)))
                 for index, (ledger, place) in enumerate(batch.places()):
-                    if ledger.is_closed:
+                    if ledger.is_closed or index in apart:
                         continue
                     if index in details:
                         letter = self._letter(batch, batch.sources[index], "rejected", 400, details[index])

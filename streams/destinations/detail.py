@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 
 DETAIL_BYTES_MAX = 500
 READ_CHARACTERS_MAX = 1_500
@@ -13,18 +14,13 @@ _QUOTED = re.compile(r"(?<!\w)(?P<quote>[\"'`])(?P<text>.*?)(?:(?P=quote)(?!\w)|
 """From a quote before a word to its fellow after a word, or to the text's end: an apostrophe is no quote."""
 _ADDRESS = re.compile(r"[^\s@\"'<>,;]+@[^\s@\"'<>,;]+")
 _PHONE = re.compile(r"\+\d[\d ()-]{5,}\d")
-_FIELD_NAME = re.compile(
-    r"properties(\.[\w$]+)?|event|token|time|distinct_id|\$user_id|\$insert_id"  # Mixpanel's
-    r"|events|data|event_(type|name)|custom_(event_type|attributes)|timestamp_unixtime_ms|source_(message|request)_id"
-    r"|user_identities|customer_?id|user_attributes|device_info|platform|environment|schema_version"  # mParticle's
-)
-"""Names that both sides know: they say where the fault is, and no customer chose them."""
 
 
-def masked(text: str, secrets: Iterable[str] = ()) -> str:
+def masked(text: str, secrets: Iterable[str] = (), field_names: re.Pattern[str] | None = None) -> str:
     """At most 500 bytes of printable text on one line.
 
-    Quoted values become …, names of fields stay; secrets, e-mail addresses and phone numbers are removed.
+    Quoted values become …; quoted names of fields that both sides know stay, for they say where the fault is, and no
+    customer chose them. Secrets, e-mail addresses and phone numbers are removed.
     """
     for secret in secrets:
         if secret:
@@ -32,13 +28,13 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
     text = text[:READ_CHARACTERS_MAX]
     text = _ADDRESS.sub("[address]", text)
     text = _PHONE.sub("[number]", text)
-    text = _QUOTED.sub(_mask, text)
+    text = _QUOTED.sub(partial(_mask, field_names), text)
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text.encode()[:DETAIL_BYTES_MAX].decode(errors="ignore")
 
 
-def _mask(match: re.Match[str]) -> str:
+def _mask(field_names: re.Pattern[str] | None, match: re.Match[str]) -> str:
     """A quoted name of a field says where the fault is; any other quoted text may be a value."""
-    if _FIELD_NAME.fullmatch(match["text"]):
+    if field_names is not None and field_names.fullmatch(match["text"]):
         return match[0]
     return f"{match['quote']}…{match['quote']}"

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from io import BytesIO
 from typing import Any
+
+import fastavro
 
 NAMESPACE = "dataexport.S3.inner."
 """What stands before the event type in the full name of every record that Braze writes."""
+
+
+_UNREADABLE = (
+    ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error, MemoryError, RecursionError,
+)  # fmt: skip
+"""What fastavro raises on corrupt bytes, by the kind of field that they hit."""
+
+
+class Undecodable(ValueError):
+    """The bytes are no datum of the schema. Never says which bytes: they may be personal data."""
 
 
 class Kind(IntEnum):
@@ -51,3 +65,15 @@ class WriterSchema:
     def is_walkable(self) -> bool:
         """Whether the walker reads every field (else fastavro decodes the record)."""
         return all(field.kind is not Kind.OTHER for field in self.fields)
+
+    def decode(self, value: bytes, start: int) -> dict[str, Any]:
+        """The record by fastavro. Raises `Undecodable`."""
+        stream = BytesIO(value)
+        stream.seek(start)
+        try:
+            record = fastavro.schemaless_reader(stream, self.parsed, None)
+        except _UNREADABLE as error:
+            raise Undecodable(f"not a datum of its schema ({type(error).__name__})") from None
+        if stream.tell() != len(value) or not isinstance(record, dict):
+            raise Undecodable("the datum's length does not fit its schema")
+        return record

@@ -13,12 +13,10 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from functools import partial
-from io import BytesIO
 from typing import Any, Final
 
-import fastavro
-
-from streams.events.schema import Field, Kind, WriterSchema
+from streams.events.schema import Field, Kind, Undecodable
+from streams.events.source import EventSource
 
 STRING: Final = 0
 LONG: Final = 1
@@ -55,23 +53,14 @@ NO_LIMIT: Final = 2**60
 CORRUPT = (IndexError, UnicodeDecodeError, struct.error, OverflowError)
 """What walking corrupt bytes raises beside `Undecodable`."""
 
-_UNREADABLE = (
-    ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error, MemoryError, RecursionError,
-)  # fmt: skip
-"""What fastavro raises on corrupt bytes, by the kind of field that they hit."""
-
 SLOT_KINDS: Mapping[str, Kind] = {"time": Kind.LONG}
 """What a captured field must be, where it is no string; a writer's field of another kind counts as missing."""
 
 _TYPES: Mapping[int, type] = {STRING: str, LONG: int, BOOLEAN: bool, FLOAT: float, DOUBLE: float}
 
 
-class Undecodable(ValueError):
-    """The bytes are no datum of the schema. Never says which bytes: they may be personal data."""
-
-
 def plan(
-    schema: WriterSchema,
+    source: EventSource,
     properties: Mapping[str, str],
     slots: Mapping[str, int],
     kinds: Mapping[str, Kind] = SLOT_KINDS,
@@ -83,7 +72,7 @@ def plan(
     """
     return [
         _op(field, properties.get(field.name, ""), slots.get(field.name, DROP), kinds.get(field.name, Kind.STRING))
-        for field in schema.fields
+        for field in source.fields
     ]
 
 
@@ -196,7 +185,7 @@ def cut(text: str, bytes_max: int) -> str:
 
 def pick(
     record: Mapping[str, Any],
-    schema: WriterSchema,
+    source: EventSource,
     ops: list[Op],
     properties: dict[str, Any],
     captured: list[Any],
@@ -204,7 +193,7 @@ def pick(
 ) -> int:
     """The same as `walk` from a record that fastavro decoded: for schemas with fields that the walker does not read."""
     cuts = 0
-    for field, (code, _, key, slot) in zip(schema.fields, ops, strict=True):
+    for field, (code, _, key, slot) in zip(source.fields, ops, strict=True):
         item = record.get(field.name)
         if isinstance(item, list):
             item = [element for element in item if _is_scalar(element)]
@@ -232,37 +221,24 @@ def _is_scalar(item: Any) -> bool:
     return isinstance(item, str | int) and item != ""
 
 
-def decode(value: bytes, start: int, schema: WriterSchema) -> dict[str, Any]:
-    """The record by fastavro. Raises `Undecodable`."""
-    stream = BytesIO(value)
-    stream.seek(start)
-    try:
-        record = fastavro.schemaless_reader(stream, schema.parsed, None)
-    except _UNREADABLE as error:
-        raise Undecodable(f"not a datum of its schema ({type(error).__name__})") from None
-    if stream.tell() != len(value) or not isinstance(record, dict):
-        raise Undecodable("the datum's length does not fit its schema")
-    return record
-
-
-def presence_reader(schema: WriterSchema) -> Callable[[bytes, int], int]:
+def presence_reader(source: EventSource) -> Callable[[bytes, int], int]:
     """A function of a value and its datum's start that tells whether the event has a user that is not blank.
 
     It gives PRESENT, MISSING or UNDECODABLE, never raises, and reads no further than the user.
     """
-    names = [field.name for field in schema.fields]
+    names = [field.name for field in source.fields]
     if USER_FIELD not in names:
         return lambda _value, _start: MISSING
-    ops = plan(schema, {}, {USER_FIELD: 0})[: names.index(USER_FIELD) + 1]
-    if any(field.kind is Kind.OTHER for field in schema.fields[: len(ops)]):
-        return lambda value, start: _decoded_presence(schema, value, start)
+    ops = plan(source, {}, {USER_FIELD: 0})[: names.index(USER_FIELD) + 1]
+    if any(field.kind is Kind.OTHER for field in source.fields[: len(ops)]):
+        return lambda value, start: _decoded_presence(source, value, start)
 
     return partial(_presence, ops)
 
 
-def _decoded_presence(schema: WriterSchema, value: bytes, start: int) -> int:
+def _decoded_presence(source: EventSource, value: bytes, start: int) -> int:
     try:
-        user = decode(value, start, schema).get(USER_FIELD)
+        user = source.decode(value, start).get(USER_FIELD)
     except Undecodable:
         return UNDECODABLE
     return PRESENT if isinstance(user, str) and user.strip() else MISSING

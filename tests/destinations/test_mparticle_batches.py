@@ -33,7 +33,7 @@ def encoding_of(event_type: str, record: dict[str, Any], **settings: Any) -> Enc
 def sent(event_type: str, record: dict[str, Any], **settings: Any) -> tuple[str, dict[str, Any], int]:
     encoding = encoding_of(event_type, record, **settings)
     assert isinstance(encoding, tuple), encoding
-    return encoding[0], json.loads(encoding[2]), encoding[3]
+    return encoding[0], json.loads(encoding[1]), encoding[2]
 
 
 def attributes_of(batch: dict[str, Any]) -> dict[str, Any]:
@@ -180,11 +180,3 @@ def test_a_batch_over_128_kb_is_rejected_with_its_size_and_no_value() -> None:
     assert isinstance(encoding, Rejected)
     assert "mParticle takes 128000" in encoding.detail
     assert "uuu" not in encoding.detail
-
-
-def test_one_kind_is_one_event_type_and_scopes_are_feeds() -> None:
-    kinds = {
-        encoding[1] for encoding in (encoding_of(SMS, {"id": str(n)}) for n in range(3)) if type(encoding) is tuple
-    }
-    assert len(kinds) == 1
-    assert kinds.pop().startswith(SMS)

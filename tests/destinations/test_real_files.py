@@ -44,7 +44,7 @@ def payload(name: str, schema: WriterSchema, record: dict[str, Any]) -> dict[str
         return None
     encoding = encode(encode_bare(schema, record), 0)
     assert isinstance(encoding, tuple), (schema.event_type, encoding)
-    content: dict[str, Any] = json.loads(encoding[2])
+    content: dict[str, Any] = json.loads(encoding[1])
     return content
 
 

@@ -13,6 +13,7 @@ from streams.delivery.contract import (
     Destination,
     Misconfigured,
     Refused,
+    Request,
     Response,
     Retry,
     Unauthorised,
@@ -35,6 +36,11 @@ def mixpanel(**settings: Any) -> Destination:
 def mparticle() -> Destination:
     feeds = {"unbound": {"key": "key-of-feed", "secret": SECRET}}
     return MPARTICLE.build(MPARTICLE.settings.model_validate({"feeds": feeds}))
+
+
+def judged(destination: Destination, response: Response, records: int) -> Verdict:
+    """The verdict on an answer to a request with so many records."""
+    return destination.interpret(response, Request("POST", "http://vendor.test", {}, b""), records)
 
 
 def says(content: Any, status: int = 400, **headers: str) -> Response:
@@ -72,7 +78,7 @@ HTML = {"content-type": "text/html; charset=utf-8"}
     ],
 )
 def test_mixpanel_accounts_for_every_record(response: Response, expected: Verdict) -> None:
-    assert mixpanel().interpret(response, 3, alone=False) == expected
+    assert judged(mixpanel(), response, 3) == expected
 
 
 @pytest.mark.parametrize(
@@ -101,14 +107,14 @@ def test_mixpanel_accounts_for_every_record(response: Response, expected: Verdic
     ],
 )
 def test_mixpanel_leaves_some_record_undetermined(response: Response) -> None:
-    assert isinstance(mixpanel().interpret(response, 3, alone=False), Undetermined)
+    assert isinstance(judged(mixpanel(), response, 3), Undetermined)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 524])
 def test_both_destinations_at_fault_are_tried_again(status: int) -> None:
     response = Response(status, {"retry-after": "12", **HTML}, b"<html>oops</html>")
     for destination in (mixpanel(), mparticle()):
-        verdict = destination.interpret(response, 3, alone=False)
+        verdict = judged(destination, response, 3)
         assert isinstance(verdict, Retry)
         assert (verdict.retry_after, verdict.status) == ("12", status)
         assert verdict.is_throttling == (status == 429)
@@ -117,14 +123,14 @@ def test_both_destinations_at_fault_are_tried_again(status: int) -> None:
 
 def test_a_2xx_of_mixpanel_that_is_cut_off_is_tried_again() -> None:
     cut = Response(200, {"content-type": "application/json"}, b'{"code":200,"num_records_imp')
-    assert isinstance(mixpanel().interpret(cut, 3, alone=False), Retry)
+    assert isinstance(judged(mixpanel(), cut, 3), Retry)
 
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("body", [b"", b'{"code":401,"error":"Invalid credentials","status":"Unauthorized"}'])
 def test_refused_credentials_are_the_scopes(status: int, body: bytes) -> None:
     for destination in (mixpanel(), mparticle()):
-        verdict = destination.interpret(Response(status, {}, body), 3, alone=False)
+        verdict = judged(destination, Response(status, {}, body), 3)
         assert isinstance(verdict, Unauthorised)
         assert verdict.status == status
 
@@ -140,31 +146,54 @@ def test_refused_credentials_are_the_scopes(status: int, body: bytes) -> None:
 )
 def test_a_wrong_address_or_a_proxy_suspends_either_connector(response: Response) -> None:
     for destination in (mixpanel(), mparticle()):
-        assert isinstance(destination.interpret(response, 3, alone=False), Misconfigured)
+        assert isinstance(judged(destination, response, 3), Misconfigured)
 
 
 @pytest.mark.parametrize("body", [b"ok", b"1", b"[]", b'"fine"', b'{"message":"hello"}'])
 def test_a_2xx_that_is_not_mixpanels_suspends(body: bytes) -> None:
-    assert isinstance(mixpanel().interpret(Response(200, {}, body), 1, alone=False), Misconfigured)
+    assert isinstance(judged(mixpanel(), Response(200, {}, body), 1), Misconfigured)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 204, 299])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/html; charset=utf-8", b"<html>welcome</html>"),
+        ("text/html", b""),
+        ("", b" <!DOCTYPE html>"),
+        ("application/json", b"<html>"),
+        ("text/plain", b"OK"),
+        ("text/plain", b'{"code":200,"num_records_imported":3,"status":"OK"}'),
+        ("application/xml", b"<?xml version='1.0'?><ok/>"),
+        ("application/json", b'{"message":"hello"}'),
+        ("", b"welcome"),
+    ],
+)
+def test_a_2xx_in_another_form_than_the_vendors_suspends_either_connector(
+    status: int, content_type: str, body: bytes
+) -> None:
+    response = Response(status, {"content-type": content_type} if content_type else {}, body)
+    for destination in (mixpanel(), mparticle()):
+        assert isinstance(judged(destination, response, 3), Misconfigured)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206])
 def test_a_2xx_other_than_202_is_not_mparticles(status: int) -> None:
-    assert isinstance(mparticle().interpret(Response(status, {}, b""), 1, alone=False), Misconfigured)
+    assert isinstance(judged(mparticle(), Response(status, {}, b""), 1), Misconfigured)
 
 
 def test_mparticles_202_delivers_and_tells_the_rate_in_use() -> None:
     response = Response(202, {"x-mp-rate-limit-percentage-used": "92"}, b"")
-    assert mparticle().interpret(response, 100, alone=False) == Delivered(0.92)
-    assert mparticle().interpret(Response(202, {}, b""), 100, alone=False) == Delivered(None)
+    assert judged(mparticle(), response, 100) == Delivered(0.92)
+    assert judged(mparticle(), Response(202, {}, b""), 100) == Delivered(None)
 
 
 def test_mparticles_400_does_not_say_which_batch() -> None:
     body = {"errors": [{"code": "BAD_REQUEST", "message": 'Required event field "event_type" is missing or empty.'}]}
-    assert mparticle().interpret(says(body), 2, alone=False) == Undetermined(
+    assert judged(mparticle(), says(body), 2) == Undetermined(
         'Required event field "event_type" is missing or empty.', 400
     )
-    assert isinstance(mparticle().interpret(Response(413, {}, b""), 2, alone=False), Undetermined)
+    assert isinstance(judged(mparticle(), Response(413, {}, b""), 2), Undetermined)
 
 
 @pytest.mark.parametrize("destination", [mixpanel(), mparticle()])
@@ -172,7 +201,7 @@ def test_no_detail_holds_a_secret_or_a_value_and_none_is_longer_than_500_bytes(d
     text = f"token {TOKEN} secret {SECRET} of 'alice smith' at alice@example.com " + "é" * 2000
     for status in (400, 401, 404, 413, 422):
         for content in ({"error": text}, {"errors": [{"message": text}]}, {"error": "x", "failed_records": [text]}):
-            verdict = destination.interpret(says(content, status), 1, alone=False)
+            verdict = judged(destination, says(content, status), 1)
             detail = getattr(verdict, "detail", "")
             assert detail
             for hidden in (SECRET, "alice", "key-of-feed"):
@@ -183,7 +212,7 @@ def test_no_detail_holds_a_secret_or_a_value_and_none_is_longer_than_500_bytes(d
 @pytest.mark.parametrize("destination", [mixpanel(), mparticle()])
 def test_the_same_events_give_the_same_bytes_and_no_secret_shows(destination: Destination) -> None:
     scope = destination.scopes[0]
-    requests = [destination.request(scope, [b'{"a":1}', b'{"b":2}'], alone=False) for _ in range(2)]
+    requests = [destination.request(scope, [b'{"a":1}', b'{"b":2}']) for _ in range(2)]
     assert requests[0].body == requests[1].body
     if destination.scopes == ("default",):
         assert requests[0].body[4:8] == bytes(4), "gzip's header holds a time"
@@ -210,7 +239,7 @@ def test_mixpanel_is_asked_where_and_as_whom_the_configuration_says(
 ) -> None:
     import base64
 
-    request = mixpanel(**settings).request("default", [b'{"a":1}', b'{"b":2}'], alone=False)
+    request = mixpanel(**settings).request("default", [b'{"a":1}', b'{"b":2}'])
     assert (request.method, request.url) == ("POST", url)
     assert base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode() == user
     assert request.headers["Content-Encoding"] == "gzip"
@@ -218,8 +247,10 @@ def test_mixpanel_is_asked_where_and_as_whom_the_configuration_says(
 
 
 def test_mparticle_gets_bulk_requests_of_batches_and_single_ones_alone() -> None:
-    bulk = mparticle().request("unbound", [b'{"a":1}', b'{"b":2}'], alone=False)
-    alone = mparticle().request("unbound", [b'{"a":1}'], alone=True)
+    bulk = mparticle().request("unbound", [b'{"a":1}', b'{"b":2}'])
+    vetting = mparticle().vetting
+    assert vetting is not None
+    alone = vetting.request("unbound", b'{"a":1}')
     assert (bulk.url, json.loads(bulk.body)) == ("https://s2s.us1.mparticle.com/v2/bulkevents", [{"a": 1}, {"b": 2}])
     assert (alone.url, json.loads(alone.body)) == ("https://s2s.us1.mparticle.com/v2/events", {"a": 1})
     assert "Content-Encoding" not in bulk.headers
@@ -265,17 +296,17 @@ def test_a_probe_of_mparticle_is_one_event_of_an_identity_of_our_own_in_developm
 def test_requests_stay_within_what_each_destination_takes() -> None:
     limits = mixpanel().limits
     assert (limits.batch_records_max, limits.batch_bytes_max, limits.record_bytes_max) == (2_000, 10_000_000, 1_000_000)
-    assert (limits.retry_base_seconds, limits.records_per_second, mixpanel().vets_kinds) == (2.0, None, False)
+    assert (limits.retry_base_seconds, limits.records_per_second, mixpanel().vetting) == (2.0, None, None)
     limits = mparticle().limits
     assert (limits.batch_records_max, limits.record_bytes_max, limits.records_per_second) == (100, 128_000, 270.0)
     assert limits.batch_bytes_max < 256_000
-    assert (limits.retry_base_seconds, mparticle().vets_kinds) == (1.0, True)
+    assert limits.retry_base_seconds == 1.0
 
 
 @pytest.mark.parametrize("destination", [mixpanel(), mparticle()])
 @pytest.mark.parametrize("status", [400, 413])
 def test_a_400_or_413_is_halved_whoever_words_it(destination: Destination, status: int) -> None:
-    verdict = destination.interpret(Response(status, HTML, b"<html>no</html>"), 2, alone=False)
+    verdict = judged(destination, Response(status, HTML, b"<html>no</html>"), 2)
     assert isinstance(verdict, Undetermined)
     assert verdict.status == status
 
@@ -286,6 +317,6 @@ def test_a_400_or_413_is_halved_whoever_words_it(destination: Destination, statu
 @pytest.mark.parametrize("status", [400, 401, 404, 413])
 def test_a_body_of_any_shape_gives_a_verdict(status: int, body: bytes) -> None:
     for destination in (mixpanel(), mparticle()):
-        verdict = destination.interpret(Response(status, {}, body), 2, alone=False)
+        verdict = judged(destination, Response(status, {}, body), 2)
         assert isinstance(verdict, Undetermined | Unauthorised | Misconfigured)
         assert verdict.detail

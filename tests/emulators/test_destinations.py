@@ -59,7 +59,7 @@ def encoded(destination: Destination, name: str, per_type: int) -> list[tuple[st
         assert encoder is not None
         outcome = encoder(event.value, HEADER_BYTES)
         assert isinstance(outcome, tuple), outcome
-        found.append((outcome[0], event.record["id"], outcome[2]))
+        found.append((outcome[0], event.record["id"], outcome[1]))
         seen.add(event.event_type)
     assert seen == set(event_types)
     return found
@@ -67,7 +67,11 @@ def encoded(destination: Destination, name: str, per_type: int) -> list[tuple[st
 
 def deliver(destination: Destination, scope: str, bodies: Iterable[bytes], *, alone: bool = False) -> Verdict:
     given = list(bodies)
-    return destination.interpret(sent(destination.request(scope, given, alone=alone)), len(given), alone=alone)
+    request = destination.request(scope, given)
+    if alone:
+        assert destination.vetting is not None
+        request = destination.vetting.request(scope, given[0])
+    return destination.interpret(sent(request), request, len(given))
 
 
 def test_mixpanel_takes_a_sample_of_every_mapped_type(mixpanel: MixpanelEmulator) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streams.events.catalogue import CATALOGUE
 from streams.events.encodings import encode_bare, encode_single_object
 from streams.events.samples import sample_record
-from streams.events.schema import WriterSchema
+from streams.events.schema import Undecodable, WriterSchema
 from streams.events.schemas import shipped, writer_schema
 from streams.events.walker import (
     CORRUPT,
@@ -26,7 +26,6 @@ from streams.events.walker import (
     TIME,
     UNDECODABLE,
     USER,
-    Undecodable,
     pick,
     plan,
     presence_reader,

@@ -48,7 +48,7 @@ def test_the_event_becomes_exactly_the_payload(name: str, event_type: str, case:
     assert encode is not None
     encoding = encode(encode_single_object(schema, case["event"]), 10)
     assert isinstance(encoding, tuple), encoding
-    scope, _, body, cuts = encoding
+    scope, body, cuts = encoding
     assert json.loads(body) == case["payload"]
     assert scope == case.get("feed", "default")
     assert cuts == 0

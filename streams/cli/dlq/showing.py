@@ -115,11 +115,9 @@ def _is_ours(name: str) -> bool:
 
 def _sent(dead: DeadLetters, resolver: SchemaResolver, message: Message, shows_all: bool) -> dict[str, Any]:
     """What a replay would send: a scope and its body, or why nothing; for the source, who would get the event."""
-    import orjson
 
     from streams.delivery.contract import Rejected, Skipped
     from streams.ports.errors import SchemasUnavailable
-    from streams.state.redaction import masked
     from streams.workers.reading.schema_resolver import Known, event_type_header
 
     try:
@@ -140,8 +138,20 @@ def _sent(dead: DeadLetters, resolver: SchemaResolver, message: Message, shows_a
             return {"skipped": reason}
         case Rejected(detail):
             return {"rejected": detail}
-        case (scope, _, body, cut):
-            return {"scope": scope, "body": masked(orjson.loads(body), shows_all=shows_all), "truncated": cut}
+        case (scope, body, cut):
+            return {"scope": scope, "body": _shown(body, shows_all=shows_all), "truncated": cut}
+
+
+def _shown(body: bytes, *, shows_all: bool) -> Any:
+    """What would be sent: as JSON where it is, else as text, which shows whole or not at all."""
+    import orjson
+
+    from streams.state.redaction import masked
+
+    try:
+        return masked(orjson.loads(body), shows_all=shows_all)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace") if shows_all else f"({len(body)} bytes)"
 
 
 def _print(content: dict[str, Any]) -> None:

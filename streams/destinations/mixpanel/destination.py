@@ -6,6 +6,7 @@ and `failed_records` name the others by their place in the batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from isal import igzip
 
 from streams.delivery.contract import (
     Delivered,
+    Destination,
     Encoder,
     Limits,
     Misconfigured,
@@ -21,15 +23,15 @@ from streams.delivery.contract import (
     Request,
     Response,
     Retry,
-    Unauthorised,
     Undetermined,
     Verdict,
 )
+from streams.destinations.answers import Answers
 from streams.destinations.detail import masked
 from streams.destinations.mixpanel import encoder as encoding
 from streams.destinations.mixpanel.settings import MixpanelSettings
-from streams.destinations.wire import basic, is_html
-from streams.events.schema import WriterSchema
+from streams.destinations.wire import basic
+from streams.events.source import EventSource
 
 LIMITS = Limits(
     batch_records_max=2_000,
@@ -39,11 +41,12 @@ LIMITS = Limits(
     retry_base_seconds=2.0,  # back off from 2 s, doubling to 60 s
     records_per_second=None,
 )
+FIELD_NAMES = re.compile(r"properties(\.[\w$]+)?|event|token|time|distinct_id|\$user_id|\$insert_id")
 GZIP_LEVEL = 1
 """isal's level 1 is as small as its level 2 here, and a fifth of zlib's cost."""
 
 
-class MixpanelDestination:
+class MixpanelDestination(Destination):
     """One configured project."""
 
     def __init__(self, settings: MixpanelSettings) -> None:
@@ -68,6 +71,7 @@ class MixpanelDestination:
             "Content-Encoding": "gzip",
             "Accept": "application/json",
         }
+        self._answers = Answers("Mixpanel", self._accepted, refused=self._refused, words=self._words)
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -77,51 +81,23 @@ class MixpanelDestination:
     def limits(self) -> Limits:
         return LIMITS
 
-    @property
-    def vets_kinds(self) -> bool:
-        return False
+    # No `again`: the same `$insert_id` overwrites an event, which is what a copy is wanted for.
 
-    @property
-    def marks_again(self) -> bool:
-        return False  # the same `$insert_id` overwrites an event, which is what a copy is wanted for
-
-    def again(self, body: bytes, job: str) -> bytes:
-        return body
-
-    def encoder(self, schema: WriterSchema) -> Encoder | None:
+    def encoder(self, source: EventSource) -> Encoder | None:
         return encoding.encoder(
-            schema,
+            source,
             project_token=self._token,
             event_names=self._settings.event_names,
             device_properties=self._settings.device_properties,
         )
 
-    def request(self, scope: str, bodies: Sequence[bytes], *, alone: bool) -> Request:
+    def request(self, scope: str, bodies: Sequence[bytes]) -> Request:
         """A JSON array, gzipped; the same bodies give the same bytes (the gzip header carries no time)."""
         body = igzip.compress(b"[" + b",".join(bodies) + b"]", GZIP_LEVEL, mtime=0)
         return Request("POST", self._url, self._headers, body)
 
-    def interpret(self, response: Response, records: int, *, alone: bool) -> Verdict:
-        status = response.status
-        if 200 <= status < 300:
-            return self._accepted(response, records)
-        if status == 400:
-            return self._refused(response, records)
-        if status == 413:
-            return Undetermined(self._detail(response, "413"), 413)
-        if status in (401, 403):
-            if is_html(response):
-                return Misconfigured(f"status {status} with HTML: a proxy answered in Mixpanel's place")
-            return Unauthorised(status, self._detail(response, f"status {status}"))
-        if status in (408, 429) or status >= 500:
-            return Retry(
-                f"status {status}",
-                response.headers.get("retry-after"),
-                is_throttling=status == 429,
-                is_server_error=status >= 500,
-                status=status,
-            )
-        return Misconfigured(f"status {status}: {self._detail(response, 'no text')}")
+    def interpret(self, response: Response, request: Request, records: int) -> Verdict:
+        return self._answers.verdict(response, request, records)
 
     def probe(self, scope: str, nonce: str, now_ms: int) -> Request:
         """One event without a user that Mixpanel drops (`$ignore`)."""
@@ -136,13 +112,11 @@ class MixpanelDestination:
                 "ip": 0,
             },
         }
-        return self.request(scope, [orjson.dumps(event)], alone=True)
+        return self.request(scope, [orjson.dumps(event)])
 
-    def _accepted(self, response: Response, records: int) -> Verdict:
+    def _accepted(self, response: Response, _request: Request, records: int) -> Verdict:
         """A whole 2xx in Mixpanel's JSON accounts for every record, or leaves some record undetermined."""
         text = response.body.strip()
-        if is_html(response):
-            return Misconfigured(f"status {response.status} with HTML: a proxy answered in Mixpanel's place")
         if not text:
             return Undetermined("not imported: an empty answer", response.status)
         content = _json(text)
@@ -155,11 +129,11 @@ class MixpanelDestination:
         imported = content.get("num_records_imported")
         if imported == records and not isinstance(imported, bool):
             return Delivered()
-        return Undetermined(f"not imported: {self._detail(response, 'no count')}", response.status)
+        return Undetermined(f"not imported: {self._words(response) or 'no count'}", response.status)
 
-    def _refused(self, response: Response, records: int) -> Verdict:
+    def _refused(self, response: Response, _request: Request, records: int) -> Verdict:
         """A 400: usable if it names records by place, and its counts add up to what was sent."""
-        undetermined = Undetermined(self._detail(response, "status 400"), 400)
+        undetermined = Undetermined(self._words(response) or "status 400", 400)
         content = _json(response.body)
         failed = None if content is None else content.get("failed_records")
         if content is None or not isinstance(failed, list) or not failed:
@@ -171,22 +145,22 @@ class MixpanelDestination:
                 return undetermined
             message, field = record.get("message"), record.get("field")
             text = message if isinstance(message, str) and message else f"refused: {field}"
-            details[index] = masked(text, self._secrets)
+            details[index] = masked(text, self._secrets, FIELD_NAMES)
         if content.get("num_records_imported") != records - len(details):
             return undetermined
         return Refused(details)
 
-    def _detail(self, response: Response, fallback: str) -> str:
+    def _words(self, response: Response) -> str:
         content = _json(response.body)
         error = None if content is None else content.get("error")
-        text = error if isinstance(error, str) and error else fallback
+        text = error if isinstance(error, str) else ""
         if content is not None and isinstance(content.get("failed_records"), list):
             first = next(iter(content["failed_records"]), None)
             if isinstance(first, str):
-                text = f"{text}: {first}"
+                text = f"{text}: {first}" if text else first
             elif isinstance(first, dict) and isinstance(first.get("message"), str):
-                text = f"{text}: {first['message']}"
-        return masked(text, self._secrets)
+                text = f"{text}: {first['message']}" if text else first["message"]
+        return masked(text, self._secrets, FIELD_NAMES)
 
 
 def _json(body: bytes) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ import orjson
 from streams.delivery.contract import Encoder, Encoding, Rejected
 from streams.destinations.mixpanel.mapping import CUSTOM_EVENT, EVENTS, JSON_PREFIXES, NAME_PLACE
 from streams.destinations.wire import is_safe, safe_id
-from streams.events.schema import WriterSchema
+from streams.events.source import EventSource
 from streams.events.walker import (
     CORRUPT,
     FIRST_FREE_SLOT,
@@ -23,8 +23,6 @@ from streams.events.walker import (
     NO_LIMIT,
     TIME,
     USER,
-    Undecodable,
-    decode,
     pick,
     plan,
     walk,
@@ -48,10 +46,10 @@ SLOTS = FIRST_FREE_SLOT + 2
 
 
 def encoder(
-    schema: WriterSchema, *, project_token: str, event_names: Mapping[str, str], device_properties: bool
+    source: EventSource, *, project_token: str, event_names: Mapping[str, str], device_properties: bool
 ) -> Encoder | None:
-    """The encoder for this writer's schema; None where Mixpanel has no mapping for its event type."""
-    mapped = EVENTS.get(schema.event_type)
+    """The encoder for events of this source; None where Mixpanel has no mapping for its event type."""
+    mapped = EVENTS.get(source.event_type)
     if mapped is None:
         return None
     keys = {field: keys[0] for field, keys in mapped.fields.items()}
@@ -61,16 +59,16 @@ def encoder(
             field: (key,) for field, key in {"device_model": "$device", "os_version": "$os"}.items() if field in keys
         }
     slots = {"id": ID, "time": TIME, "external_user_id": USER}
-    if schema.event_type == CUSTOM_EVENT:
+    if source.event_type == CUSTOM_EVENT:
         slots["name"] = NAME
-    if schema.event_type in JSON_PREFIXES:
+    if source.event_type in JSON_PREFIXES:
         slots["properties"] = JSON
-    ops = plan(schema, keys, slots)
+    ops = plan(source, keys, slots)
     constants = {"token": project_token, "$partner_id": "braze", "ip": 0}
-    name = event_names.get(schema.event_type, mapped.name)
-    takes_name = schema.event_type == CUSTOM_EVENT and NAME_PLACE in name
-    prefix = JSON_PREFIXES.get(schema.event_type)
-    is_walkable = schema.is_walkable
+    name = event_names.get(source.event_type, mapped.name)
+    takes_name = source.event_type == CUSTOM_EVENT and NAME_PLACE in name
+    prefix = JSON_PREFIXES.get(source.event_type)
+    is_walkable = source.is_walkable
     dumps = orjson.dumps
 
     def encode(value: bytes, start: int, /) -> Encoding:
@@ -80,8 +78,8 @@ def encoder(
             if is_walkable:
                 walk(value, start, ops, properties, captured, NO_LIMIT)
             else:
-                pick(decode(value, start, schema), schema, ops, properties, captured, NO_LIMIT)
-        except (Undecodable, *CORRUPT):
+                pick(source.decode(value, start), source, ops, properties, captured, NO_LIMIT)
+        except (ValueError, *CORRUPT):
             return Rejected("undecodable: the datum does not fit its schema")
         user, time, event_id = captured[USER], captured[TIME], captured[ID]
         if not user or user.isspace():
@@ -110,7 +108,7 @@ def encoder(
             return Rejected("properties is no JSON that can be sent")
         if len(body) >= RECORD_BYTES_MAX:
             return Rejected(f"the event is {len(body)} bytes of JSON, and Mixpanel takes less than {RECORD_BYTES_MAX}")
-        return SCOPE, "", body, 0
+        return SCOPE, body, 0
 
     return encode
 

@@ -6,28 +6,29 @@ Source of the rules: mParticle's pages on the HTTP Events API and on default ser
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from streams.delivery.contract import (
     Delivered,
+    Destination,
     Encoder,
     Limits,
     Misconfigured,
     Request,
     Response,
-    Retry,
-    Unauthorised,
-    Undetermined,
     Verdict,
+    Vetting,
 )
+from streams.destinations.answers import Answers
 from streams.destinations.detail import masked
 from streams.destinations.mparticle import encoder as encoding
 from streams.destinations.mparticle.settings import MParticleSettings
-from streams.destinations.wire import basic, is_html
-from streams.events.schema import WriterSchema
+from streams.destinations.wire import basic
+from streams.events.source import EventSource
 
 LIMITS = Limits(
     batch_records_max=100,
@@ -37,13 +38,15 @@ LIMITS = Limits(
     retry_base_seconds=1.0,
     records_per_second=270.0,  # per account, by default
 )
-
-
+FIELD_NAMES = re.compile(
+    r"events|data|event_(type|name)|custom_(event_type|attributes)|timestamp_unixtime_ms|source_(message|request)_id"
+    r"|user_identities|customer_?id|user_attributes|device_info|platform|environment|schema_version"
+)
 ERRORS_MAX = 10
 """More than so many messages of one answer say nothing new."""
 
 
-class MParticleDestination:
+class MParticleDestination(Destination):
     """One configured account, with its feeds' credentials as scopes."""
 
     def __init__(self, settings: MParticleSettings) -> None:
@@ -59,6 +62,10 @@ class MParticleDestination:
         self._headers = {
             scope: {"Authorization": text, "Content-Type": "application/json"} for scope, text in credentials.items()
         }
+        self._answers = Answers(
+            "mParticle", _accepted, accepts=frozenset({202}), words=self._words, retry_words=_throttled
+        )
+        self._vetting = _SingleEvents(settings.base, self._headers)
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -69,49 +76,24 @@ class MParticleDestination:
         return LIMITS
 
     @property
-    def vets_kinds(self) -> bool:
-        return True
+    def vetting(self) -> Vetting:
+        return self._vetting
 
     @property
-    def marks_again(self) -> bool:
-        return True  # a `source_request_id` that was seen within 30 to 60 days is swallowed
+    def again(self) -> Callable[[bytes, str], bytes]:
+        """A `source_request_id` that was seen within 30 to 60 days is swallowed: a copy has another."""
+        return _again
 
-    def again(self, body: bytes, job: str) -> bytes:
-        batch = orjson.loads(body)
-        batch["source_request_id"] = f"{batch['source_request_id']}:{job}"
-        return orjson.dumps(batch)
+    def encoder(self, source: EventSource) -> Encoder | None:
+        return encoding.encoder(source, self._settings, self._scope_of_feed)
 
-    def encoder(self, schema: WriterSchema) -> Encoder | None:
-        return encoding.encoder(schema, self._settings, self._scope_of_feed)
-
-    def request(self, scope: str, bodies: Sequence[bytes], *, alone: bool) -> Request:
-        """An array to `/v2/bulkevents`; alone, the one batch to `/v2/events`. Not compressed: no page allows it."""
-        if alone:
-            return Request("POST", f"{self._settings.base}/v2/events", self._headers[scope], bodies[0])
+    def request(self, scope: str, bodies: Sequence[bytes]) -> Request:
+        """An array to `/v2/bulkevents`. Not compressed: no page allows it."""
         body = b"[" + b",".join(bodies) + b"]"
         return Request("POST", f"{self._settings.base}/v2/bulkevents", self._headers[scope], body)
 
-    def interpret(self, response: Response, records: int, *, alone: bool) -> Verdict:
-        status = response.status
-        if status == 202:
-            return Delivered(_rate_used(response))
-        if 200 <= status < 300:
-            return Misconfigured(f"status {status}, and mParticle answers 202: is this mParticle?")
-        if status in (400, 413):
-            return Undetermined(self._detail(response), status)
-        if status in (401, 403):
-            if is_html(response):
-                return Misconfigured(f"status {status} with HTML: a proxy answered in mParticle's place")
-            return Unauthorised(status, self._detail(response))
-        if status in (408, 429) or status >= 500:
-            return Retry(
-                self._throttled(response) if status == 429 else f"status {status}",
-                response.headers.get("retry-after"),
-                is_throttling=status == 429,
-                is_server_error=status >= 500,
-                status=status,
-            )
-        return Misconfigured(f"status {status}: {self._detail(response)}")
+    def interpret(self, response: Response, request: Request, records: int) -> Verdict:
+        return self._answers.verdict(response, request, records)
 
     def probe(self, scope: str, nonce: str, now_ms: int) -> Request:
         """One event of an identity of our own, in the development environment."""
@@ -131,21 +113,45 @@ class MParticleDestination:
                 }
             ],
         }
-        return self.request(scope, [orjson.dumps(batch)], alone=True)
+        return self._vetting.request(scope, orjson.dumps(batch))
 
-    def _detail(self, response: Response) -> str:
-        """The first error's message, as mParticle words it."""
+    def _words(self, response: Response) -> str:
+        """The errors' messages, as mParticle words them."""
         try:
             errors: Any = orjson.loads(response.body)["errors"]
             text = "; ".join(str(error["message"]) for error in errors[:ERRORS_MAX])
         except (orjson.JSONDecodeError, KeyError, TypeError):
             text = ""
-        return masked(text or f"status {response.status}", self._secrets)
+        return masked(text, self._secrets, FIELD_NAMES)
 
-    @staticmethod
-    def _throttled(response: Response) -> str:
-        limit = response.headers.get("x-mp-rate-limit-exceeded", "").strip('"')
-        return f"status 429, limit of the {limit}" if limit.isalpha() else "status 429"
+
+class _SingleEvents:
+    """The first of each kind goes alone to `/v2/events`, where a refusal is visible."""
+
+    def __init__(self, base: str, headers: Mapping[str, Mapping[str, str]]) -> None:
+        self._url = f"{base}/v2/events"
+        self._headers = headers
+
+    def request(self, scope: str, body: bytes) -> Request:
+        return Request("POST", self._url, self._headers[scope], body)
+
+
+def _again(body: bytes, job: str) -> bytes:
+    batch = orjson.loads(body)
+    batch["source_request_id"] = f"{batch['source_request_id']}:{job}"
+    return orjson.dumps(batch)
+
+
+def _accepted(response: Response, _request: Request, _records: int) -> Verdict:
+    """mParticle's 202 is empty; a body that is not says that somebody else answered."""
+    if response.body.strip() not in (b"", b"{}"):
+        return Misconfigured("status 202 with a body that is not mParticle's: did a proxy answer?")
+    return Delivered(_rate_used(response))
+
+
+def _throttled(response: Response) -> str:
+    limit = response.headers.get("x-mp-rate-limit-exceeded", "").strip('"')
+    return f"status 429, limit of the {limit}" if response.status == 429 and limit.isalpha() else ""
 
 
 def _rate_used(response: Response) -> float | None:

@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 
 from streams.delivery.contract import Encoder, Encoding, Rejected, Skipped
-from streams.destinations.mparticle.mapping import CLASSIC, EVENTS, MAPPING_VERSION, UNINSTALL
+from streams.destinations.mparticle.mapping import CLASSIC, EVENTS, UNINSTALL
 from streams.destinations.mparticle.settings import MParticleSettings
 from streams.destinations.table import MappedEvent
 from streams.destinations.wire import is_safe, safe_id
-from streams.events.schema import Kind, WriterSchema
-from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, Undecodable, cut, decode, pick, plan, walk
+from streams.events.schema import Kind
+from streams.events.source import EventSource
+from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, cut, pick, plan, walk
 
 RECORD_BYTES_MAX = 128_000
 """One batch must not exceed 128 kB; a kB is taken as 1,000 bytes."""
@@ -49,30 +50,29 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 Captured = list[Any]
 
 
-def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[str, str]) -> Encoder | None:
-    """The encoder for this writer's schema; None where mParticle has no mapping for its event type."""
-    mapped = EVENTS.get(schema.event_type)
+def encoder(source: EventSource, settings: MParticleSettings, scopes: Mapping[str, str]) -> Encoder | None:
+    """The encoder for events of this source; None where mParticle has no mapping for its event type."""
+    mapped = EVENTS.get(source.event_type)
     if mapped is None:
         return None
     name, keys = _name_and_keys(mapped, settings)
     name_cuts = int(len(name.encode()) > NAME_BYTES_MAX)
     name = cut(name, NAME_BYTES_MAX)
-    for field in schema.fields:  # attributes are scalars, and a writer may have made an array of one
+    for field in source.fields:  # attributes are scalars, and a writer may have made an array of one
         if field.kind in (Kind.STRINGS, Kind.NULLABLE_STRINGS):
             keys.pop(field.name, None)
-    ops = plan(schema, keys, _slots(mapped), SLOT_KINDS)
+    ops = plan(source, keys, _slots(mapped), SLOT_KINDS)
     feed_of = _feed_rule(mapped, settings.apps)
     skips_without_feed = settings.feed_fallback == "skip"
-    kind = f"{schema.event_type}/{MAPPING_VERSION}"
     is_braze = settings.wire == "braze"
     identity = "customerid" if is_braze and settings.identity == "customer_id" else settings.identity
     constants: dict[str, Any] = {"environment": settings.environment}
     if is_braze:
         constants["schema_version"] = 2
-    is_uninstall = schema.event_type == UNINSTALL
+    is_uninstall = source.event_type == UNINSTALL
     event_type = "uninstall" if is_uninstall else "custom_event"
     described = {} if is_uninstall else {"event_name": name, "custom_event_type": "other"}
-    moves, apps, is_walkable, dumps = mapped.moves, settings.apps, schema.is_walkable, orjson.dumps
+    moves, apps, is_walkable, dumps = mapped.moves, settings.apps, source.is_walkable, orjson.dumps
 
     def encode(value: bytes, start: int, /) -> Encoding:
         attributes: dict[str, Any] = {}
@@ -81,9 +81,9 @@ def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[s
             if is_walkable:
                 cuts = walk(value, start, ops, attributes, captured, VALUE_BYTES_MAX)
             else:
-                cuts = pick(decode(value, start, schema), schema, ops, attributes, captured, VALUE_BYTES_MAX)
+                cuts = pick(source.decode(value, start), source, ops, attributes, captured, VALUE_BYTES_MAX)
                 attributes = {key: item for key, item in attributes.items() if not isinstance(item, list)}
-        except (Undecodable, *CORRUPT):
+        except (ValueError, *CORRUPT):
             return Rejected("undecodable: the datum does not fit its schema")
         user, time, event_id = captured[USER], captured[TIME], captured[ID]
         if not user or user.isspace():
@@ -129,7 +129,7 @@ def encoder(schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[s
         body = dumps(batch)
         if len(body) > RECORD_BYTES_MAX:
             return Rejected(f"the batch is {len(body)} bytes of JSON, and mParticle takes {RECORD_BYTES_MAX}")
-        return scope, kind, body, cuts + name_cuts
+        return scope, body, cuts + name_cuts
 
     return encode
 

@@ -244,5 +244,3 @@ users.messages.newsfeedcard.Click | News Feed Card Clicked | app_id card_id camp
 
 UNINSTALL = "users.behaviors.Uninstall"
 """mParticle's own event type `uninstall`; it has no name of its own."""
-MAPPING_VERSION = 1
-"""Changes with the table: the first event of each type goes alone after a start, where a refusal is visible."""

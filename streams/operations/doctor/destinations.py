@@ -8,6 +8,7 @@ from uuid import uuid4
 from streams.config import Connector
 from streams.config.source import SchemaRegistry
 from streams.delivery.contract import Destination, NoResponse, Response
+from streams.delivery.probe import Probe
 from streams.operations.doctor.finding import Finding, ok, problem
 from streams.ports.clock import Clock
 from streams.ports.http import Fetcher
@@ -32,24 +33,26 @@ def credential_findings(connector: Connector, fetcher: Fetcher, clock: Clock) ->
 
 def _credentials(what: str, destination: Destination, scope: str, fetcher: Fetcher, clock: Clock) -> Finding:
     try:
-        answer = fetcher.fetch(destination.probe(scope, str(uuid4()), clock.epoch_ms()))
+        probe = Probe(destination, scope, str(uuid4()), clock.epoch_ms())
+        while probe.request is not None:
+            probe.answered(fetcher.fetch(probe.request))
     except ValueError as error:
         return problem(what, "credentials", f"cannot be read: {error}", "fix the reference")
-    if isinstance(answer, NoResponse):
-        return problem(what, "unreachable", answer.detail, ADDRESS)
-    match outcome_of(answer.status):
+    if probe.status == 0:
+        return problem(what, "unreachable", probe.detail, ADDRESS)
+    match outcome_of(probe.status):
         case Outcome.GOOD:
-            return ok(what, f"accepted ({answer.status})")
+            return ok(what, f"accepted ({probe.status})")
         case Outcome.BAD:
-            return problem(what, "credentials", f"refused ({answer.status})", REFUSED)
+            return problem(what, "credentials", f"refused ({probe.status})", REFUSED)
         case Outcome.SILENT:
-            return _silent(what, answer)
+            return _silent(what, probe.status)
 
 
-def _silent(what: str, answer: Response) -> Finding:
-    if is_busy(answer.status):
-        return problem(what, "unreachable", f"the destination is busy (status {answer.status})", BUSY)
-    detail = f"status {answer.status} says nothing of the credentials"
+def _silent(what: str, status: int) -> Finding:
+    if is_busy(status):
+        return problem(what, "unreachable", f"the destination is busy (status {status})", BUSY)
+    detail = f"status {status} says nothing of the credentials"
     return problem(what, "unreachable", detail, "is its address right?")
 
 

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import structlog
 
-from streams.delivery.contract import Destination, Misconfigured, NoResponse
+from streams.delivery.contract import Destination
+from streams.delivery.probe import Probe
 from streams.ports.http import Answer, Transport
 from streams.state.credentials import Outcome, Rules, outcome_of, probed
 from streams.state.records import Evidence, Record, ScopeState, key
@@ -25,8 +26,7 @@ class _Asked:
     scope: str
     began: int
     suspects: frozenset[tuple[str, str]]
-    destination: Destination | None
-    """None: its secrets could not be read."""
+    probe: Probe
 
 
 class Probes:
@@ -68,7 +68,7 @@ class Probes:
         for answer in self._transport.answers(0.0):
             asked = self._asked.pop(answer.ticket, None)
             if asked is not None:
-                self._take(office, asked, answer)
+                self._answered(office, asked, answer)
                 is_busy = True
         for scope in self._scopes:
             if self._is_due(office, scope):
@@ -100,25 +100,38 @@ class Probes:
         try:
             destination = self._build()
         except ValueError as error:  # a secret cannot be read
-            asked = _Asked(scope, began, suspects, None)
-            self._take(office, asked, Answer(self._ticket, NoResponse(str(error))))
+            self._take(office, scope, began, suspects, Evidence(status=0, detail=str(error), at=office.now()))
             return
-        self._asked[self._ticket] = _Asked(scope, began, suspects, destination)
-        self._transport.submit(self._ticket, destination.probe(scope, str(uuid4()), began))
+        probe = Probe(destination, scope, str(uuid4()), began)
+        assert probe.request is not None, "a probe begins with a request"
+        self._asked[self._ticket] = _Asked(scope, began, suspects, probe)
+        self._transport.submit(self._ticket, probe.request)
 
-    def _take(self, office: Office, asked: _Asked, answer: Answer) -> None:
-        evidence = _evidence(asked.destination, answer, office.now())
-        before = office.standing.scope(asked.scope)
-        after = self._watched(office, asked, evidence, probed(before, evidence, asked.began))
-        changes: dict[str, Record | None] = {key("scope", office.connector, asked.scope): after}
+    def _answered(self, office: Office, asked: _Asked, answer: Answer) -> None:
+        probe = asked.probe
+        probe.answered(answer.outcome)
+        if probe.request is not None:
+            self._ticket += 1
+            self._asked[self._ticket] = asked
+            self._transport.submit(self._ticket, probe.request)
+            return
+        evidence = Evidence(status=probe.status, detail=probe.detail, at=office.now())
+        self._take(office, asked.scope, asked.began, asked.suspects, evidence)
+
+    def _take(
+        self, office: Office, scope: str, began: int, suspects: frozenset[tuple[str, str]], evidence: Evidence
+    ) -> None:
+        before = office.standing.scope(scope)
+        after = self._watched(office, scope, suspects, evidence, probed(before, evidence, began))
+        changes: dict[str, Record | None] = {key("scope", office.connector, scope): after}
         if outcome_of(evidence.status) is not Outcome.SILENT:
-            changes |= {key("suspect", office.connector, *suspect): None for suspect in asked.suspects}
+            changes |= {key("suspect", office.connector, *suspect): None for suspect in suspects}
         audit = []
         if after.state != before.state:
             audit.append(
                 {
                     "what": f"credentials {after.state}",
-                    "scope": asked.scope,
+                    "scope": scope,
                     "evidence": evidence.model_dump(),
                     "invalid_since": before.since if after.state == "VALID" else after.since,
                 }
@@ -129,41 +142,31 @@ class Probes:
             say(
                 f"credentials {after.state}",
                 connector=office.connector,
-                scope=asked.scope,
+                scope=scope,
                 status=evidence.status,
                 detail=evidence.detail,
             )
 
-    def _watched(self, office: Office, asked: _Asked, evidence: Evidence, after: ScopeState) -> ScopeState:
+    def _watched(
+        self, office: Office, scope: str, suspects: frozenset[tuple[str, str]], evidence: Evidence, after: ScopeState
+    ) -> ScopeState:
         """Traffic that is refused while the probe is good: park nothing, but say so until it is over."""
         now = office.clock.monotonic()
         if after.state == "INVALID" or outcome_of(evidence.status) is not Outcome.GOOD:
             return after
-        if asked.suspects:
-            self._quiet_since[asked.scope] = now
+        if suspects:
+            self._quiet_since[scope] = now
             log.error(
                 "traffic is refused though a probe with the same credentials is accepted",
                 connector=office.connector,
-                scope=asked.scope,
+                scope=scope,
                 consequence="nothing is parked; it is sent again with a growing wait",
             )
             since = after.refused_though_good or office.now()
             return after.model_copy(update={"refused_though_good": since})
-        if after.refused_though_good and now - self._quiet_since.get(asked.scope, 0.0) >= REFUSED_QUIET_SECONDS:
+        if after.refused_though_good and now - self._quiet_since.get(scope, 0.0) >= REFUSED_QUIET_SECONDS:
             return after.model_copy(update={"refused_though_good": 0})
         return after
-
-
-def _evidence(destination: Destination | None, answer: Answer, now: int) -> Evidence:
-    outcome = answer.outcome
-    if isinstance(outcome, NoResponse) or destination is None:
-        return Evidence(status=0, detail=getattr(outcome, "detail", ""), at=now)
-    if 200 <= outcome.status < 300:
-        return Evidence(status=outcome.status, detail="", at=now)
-    verdict = destination.interpret(outcome, 1, alone=True)
-    # A proxy's 401 in the destination's place says nothing of the credentials.
-    status = 0 if isinstance(verdict, Misconfigured) and outcome.status in (401, 403) else outcome.status
-    return Evidence(status=status, detail=getattr(verdict, "detail", ""), at=now)
 
 
 def _suspects(office: Office, scope: str) -> frozenset[tuple[str, str]]:

@@ -28,6 +28,8 @@ class EncoderCache:
 
     def __init__(self, destination: Destination, resolver: SchemaResolver) -> None:
         self.by_header: dict[bytes, Encoder] = {}
+        self.event_types: dict[Encoder, str] = {}
+        """What each encoder's events are; a rejecting one stands for none."""
         self._by_confluent_header: dict[bytes, Encoder] = {}
         self._by_fingerprint: dict[bytes, Encoder] = {}
         self._destination = destination
@@ -39,6 +41,7 @@ class EncoderCache:
         self.by_header.clear()
         self._by_confluent_header.clear()
         self._by_fingerprint.clear()
+        self.event_types.clear()
 
     def find(self, message: Message, value: bytes) -> tuple[Encoder, int]:
         """The encoder of a value that `by_header` does not hold, and where its datum starts. Raises `SchemaWaits`."""
@@ -77,6 +80,7 @@ class EncoderCache:
             if encoder is None:
                 encoder = _rejecting(f"no mapping for event type {schema.event_type}")
             self._by_fingerprint[schema.fingerprint] = encoder
+            self.event_types[encoder] = schema.event_type
         return encoder
 
 

@@ -30,6 +30,7 @@ from streams.delivery.contract import (
     Misconfigured,
     NoResponse,
     Rejected,
+    Request,
     Retry,
     Skipped,
     Unauthorised,
@@ -260,12 +261,13 @@ class Sink:
     def _admit(self, messages: Sequence[Message]) -> None:
         """Encode records and fill batches: the hot path, without a log line or a metric per record.
 
-        Headers are read for a destination only that must tell a copy from a duplicate.
+        Headers are read only for a destination that must tell a copy from a duplicate.
         """
         now = self._clock.monotonic()
         encoders, ledgers, lanes, builders = self._encoders.by_header, self._ledgers, self._lanes, self._builders
-        vets_kinds, waiting = self._destination.vets_kinds, self._waiting
-        marks_again, invalid = self._destination.marks_again, self._restraint.invalid
+        vets, waiting = self._destination.vetting is not None, self._waiting
+        again, invalid = self._destination.again, self._restraint.invalid
+        event_types = self._encoders.event_types
         strings_cut = self._strings_cut
         for message in messages:
             number = message.partition()
@@ -283,17 +285,17 @@ class Sink:
             place = ledger.read(message.offset(), len(value))
             encoding = encoder(value, start)
             if type(encoding) is tuple:
-                scope, kind, body, cuts = encoding
+                scope, body, cuts = encoding
                 if cuts:
                     self._strings_cut += cuts
-                if marks_again and (job := again_of(message.headers() or ())):
-                    body = self._destination.again(body, job)
+                if again is not None and (job := again_of(message.headers() or ())):
+                    body = again(body, job)
                 if invalid and scope in invalid:
                     refusal = invalid[scope]
                     ledger.parked(place, Parking(message, "credentials", refusal.status, refusal.detail, scope, 0))
                     continue
-                if vets_kinds and lanes[scope].vets(kind):
-                    alone = Batch[Message](scope, alone=True, kind=kind, generation=self._generation)
+                if vets and lanes[scope].vets(event_types[encoder]):
+                    alone = Batch[Message](scope, alone=True, kind=event_types[encoder], generation=self._generation)
                     alone.add(body, ledger, place, message)
                     lanes[scope].offer(alone)
                     continue
@@ -346,11 +348,17 @@ class Sink:
             while (batch := lane.next(now)) is not None:
                 if batch.request is None or batch.generation != self._generation:
                     self._encode_again(batch)
-                    batch.request = self._destination.request(lane.scope, batch.bodies, alone=batch.alone)
+                    batch.request = self._request(batch)
                 self._next_ticket += 1
                 self._in_flight[self._next_ticket] = batch
                 self._transport.submit(self._next_ticket, batch.request)
                 self._meter.sent(self._next_ticket, batch)
+
+    def _request(self, batch: Batch[Message]) -> Request:
+        vetting = self._destination.vetting if batch.alone else None
+        if vetting is not None:
+            return vetting.request(batch.scope, batch.bodies[0])
+        return self._destination.request(batch.scope, batch.bodies)
 
     def _encode_again(self, batch: Batch[Message]) -> None:
         """Other credentials since it was encoded: they may be part of what is sent (Mixpanel's token is)."""
@@ -361,9 +369,10 @@ class Sink:
             encoder, start = self._encoders.find(message, message.value() or b"")
             encoding = encoder(message.value() or b"", start)
             assert type(encoding) is tuple, "an event that was encoded before is encoded again"
-            body = encoding[2]
-            if self._destination.marks_again and (job := again_of(message.headers() or ())):
-                body = self._destination.again(body, job)
+            body = encoding[1]
+            again = self._destination.again
+            if again is not None and (job := again_of(message.headers() or ())):
+                body = again(body, job)
             batch.bodies[index] = body
 
     def _take_answers(self, timeout_seconds: float) -> None:
@@ -428,7 +437,8 @@ class Sink:
     def _verdict(self, answer: Answer, batch: Batch[Message]) -> Verdict:
         outcome = answer.outcome
         if not isinstance(outcome, NoResponse):
-            return self._destination.interpret(outcome, len(batch), alone=batch.alone)
+            assert batch.request is not None, "an answer to a request that was not built"
+            return self._destination.interpret(outcome, batch.request, len(batch))
         return Misconfigured(outcome.detail) if outcome.is_misconfigured else Retry(outcome.detail)
 
     def _settle_in_flight(self, batches: Collection[Batch[Message]]) -> None:
