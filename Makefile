@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-cold chaos bench lint format build clean help
+.PHONY: demo test test-cold chaos bench pictures lint format build clean help
 
 demo: $(STAMP) ## Kafka, router, sinks and emulated vendors in one terminal, for 20 seconds
 	$(BIN)/streams demo --for 20s
@@ -28,6 +28,9 @@ lint: $(STAMP) ## Style, types, and which room imports which
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pictures: $(STAMP) ## Play the story of dead credentials, and make the README's picture of it
+	$(BIN)/python tools/story_picture.py
 
 format: $(STAMP) ## Let ruff lay the code out
 	$(BIN)/ruff check --fix
