@@ -15,6 +15,8 @@ from streams.events.bounded import unbounded
 from streams.events.catalogue import CATALOGUE, canonical_name
 from streams.events.schema import NAMESPACE, Field, Kind, WriterSchema
 
+SCHEMA_BYTES_MAX = 5_000_000
+"""A schema is some kilobytes; more is the wrong file."""
 _CONTAINER_MARK = b"Obj\x01"
 _KINDS = {
     "string": Kind.STRING,
@@ -113,7 +115,32 @@ def load_folder(folder: Path) -> tuple[WriterSchema, ...]:
     """The schemas of every `*.avsc` in a folder and below. Raises `ValueError` that names the file, or the folder."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-    return tuple(_load(path) for path in sorted(folder.rglob("*.avsc")))
+    schemas, problems = read_folder(folder)
+    if problems:
+        raise ValueError(problems[0])
+    return schemas
+
+
+def read_folder(folder: Path) -> tuple[tuple[WriterSchema, ...], tuple[str, ...]]:
+    """The schemas of a folder and below, and what is wrong with the files that hold none, each with its name."""
+    schemas: list[WriterSchema] = []
+    problems: list[str] = []
+    if not folder.is_dir():
+        problems.append(f"{folder}: no such folder")
+    for path in schema_files(folder):
+        try:
+            schemas.append(_load(path))
+        except ValueError as error:
+            problems.append(str(error))
+    return tuple(schemas), tuple(problems)
+
+
+def schema_files(folder: Path) -> list[Path]:
+    """Every `*.avsc` in a folder and below; an empty list while the folder is away."""
+    try:
+        return sorted(folder.rglob("*.avsc"))
+    except OSError:  # a ConfigMap is swapped while it is listed
+        return []
 
 
 @lru_cache(maxsize=1)
@@ -125,9 +152,12 @@ def _shipped() -> tuple[WriterSchema, ...]:
 
 def _load(path: Path) -> WriterSchema:
     try:
-        return writer_schema(orjson.loads(path.read_bytes()))
+        with path.open("rb") as file:
+            return writer_schema(orjson.loads(file.read(SCHEMA_BYTES_MAX)))
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+        raise ValueError(f"{path}: {error.strerror or type(error).__name__}") from None
+    except orjson.JSONDecodeError:
+        raise ValueError(f"{path}: is no JSON: expected an Avro record schema") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -102,6 +102,10 @@ class Consumer(Protocol):
         """Every topic that there is."""
         ...
 
+    def known_end(self, partition: Partition) -> int:
+        """One past the last record that the broker was known to hold at the last read; -1 where nothing was read."""
+        ...
+
     def close(self) -> None:
         """Leave the group."""
         ...

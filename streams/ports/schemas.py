@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from streams.events.schema import WriterSchema
+
+
+@dataclass(frozen=True, slots=True)
+class NoSchema:
+    """A place answered, and there is nothing to read records with. `detail` holds the place's own words.
+
+    `not-yet`: nobody registered it, which may change. `never`: the place refuses this id for good.
+    `unreadable`: it is known, and is no schema that events are read with.
+    """
+
+    detail: str
+    verdict: Literal["not-yet", "never", "unreadable"]
 
 
 class SchemaSource(Protocol):
     """A place beside `avro/` that knows writers' schemas: a folder, the topic `streams.schemas`, a registry."""
 
-    def find(self, header: bytes) -> WriterSchema | None:
+    def find(self, header: bytes) -> WriterSchema | NoSchema | None:
         """The schema of a value's header (10 bytes single-object, 5 Confluent); None if this place does not know it.
 
-        Raises `SchemasUnavailable`.
+        Raises `SchemasUnavailable`: an outage, which says nothing about the schema.
         """
         ...

@@ -155,6 +155,9 @@ class FakeConsumer:
     def topics(self) -> frozenset[str]:
         return frozenset(topic for topic, _ in self.kafka.records)
 
+    def known_end(self, partition: Partition) -> int:
+        return len(self.kafka.records.get(partition, ()))
+
     def close(self) -> None:
         self.revoke(list(self._positions))
         self.is_closed = True

@@ -6,11 +6,13 @@ import json
 import threading
 from random import Random
 
-from streams.events.encodings import encode_single_object
+from streams.events.encodings import encode_confluent, encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped, writer_schema
+from streams.ports.errors import SchemasUnavailable
 from streams.ports.meters import UNMEASURED, RouterMeter
+from streams.ports.schemas import NoSchema, SchemaSource
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeConsumer, FakeKafka, FakeTransactions
 from streams.wayback.records import Membership, encode
@@ -33,7 +35,7 @@ class LaterSchemas:
 
 
 class Stage:
-    def __init__(self, meter: RouterMeter = UNMEASURED) -> None:
+    def __init__(self, meter: RouterMeter = UNMEASURED, registry: SchemaSource | None = None) -> None:
         self.kafka, self.clock, self.later = FakeKafka(), MovableClock(), LaterSchemas()
         self.consumer = FakeConsumer(self.kafka)
         self.router = Router(
@@ -49,7 +51,7 @@ class Stage:
             resolver=SchemaResolver(
                 shipped(),
                 [self.later],
-                None,
+                registry,
                 encoding="auto",
                 source_topic_prefix="currents.",
                 unknown_schema_seconds_max=60.0,
@@ -167,3 +169,88 @@ def test_it_leaves_when_told_to() -> None:
     stage.router.step()
     stage.router.run(stop)
     assert stage.consumer.is_closed
+
+
+class Registry:
+    """A registry that a test speaks for: by id, what it says."""
+
+    def __init__(self) -> None:
+        self.says: dict[int, WriterSchema | NoSchema | SchemasUnavailable] = {}
+
+    def find(self, header: bytes) -> WriterSchema | NoSchema | None:
+        said = self.says.get(int.from_bytes(header[1:], "big"))
+        if isinstance(said, SchemasUnavailable):
+            raise said
+        return said
+
+
+def junk(number: int) -> bytes:
+    """Ten bytes as a single-object header has them, of a schema that nobody knows."""
+    return b"\xc3\x01" + number.to_bytes(8, "big") + b"junk"
+
+
+def test_a_partition_waits_once_for_all_unknown_schemas_that_it_holds() -> None:
+    stage = Stage()
+    for number in range(50):
+        stage.kafka.write(SOURCE, junk(number))
+        stage.write(number, known())
+    stage.run(59)
+    assert stage.origins == []
+    stage.run(5)
+    assert stage.origins == [f"{SOURCE}/0/{2 * number + 1}" for number in range(50)]
+    assert len(stage.kafka.read("streams.dead-letter.source")) == 50
+
+
+def test_a_record_that_came_while_its_partition_waited_has_a_wait_of_its_own() -> None:
+    stage = Stage()
+    stage.kafka.write(SOURCE, junk(1))
+    stage.run(50)
+    stage.kafka.write(SOURCE, junk(2))
+    stage.run(50)
+    assert len(stage.kafka.read("streams.dead-letter.source")) == 1
+    stage.run(25)
+    assert len(stage.kafka.read("streams.dead-letter.source")) == 2
+
+
+def test_a_schema_that_comes_while_others_do_not_parks_only_the_others() -> None:
+    stage = Stage()
+    stage.kafka.write(SOURCE, junk(1))
+    stage.write(0, newer())
+    stage.kafka.write(SOURCE, junk(2))
+    stage.run(30)
+    stage.later.known[newer().fingerprint] = newer()
+    stage.run(35)
+    assert stage.origins == [f"{SOURCE}/0/1"]
+    assert len(stage.kafka.read("streams.dead-letter.source")) == 2
+
+
+def test_an_outage_is_no_answer_however_soon_it_is_asked_again() -> None:
+    registry = Registry()
+    stage = Stage(registry=registry)
+    registry.says[7] = SchemasUnavailable("status 503")
+    record = sample_record(OPEN, Random(1), 1_790_000_000)
+    for partition in range(3):  # all ask for one id within one second
+        stage.kafka.write(SOURCE, encode_confluent(7, known(), record), partition=partition)
+    stage.run(200)
+    assert stage.kafka.read("streams.dead-letter.source") == []
+    registry.says[7] = known()
+    stage.run(3)
+    assert len(stage.origins) == 3
+
+
+def test_a_refusal_parks_at_once_with_the_registrys_own_words_and_holds_nobody() -> None:
+    registry = Registry()
+    registry.says[7] = NoSchema("the registry answers 422: 42202 bad id", "never")
+    registry.says[8] = NoSchema("it is Protobuf, and only Avro is read", "unreadable")
+    stage = Stage(registry=registry)
+    stage.kafka.write(SOURCE, b"\x00\x00\x00\x00\x07datum")
+    stage.kafka.write(SOURCE, b"\x00\x00\x00\x00\x08datum")
+    stage.write(0, known())
+    stage.run(1)
+    assert stage.origins == [f"{SOURCE}/0/2"]
+    letters = [dict(letter.headers() or []) for letter in stage.kafka.read("streams.dead-letter.source")]
+    assert [letter["streams-cause"] for letter in letters] == [b"unknown-schema", b"undecodable"]
+    assert [letter["__connect.errors.exception.message"] for letter in letters] == [
+        b"unknown schema id 7: the registry answers 422: 42202 bad id",
+        b"undecodable: schema id 8: it is Protobuf, and only Avro is read",
+    ]

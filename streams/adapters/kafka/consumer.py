@@ -141,6 +141,14 @@ class GroupConsumer:
             log.warning("topics not listed", error=text_of(exception))
             return frozenset()
 
+    def known_end(self, partition: Partition) -> int:
+        """As the last answer to a fetch told it; -1 where there was none. Asks nobody."""
+        try:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        except KafkaException:
+            return -1
+        return max(-1, int(high))
+
     def partitions_of(self, topic: str) -> int:
         """How many partitions a topic has; 0 while no broker answers."""
         try:

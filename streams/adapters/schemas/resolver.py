@@ -6,7 +6,8 @@ from contextlib import ExitStack
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.http import HttpTransport
-from streams.adapters.schemas.sources import FolderSchemas, RegistrySchemas, TopicSchemas
+from streams.adapters.schemas.registry import ANSWER_SECONDS_MAX, Login, RegistrySchemas
+from streams.adapters.schemas.sources import FolderSchemas, TopicSchemas
 from streams.config import Settings
 from streams.events.schemas import shipped
 from streams.ports.schemas import SchemaSource
@@ -24,16 +25,10 @@ def schema_resolver(settings: Settings, client_id: str, stack: ExitStack, wait_s
     if source.schema_folders:
         sources.insert(0, FolderSchemas(source.schema_folders))
     registry = None
-    if source.schema_registry is not None:
-        transport = HttpTransport(settings.http)
+    if (there := source.schema_registry) is not None:
+        transport = HttpTransport(settings.http, request_seconds_max=ANSWER_SECONDS_MAX)
         stack.callback(transport.close)
-        registry = RegistrySchemas(
-            source.schema_registry.url,
-            transport,
-            username=source.schema_registry.username,
-            password=source.schema_registry.password,
-            bearer_token=source.schema_registry.bearer_token,
-        )
+        registry = RegistrySchemas(there.url, transport, Login(there.username, there.password, there.bearer_token))
     return SchemaResolver(
         shipped(),
         sources,

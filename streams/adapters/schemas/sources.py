@@ -1,8 +1,7 @@
-"""Where writers' schemas come from beside `avro/`: folders, the topic `streams.schemas`, a schema registry."""
+"""Where writers' schemas come from beside `avro/` and a registry: folders, and the topic `streams.schemas`."""
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,44 +11,58 @@ import orjson
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.adapters.http import HttpTransport
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import reader
-from streams.delivery.contract import NoResponse, Request
 from streams.events.schema import WriterSchema
-from streams.events.schemas import load_folder, writer_schema
+from streams.events.schemas import read_folder, schema_files, writer_schema
 from streams.ports.errors import SchemasUnavailable
-from streams.values import Secret
 
 log = structlog.get_logger(__name__)
 
-READ_SECONDS_MAX = 10.0
+READ_SECONDS_MAX = 5.0
+"""Whoever asks has a transaction open, which Kafka ends after 10 s."""
+FRESH_SECONDS = 0.2
+"""What was read to its end so recently is not read again: a thousand unknown fingerprints would each wait for Kafka."""
 
 
 class FolderSchemas:
-    """Configured folders of `*.avsc`, scanned again when a file came, went or changed."""
+    """Configured folders of `*.avsc`, scanned again when a file came, went or changed.
+
+    A file that cannot be read (half written, a link to nothing) is named once, and hides no other; what a file held
+    before stays known.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
-        self._seen: dict[Path, float] = {}
+        self._seen: dict[Path, float] | None = None
+        self._said: set[str] = set()
         self._schemas: dict[bytes, WriterSchema] = {}
 
     def find(self, header: bytes) -> WriterSchema | None:
         """The schema of a single-object header, if a file holds it."""
-        files = {path: path.stat().st_mtime for folder in self._folders for path in sorted(folder.rglob("*.avsc"))}
+        files = {path: _changed_at(path) for folder in self._folders for path in schema_files(folder)}
         if files != self._seen:
             self._seen = files
             self._scan()
         return self._schemas.get(header[2:])
 
     def _scan(self) -> None:
+        problems: set[str] = set()
         for folder in self._folders:
-            try:
-                schemas = load_folder(folder)
-            except ValueError as error:
-                log.warning("schema folder not read", folder=str(folder), error=str(error))
-                continue
+            schemas, faults = read_folder(folder)
             self._schemas |= {schema.fingerprint: schema for schema in schemas}
+            problems.update(faults)
+        for problem in sorted(problems - self._said):
+            log.warning("schema file not read", error=problem)
+        self._said = problems
+
+
+def _changed_at(path: Path) -> float:
+    """Of a link: what it points to; 0.0 where that is nothing."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def topic_key(schema: WriterSchema) -> bytes:
@@ -75,6 +88,7 @@ class TopicSchemas:
         self._options = options
         self._client_id = client_id
         self._opened: Consumer | None = None
+        self._read_at = float("-inf")
 
     @property
     def _consumer(self) -> Consumer:
@@ -85,7 +99,9 @@ class TopicSchemas:
 
     def find(self, header: bytes) -> WriterSchema | None:
         """The schema of a single-object header, if the topic holds it. Raises `SchemasUnavailable`."""
-        self._read_to_end()
+        if time.monotonic() - self._read_at >= FRESH_SECONDS:
+            self._read_to_end()
+            self._read_at = time.monotonic()
         return self._schemas.get(header[2:])
 
     def close(self) -> None:
@@ -137,51 +153,3 @@ class TopicSchemas:
             log.warning("record in the schemas topic ignored", topic=self._topic, error=str(error))
             return
         self._schemas[schema.fingerprint] = schema
-
-
-class RegistrySchemas:
-    """A schema registry with Confluent's API: `GET /schemas/ids/{id}`."""
-
-    def __init__(
-        self,
-        url: str,
-        transport: HttpTransport,
-        *,
-        username: str | None = None,
-        password: Secret | None = None,
-        bearer_token: Secret | None = None,
-    ) -> None:
-        self._url = url.rstrip("/")
-        self._transport = transport
-        self._username = username
-        self._password = password
-        self._bearer_token = bearer_token
-
-    def find(self, header: bytes) -> WriterSchema | None:
-        """The schema of a Confluent header; None where the registry does not know it. Raises `SchemasUnavailable`."""
-        number = int.from_bytes(header[1:], "big")
-        headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json", **self._authorization()}
-        answer = self._transport.fetch(Request("GET", f"{self._url}/schemas/ids/{number}", headers, b""))
-        if isinstance(answer, NoResponse):
-            raise SchemasUnavailable(answer.detail)
-        if answer.status == 404:
-            return None
-        if answer.status != 200:
-            raise SchemasUnavailable(f"status {answer.status}{_mend(answer.status)}")
-        try:
-            return writer_schema(orjson.loads(orjson.loads(answer.body)["schema"]))
-        except (ValueError, KeyError, TypeError) as error:
-            log.warning("schema in the registry not usable", id=number, error=str(error))
-            return None
-
-    def _authorization(self) -> dict[str, str]:
-        if self._bearer_token is not None:
-            return {"Authorization": f"Bearer {self._bearer_token.reveal()}"}
-        if self._username is not None and self._password is not None:
-            pair = f"{self._username}:{self._password.reveal()}".encode()
-            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-        return {}
-
-
-def _mend(status: int) -> str:
-    return ": check the credentials in source.schema_registry" if status in (401, 403) else ""

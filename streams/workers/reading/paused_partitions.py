@@ -26,10 +26,21 @@ class Wait:
     held_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Age:
+    """Since when a partition waits for unknown schemas, and the end that it had then."""
+
+    since: float
+    end: int
+
+
 class WaitingPartitions:
     """Pauses a partition at an offset and lets it go on from there a second later, to be asked again.
 
     Whatever is read of it meanwhile must be passed over: it is read again, for going on begins at that offset.
+
+    All records that a partition held when it began to wait wait together: one more unknown schema among them does not
+    make the partition wait anew. Else a thousand would hold the good records behind them a thousand times as long.
     """
 
     def __init__(self, consumer: Consumer) -> None:
@@ -37,6 +48,7 @@ class WaitingPartitions:
         self.partitions: dict[Partition, tuple[float, int]] = {}
         """Those that wait: until when (seconds of the monotonic clock), and the offset to go on from."""
         self._waits: dict[Partition, Wait] = {}
+        self._ages: dict[Partition, _Age] = {}
 
     def holds(self, partition: Partition) -> bool:
         return partition in self.partitions
@@ -53,9 +65,17 @@ class WaitingPartitions:
         before = self._waits.get(partition)
         since = before.since if before is not None and before.offset == offset else now
         self._waits[partition] = Wait(offset, why, detail, since, now)
+        age = self._ages.get(partition)
+        if why == "schema" and (age is None or offset >= age.end):
+            self._ages[partition] = _Age(now, max(self._consumer.known_end(partition), offset + 1))
         self.partitions[partition] = (now + RETRY_SECONDS, offset)
         self._consumer.rewind(partition, offset)
         self._consumer.pause([partition])
+
+    def waited_seconds(self, partition: Partition, offset: int, now: float) -> float:
+        """How long the record at `offset` has waited for schemas, be it behind others; 0 where it has not."""
+        age = self._ages.get(partition)
+        return now - age.since if age is not None and offset < age.end else 0.0
 
     def resume_due(self, now: float) -> None:
         """Let those go on whose second is over."""
@@ -76,3 +96,4 @@ class WaitingPartitions:
         for partition in partitions:
             self.partitions.pop(partition, None)
             self._waits.pop(partition, None)
+            self._ages.pop(partition, None)

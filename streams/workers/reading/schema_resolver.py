@@ -16,13 +16,17 @@ from streams.events.encodings import (
 from streams.events.schema import WriterSchema
 from streams.events.schemas import SchemaBook
 from streams.ports.clock import Clock
+from streams.ports.errors import SchemasUnavailable
 from streams.ports.kafka import Message
-from streams.ports.schemas import SchemaSource
+from streams.ports.schemas import NoSchema, SchemaSource
 
 MISSED_HEADERS_MAX = 10_000
 """Corrupt values may carry ever new fingerprints: beyond this many, what was missed is forgotten."""
 ASK_SECONDS = 1.0
-"""How often the sources are asked again for one unknown schema."""
+"""How often the sources are asked again for one unknown schema; until then the last answer holds."""
+ASKING_WINDOW_SECONDS = 10.0
+ASKING_SECONDS_MAX = 3.0
+"""Of each window: whoever asks has a transaction open, which Kafka ends after 10 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,14 @@ class Unreadable:
 Resolution = Known | Unknown | Unreadable
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the sources said of one header, and when (seconds of the monotonic clock)."""
+
+    at: float
+    said: NoSchema | SchemasUnavailable | None
+
+
 class SchemaResolver:
     """Finds writers' schemas; remembers what it found for ever and what it missed since when."""
 
@@ -66,6 +78,7 @@ class SchemaResolver:
         unknown_schema_seconds_max: float,
         clock: Clock,
     ) -> None:
+        """With `unknown_schema_seconds_max` 0 an unknown schema is final at once: a command asks, not a loop."""
         self._book = book
         self._sources = sources
         self._registry = registry
@@ -75,46 +88,52 @@ class SchemaResolver:
         self._clock = clock
         self._by_confluent_id: dict[bytes, WriterSchema] = {}
         self._missed_at: dict[bytes, float] = {}
-        self._asked_at: dict[bytes, float] = {}
+        self._answers: dict[bytes, _Answer] = {}
+        self._window_began = float("-inf")
+        self._asking_seconds = 0.0
 
-    def resolve(self, value: bytes | None, topic: str, event_type: str | None) -> Resolution:
+    def resolve(
+        self, value: bytes | None, topic: str, event_type: str | None, waited_seconds: float = 0.0
+    ) -> Resolution:
         """The schema of a record's value. `event_type` is what the header `streams-event-type` says, if it is there.
 
-        Raises `SchemasUnavailable` while a registry that is needed does not answer.
+        `waited_seconds`: how long the record has waited already, behind another one of its partition. Raises
+        `SchemasUnavailable` while a place that is needed does not answer.
         """
         if not value:
             return Unreadable("undecodable: the value is empty")
         if value[:2] == SINGLE_OBJECT_MARK and len(value) >= SINGLE_OBJECT_HEADER_BYTES:
-            return self._resolve_single_object(value[:SINGLE_OBJECT_HEADER_BYTES])
+            return self._resolve_single_object(value[:SINGLE_OBJECT_HEADER_BYTES], waited_seconds)
         if self._encoding == "bare":
             return self._resolve_bare(topic, event_type)
         if value[:1] == CONFLUENT_MARK and len(value) >= CONFLUENT_HEADER_BYTES:
-            return self._resolve_confluent(value[:CONFLUENT_HEADER_BYTES])
+            return self._resolve_confluent(value[:CONFLUENT_HEADER_BYTES], waited_seconds)
         return Unreadable("undecodable: the value is neither Avro single-object nor Confluent wire format")
 
     def ask_again(self) -> None:
         """Whoever knows of a schema that was added: what was missed is asked for at once."""
         self._missed_at.clear()
-        self._asked_at.clear()
+        self._answers.clear()
 
-    def _resolve_single_object(self, header: bytes) -> Resolution:
+    def _resolve_single_object(self, header: bytes, waited_seconds: float) -> Resolution:
         schema = self._book.by_fingerprint(header[2:])
         if schema is None:
-            schema = self._ask(header, self._sources)
-            if schema is None:
-                return self._missed(header, f"unknown schema fingerprint {header[2:].hex()}")
+            found = self._ask(header, self._sources)
+            if not isinstance(found, WriterSchema):
+                return self._missed(header, f"schema fingerprint {header[2:].hex()}", found, waited_seconds)
+            schema = found
             self._book.add(schema)
         return Known(schema, SINGLE_OBJECT_HEADER_BYTES, header)
 
-    def _resolve_confluent(self, header: bytes) -> Resolution:
+    def _resolve_confluent(self, header: bytes, waited_seconds: float) -> Resolution:
         if self._registry is None:
             return Unreadable("undecodable: Confluent wire format, and no source.schema_registry is configured")
         schema = self._by_confluent_id.get(header)
         if schema is None:
-            schema = self._ask(header, (self._registry,))
-            if schema is None:
-                return self._missed(header, f"unknown schema id {int.from_bytes(header[1:], 'big')}")
-            self._by_confluent_id[header] = schema
+            found = self._ask(header, (self._registry,))
+            if not isinstance(found, WriterSchema):
+                return self._missed(header, f"schema id {int.from_bytes(header[1:], 'big')}", found, waited_seconds)
+            schema = self._by_confluent_id[header] = found
         return Known(schema, CONFLUENT_HEADER_BYTES, header)
 
     def _resolve_bare(self, topic: str, event_type: str | None) -> Resolution:
@@ -128,26 +147,62 @@ class SchemaResolver:
             return Unreadable("undecodable: bare Avro of an event type that has no schema here")
         return Known(schema, 0, b"")
 
-    def _ask(self, header: bytes, sources: Sequence[SchemaSource]) -> WriterSchema | None:
+    def _ask(self, header: bytes, sources: Sequence[SchemaSource]) -> WriterSchema | NoSchema | None:
+        """What the sources say; what they said, if that was a moment ago. An outage then is an outage still."""
         now = self._clock.monotonic()
-        if now - self._asked_at.get(header, float("-inf")) < ASK_SECONDS:
-            return None
-        self._asked_at[header] = now
-        for source in sources:
-            schema = source.find(header)
-            if schema is not None:
-                self._asked_at.pop(header, None)
-                self._missed_at.pop(header, None)
-                return schema
-        return None
+        last = self._answers.get(header)
+        if last is not None and now - last.at < ASK_SECONDS:
+            if isinstance(last.said, SchemasUnavailable):
+                raise SchemasUnavailable(str(last.said))
+            return last.said
+        self._require_time(now)
+        try:
+            found = _first(header, sources)
+        except SchemasUnavailable as outage:
+            self._remember(header, outage, now)
+            raise
+        if isinstance(found, WriterSchema):
+            self._answers.pop(header, None)
+            self._missed_at.pop(header, None)
+        else:
+            self._remember(header, found, now)
+        return found
 
-    def _missed(self, header: bytes, detail: str) -> Unknown:
+    def _require_time(self, now: float) -> None:
+        """Raises `SchemasUnavailable` where asking already took its share of the time."""
+        if now - self._window_began >= ASKING_WINDOW_SECONDS:
+            self._window_began, self._asking_seconds = now, 0.0
+        if self._unknown_schema_seconds_max > 0.0 and self._asking_seconds >= ASKING_SECONDS_MAX:
+            raise SchemasUnavailable("schemas are asked for again in a moment: the last answers came slowly")
+
+    def _remember(self, header: bytes, said: NoSchema | SchemasUnavailable | None, asked_at: float) -> None:
+        now = self._clock.monotonic()
+        self._asking_seconds += now - asked_at
+        if len(self._answers) > MISSED_HEADERS_MAX:
+            self._answers.clear()
+        self._answers[header] = _Answer(now, said)
+
+    def _missed(self, header: bytes, name: str, said: NoSchema | None, waited_seconds: float) -> Unknown | Unreadable:
+        words = f": {said.detail}" if said is not None else ""
+        if said is not None and said.verdict == "unreadable":
+            return Unreadable(f"undecodable: {name}{words}")
         if len(self._missed_at) > MISSED_HEADERS_MAX:
             self._missed_at.clear()
-            self._asked_at.clear()
         now = self._clock.monotonic()
-        since = self._missed_at.setdefault(header, now)
-        return Unknown(detail, now - since >= self._unknown_schema_seconds_max)
+        waited = max(now - self._missed_at.setdefault(header, now), waited_seconds)
+        is_final = waited >= self._unknown_schema_seconds_max or (said is not None and said.verdict == "never")
+        return Unknown(f"unknown {name}{words}", is_final)
+
+
+def _first(header: bytes, sources: Sequence[SchemaSource]) -> WriterSchema | NoSchema | None:
+    """The first schema that a source has, else the first that a source says of it."""
+    said: NoSchema | None = None
+    for source in sources:
+        found = source.find(header)
+        if isinstance(found, WriterSchema):
+            return found
+        said = said or found
+    return said
 
 
 def event_type_header(message: Message) -> str | None:

@@ -82,13 +82,13 @@ class Routes:
         """A schema may have been added that was missed a moment ago."""
         self._resolver.ask_again()
 
-    def find(self, message: Message, topic: str) -> Found | Unknown | Unreadable:
-        """The route of a record that was first read from the source's `topic`.
+    def find(self, message: Message, topic: str, waited_seconds: float = 0.0) -> Found | Unknown | Unreadable:
+        """The route of a record that was first read from the source's `topic`, and has waited so long for schemas.
 
         Raises `SchemasUnavailable` while a registry that is needed does not answer.
         """
         value = message.value()
-        resolution = self._resolver.resolve(value, topic, event_type_header(message) if value else None)
+        resolution = self._resolver.resolve(value, topic, event_type_header(message) if value else None, waited_seconds)
         if not isinstance(resolution, Known):
             return resolution
         route = self._route_of(resolution.schema)

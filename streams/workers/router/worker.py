@@ -43,6 +43,7 @@ POLL_RECORDS_MAX = 5_000
 POLL_SECONDS_MAX = 0.1
 TOPICS_SECONDS = 10.0
 """How often new Currents topics are looked for; they must be seen within 30 s."""
+SAY_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -99,6 +100,7 @@ class Router:
         self._waiting = WaitingPartitions(consumer)
         self._subscribed: frozenset[str] = frozenset()
         self._looked_at: float | None = None
+        self._say_waiting_at = float("-inf")
         self._must_commit = False
 
     def run(self, stop: threading.Event) -> None:
@@ -252,9 +254,10 @@ class Router:
         """The route of a value that the cache does not know; None if it was parked, or its partition waits."""
         place = (message.topic(), message.partition())
         try:
-            found = self._routes.find(message, message.topic())
+            waited = self._waiting.waited_seconds(place, message.offset(), now)
+            found = self._routes.find(message, message.topic(), waited)
         except SchemasUnavailable as error:
-            log.warning("schema registry does not answer, waiting", error=str(error))
+            self._say_waiting(error, now)
             self._waiting.hold(place, message.offset(), now, "registry", str(error))
             return None
         if isinstance(found, Found):
@@ -269,6 +272,12 @@ class Router:
         state.pending.read += 1
         state.pending_offset = message.offset() + 1
         return None
+
+    def _say_waiting(self, error: SchemasUnavailable, now: float) -> None:
+        """At once, then every 30 s: it is asked each second, for each partition."""
+        if now >= self._say_waiting_at:
+            self._say_waiting_at = now + SAY_SECONDS
+            log.warning("schema registry does not answer, waiting", error=str(error))
 
     def _park(self, message: Message, state: PartitionState, cause: SourceCause, detail: str) -> None:
         origin = Origin(message.topic(), message.partition(), message.offset())

@@ -43,13 +43,17 @@ class EncoderCache:
         self._by_fingerprint.clear()
         self.event_types.clear()
 
-    def find(self, message: Message, value: bytes) -> tuple[Encoder, int]:
-        """The encoder of a value that `by_header` does not hold, and where its datum starts. Raises `SchemaWaits`."""
+    def find(self, message: Message, value: bytes, waited_seconds: float = 0.0) -> tuple[Encoder, int]:
+        """The encoder of a value that `by_header` does not hold, and where its datum starts. Raises `SchemaWaits`.
+
+        `waited_seconds`: how long the record has waited for schemas already, be it behind others.
+        """
         encoder = self._by_confluent_header.get(value[:CONFLUENT_HEADER_BYTES])
         if encoder is not None:
             return encoder, CONFLUENT_HEADER_BYTES
         try:
-            resolution = self._resolver.resolve(value, "", event_type_header(message) if value else None)
+            event_type = event_type_header(message) if value else None
+            resolution = self._resolver.resolve(value, "", event_type, waited_seconds)
         except SchemasUnavailable as error:
             log.warning("schema registry does not answer", error=str(error))
             raise SchemaWaits("registry", str(error)) from error

@@ -278,7 +278,8 @@ class Sink:
             encoder, start = encoders.get(value[:10]), 10
             if encoder is None:
                 try:
-                    encoder, start = self._encoders.find(message, value)
+                    waited = waiting.waited_seconds((self._topic, number), message.offset(), now)
+                    encoder, start = self._encoders.find(message, value, waited)
                 except SchemaWaits as wait:
                     self._waiting.hold((self._topic, number), message.offset(), now, wait.why, str(wait))
                     continue

@@ -1,0 +1,256 @@
+"""A schema registry over real HTTP, as Confluent's answers, and what stands before one when it is away."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from streams.adapters.http import HttpTransport
+from streams.adapters.schemas.registry import Login, RegistrySchemas
+from streams.adapters.schemas.sources import FolderSchemas
+from streams.events.encodings import confluent_header, single_object_header
+from streams.events.schema import WriterSchema
+from streams.events.schemas import shipped
+from streams.ports.errors import SchemasUnavailable
+from streams.ports.schemas import NoSchema
+from streams.values import Secret
+
+KIND = "application/vnd.schemaregistry.v1+json"
+Says = tuple[int, str, bytes]
+
+
+def error(status: int, code: int, message: str) -> Says:
+    return status, KIND, json.dumps({"error_code": code, "message": message}).encode()
+
+
+class Registry:
+    """Subjects, versions and ids as Confluent's registry serves them. `says` answers in its place, if set."""
+
+    def __init__(self) -> None:
+        self.says: Callable[[str], Says] | None = None
+        self.asked: list[str] = []
+        self.authorizations: list[str | None] = []
+        self._subjects: dict[str, list[dict[str, Any]]] = {}
+        self._deleted: set[tuple[str, int]] = set()
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                registry.asked.append(self.path)
+                registry.authorizations.append(self.headers.get("Authorization"))
+                status, kind, body = (registry.says or registry._answer)(self.path)
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def register(
+        self, subject: str, schema: Any, references: list[tuple[str, str, int]] | None = None, kind: str = "AVRO"
+    ) -> int:
+        """The new schema's id."""
+        number = sum(map(len, self._subjects.values())) + 1
+        entry: dict[str, Any] = {"id": number, "schema": schema if isinstance(schema, str) else json.dumps(schema)}
+        if kind != "AVRO":
+            entry["schemaType"] = kind
+        if references:
+            entry["references"] = [
+                {"name": name, "subject": subject, "version": version} for name, subject, version in references
+            ]
+        self._subjects.setdefault(subject, []).append(entry)
+        return number
+
+    def delete(self, subject: str, version: int) -> None:
+        self._deleted.add((subject, version))
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def _answer(self, path: str) -> Says:
+        parts = [unquote(part) for part in urlsplit(path).path.strip("/").split("/")]
+        if parts[:2] == ["schemas", "ids"]:
+            for entry in (one for versions in self._subjects.values() for one in versions):
+                if entry["id"] == int(parts[2]):
+                    return self._found({key: item for key, item in entry.items() if key != "id"})
+            return error(404, 40403, f"Schema {parts[2]} not found")
+        subject, version = parts[1], int(parts[3])
+        with_deleted = parse_qs(urlsplit(path).query).get("deleted") == ["true"]
+        if subject not in self._subjects:
+            return error(404, 40401, f"Subject '{subject}' not found.")
+        if (subject, version) in self._deleted and not with_deleted:
+            return error(404, 40402, f"Version {version} not found.")
+        return self._found({"subject": subject, "version": version, **self._subjects[subject][version - 1]})
+
+    @staticmethod
+    def _found(entry: dict[str, Any]) -> Says:
+        return 200, KIND, json.dumps(entry).encode()
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    registry = Registry()
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def schemas(registry: Registry) -> Iterator[RegistrySchemas]:
+    transport = HttpTransport(request_seconds_max=2.0)
+    yield RegistrySchemas(registry.url, transport)
+    transport.close()
+
+
+def opened() -> WriterSchema:
+    schema = shipped().by_event_type("users.messages.email.Open")
+    assert schema is not None
+    return schema
+
+
+def split(schema: WriterSchema, *levels: str) -> dict[str, Any]:
+    """The schema, with one more field whose type another subject holds."""
+    definition = schema.definition
+    return {
+        **definition,
+        "fields": [*definition["fields"], *({"name": f"f{level}", "type": level} for level in levels)],
+    }
+
+
+def test_a_schema_is_found_by_its_id(registry: Registry, schemas: RegistrySchemas) -> None:
+    number = registry.register("open-value", opened().definition)
+    found = schemas.find(confluent_header(number))
+    assert isinstance(found, WriterSchema)
+    assert found.fingerprint == opened().fingerprint
+
+
+def test_references_are_asked_for_nested_ones_too_and_deleted_ones(
+    registry: Registry, schemas: RegistrySchemas
+) -> None:
+    inner = {"type": "enum", "name": "com.acme.Os", "symbols": ["IOS"]}
+    outer = {"type": "record", "name": "com.acme.Device", "fields": [{"name": "os", "type": "com.acme.Os"}]}
+    registry.register("os/ü", inner)
+    registry.register("device", outer, [("com.acme.Os", "os/ü", 1)])
+    registry.delete("device", 1)
+    number = registry.register("open-value", split(opened(), "com.acme.Device"), [("com.acme.Device", "device", 1)])
+    found = schemas.find(confluent_header(number))
+    assert isinstance(found, WriterSchema)
+    assert found.event_type == "users.messages.email.Open"
+    assert found.definition["fields"][-1]["type"]["fields"][0]["type"]["symbols"] == ["IOS"]
+
+
+def test_a_reference_that_is_gone_names_its_subject_with_the_registrys_words(
+    registry: Registry, schemas: RegistrySchemas
+) -> None:
+    number = registry.register("open-value", split(opened(), "a.B"), [("a.B", "gone", 3)])
+    found = schemas.find(confluent_header(number))
+    assert found == NoSchema(
+        "its reference to version 3 of gone: the registry answers 404: 40401 Subject 'gone' not found.", "not-yet"
+    )
+
+
+@pytest.mark.parametrize(("kind", "name"), [("JSON", "JSON Schema"), ("PROTOBUF", "Protobuf")])
+def test_ids_of_other_kinds_of_schemas_are_named_as_such(
+    registry: Registry, schemas: RegistrySchemas, kind: str, name: str
+) -> None:
+    number = registry.register("other-value", 'syntax = "proto3";', kind=kind)
+    assert schemas.find(confluent_header(number)) == NoSchema(f"it is {name}, and only Avro is read", "unreadable")
+
+
+def test_a_schema_that_is_no_record_is_known_and_unreadable(registry: Registry, schemas: RegistrySchemas) -> None:
+    found = schemas.find(confluent_header(registry.register("key", "string")))
+    assert isinstance(found, NoSchema)
+    assert found.verdict == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("says", "verdict", "words"),
+    [
+        (error(404, 40403, "Schema 7 not found"), "not-yet", "404: 40403 Schema 7 not found"),
+        (error(422, 42202, "The specified\nid is bad"), "never", "422: 42202 The specified id is bad"),
+        (error(400, 400, "no number"), "never", "400: 400 no number"),
+        ((410, "text/plain", b"gone"), "never", "410: gone"),
+    ],
+)
+def test_the_registrys_own_no_is_told_in_its_words(
+    registry: Registry, schemas: RegistrySchemas, says: Says, verdict: str, words: str
+) -> None:
+    registry.says = lambda _path: says
+    assert schemas.find(confluent_header(7)) == NoSchema(f"the registry answers {words}", verdict)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        (404, "text/html", b"<html>default backend - 404</html>"),
+        (404, "text/plain", b"default backend - 404"),
+        error(404, 404, "HTTP 404 Not Found"),
+        (404, KIND, b""),
+        (400, "text/html", b"<html>plain HTTP to an HTTPS port"),
+        (422, "text/plain", b"\n <!doctype html>"),
+        (200, "text/html", b"<html>sign in</html>"),
+        (200, "application/json", b'{"health": "ok"}'),
+        (200, "application/json", b"[]"),
+        (301, "text/html", b""),
+        (401, KIND, b"{}"),
+        (403, KIND, b"{}"),
+        (405, KIND, b"{}"),
+        (408, KIND, b"{}"),
+        (429, KIND, b"{}"),
+        error(500, 50001, "Error in the backend data store"),
+        (503, "text/html", b"<html>"),
+    ],
+)
+def test_whatever_is_not_the_registrys_own_no_is_an_outage(
+    registry: Registry, schemas: RegistrySchemas, says: Says
+) -> None:
+    registry.says = lambda _path: says
+    with pytest.raises(SchemasUnavailable, match=f"status {says[0]}"):
+        schemas.find(confluent_header(7))
+
+
+def test_silence_is_an_outage_and_is_not_asked_for_each_id(registry: Registry, schemas: RegistrySchemas) -> None:
+    registry.close()
+    for number in range(100):
+        with pytest.raises(SchemasUnavailable, match="no answer"):
+            schemas.find(confluent_header(number))
+
+
+def test_a_password_file_that_is_away_is_an_outage_with_its_name(registry: Registry, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    transport = HttpTransport(request_seconds_max=2.0)
+    schemas = RegistrySchemas(registry.url, transport, Login("me", Secret(f"file:{file}")))
+    number = registry.register("open-value", opened().definition)
+    with pytest.raises(SchemasUnavailable, match=r"source\.schema_registry\.password: cannot read secret file"):
+        schemas.find(confluent_header(number))
+    file.write_text("secret\n")
+    assert isinstance(schemas.find(confluent_header(number)), WriterSchema)
+    assert registry.authorizations == ["Basic bWU6c2VjcmV0"]
+    transport.close()
+
+
+def test_a_schema_file_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    schema = opened()
+    (tmp_path / "Open.avsc").write_text(json.dumps(schema.definition))
+    (tmp_path / ".#Open.avsc").symlink_to("someone@host.1:1")
+    (tmp_path / "half.avsc").write_text('{"type": "record", "na')
+    (tmp_path / "folder.avsc").mkdir()
+    folder = FolderSchemas([tmp_path, tmp_path / "away"])
+    assert folder.find(single_object_header(schema)) is not None
+    (tmp_path / "Open.avsc").write_text("{")  # half written while an editor saves it
+    assert folder.find(single_object_header(schema)) is not None
