@@ -24,7 +24,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from streams.testing.kafka import KAFKA_VERSION, SETTINGS, JarsUnavailable, Node, NodeOptions, Protocol, jars, java
+from streams.testing.kafka import (
+    SETTINGS,
+    JarsUnavailable,
+    Node,
+    NodeOptions,
+    Protocol,
+    jars,
+    java,
+    kafka_version,
+)
 from streams.testing.processes import Child, free_port
 
 if TYPE_CHECKING:
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["given", "docker", "apache", "embedded"]
 
-IMAGE = f"apache/kafka:{KAFKA_VERSION}"
+IMAGE = "apache/kafka"
 START_SECONDS_MAX = 60.0
 DOCKER_ANSWER_SECONDS_MAX = 5.0
 
@@ -181,7 +190,7 @@ class DockerBroker(Broker):
         from testcontainers.core.container import DockerContainer
 
         port = free_port()
-        container = DockerContainer(IMAGE).with_bind_ports(port, port)
+        container = DockerContainer(f"{IMAGE}:{kafka_version()}").with_bind_ports(port, port)
         for name, value in _container_settings(port).items():
             container = container.with_env(name, value)
         self._container = container.start()
@@ -220,7 +229,9 @@ def choose(environment: Mapping[str, str] = os.environ) -> Broker:
     problems.append(problem)
     try:
         java()
-        return ApacheKafka(jars(environment), f"{problem}; Java runs Apache Kafka {KAFKA_VERSION} from its jars")
+        return ApacheKafka(
+            jars(environment), f"{problem}; Java runs Apache Kafka {kafka_version(environment)} from its jars"
+        )
     except JarsUnavailable as error:
         problems.append(str(error))
     if required == "apache":

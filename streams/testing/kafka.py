@@ -1,7 +1,7 @@
 """Apache Kafka without Docker: its jars from Maven Central, one KRaft node on the loopback.
 
 The jars are downloaded once, to `$STREAMS_CACHE` (else `~/.cache/currents-streams`). Java 17 or later runs them;
-Maven is needed for the download only.
+Maven is needed for the download only. `KAFKA_VERSION` names another version than ours.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from uuid import uuid4
 from streams.testing.processes import Child, free_port
 
 KAFKA_VERSION = "4.1.1"
+"""Where `$KAFKA_VERSION` names no other."""
+VERSION = re.compile(r"\d+\.\d+\.\d+")
 SLF4J_VERSION = "1.7.36"
 COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 JAVA_VERSION_MIN = 17
@@ -30,15 +32,15 @@ DOWNLOAD_SECONDS_MAX = 900.0
 ANSWER_SECONDS_MAX = 20.0
 HEAP_MEGABYTES_MAX = 512
 
-POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>streams</groupId><artifactId>broker</artifactId><version>1</version>
   <dependencies>
     <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>KAFKA_VERSION</version>
     </dependency>
     <dependency>
-      <groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>{SLF4J_VERSION}</version>
+      <groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>SLF4J_VERSION</version>
     </dependency>
   </dependencies>
 </project>
@@ -92,6 +94,14 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
     return Path(named) if named else Path.home() / ".cache" / "currents-streams"
 
 
+def kafka_version(environment: Mapping[str, str] = os.environ) -> str:
+    """The version of Apache Kafka that is run: `$KAFKA_VERSION`, else ours. Raises `JarsUnavailable`."""
+    version = environment.get("KAFKA_VERSION", "") or KAFKA_VERSION
+    if VERSION.fullmatch(version) is None:
+        raise JarsUnavailable(f"KAFKA_VERSION={version} is no version of Apache Kafka: write it as {KAFKA_VERSION}")
+    return version
+
+
 def java() -> str:
     """The path of a Java that runs Kafka. Raises `JarsUnavailable`."""
     found = shutil.which("java")
@@ -116,7 +126,8 @@ def java() -> str:
 
 def jars(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder of Kafka's jars, downloaded at the first call on a machine. Raises `JarsUnavailable`."""
-    folder = cache_folder(environment) / f"kafka-{KAFKA_VERSION}"
+    version = kafka_version(environment)
+    folder = cache_folder(environment) / f"kafka-{version}"
     if folder.is_dir():
         return folder
     maven = shutil.which("mvn")
@@ -126,15 +137,16 @@ def jars(environment: Mapping[str, str] = os.environ) -> Path:
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            _download(maven, folder)
+            _download(maven, version, folder)
     return folder
 
 
-def _download(maven: str, folder: Path) -> None:
+def _download(maven: str, version: str, folder: Path) -> None:
     # Into a folder beside it and then renamed, so that a download cut short is never taken for a whole one.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="download-") as name:
         work = Path(name)
-        (work / "pom.xml").write_text(POM)
+        pom = POM.replace("KAFKA_VERSION", version).replace("SLF4J_VERSION", SLF4J_VERSION)
+        (work / "pom.xml").write_text(pom)
         command = [maven, "-q", "-B", "-f", str(work / "pom.xml"), COPY_DEPENDENCIES]
         try:
             result = subprocess.run(  # noqa: S603 - the Maven that PATH names
