@@ -17,6 +17,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -108,7 +109,7 @@ class ApacheKafka(Broker):
         except JarsUnavailable as error:
             self.stop()
             raise BrokerFailed(str(error)) from error
-        except BrokerFailed:
+        except BaseException:  # Ctrl-C, too: nothing may be left behind
             self.stop()
             raise
 
@@ -148,7 +149,9 @@ class EmbeddedBroker(Broker):
     def start(self) -> None:
         program = _embedded_program()
         if program is None:
-            raise BrokerFailed("there is no embedded broker: pip install 'currents-streams[demo]'")
+            raise BrokerFailed(
+                f"the embedded Kafka is not installed: {sys.executable} -m pip install 'currents-streams[demo]'"
+            )
         self._folder = Path(tempfile.mkdtemp(prefix="streams-embedded-"))
         self._port = free_port()
         self.bootstrap_servers = f"127.0.0.1:{self._port}"
@@ -156,7 +159,7 @@ class EmbeddedBroker(Broker):
         self._command += ["--data-dir", str(self._folder / "data")]
         try:
             self._begin()
-        except BrokerFailed:
+        except BaseException:  # Ctrl-C, too: nothing may be left behind
             self.stop()
             raise
 

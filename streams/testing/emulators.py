@@ -189,7 +189,9 @@ class _Started:
             return self._hosted.start()
         # The options hold credentials: they go by standard input, not by arguments that every process may read.
         command = [sys.executable, "-m", "streams.emulators", self._kind, "--port", "0", "--options", "-"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 our own
+        self._process = subprocess.Popen(  # noqa: S603 our own
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(self._options.model_dump_json().encode())

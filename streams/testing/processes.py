@@ -45,6 +45,8 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
+                # Ctrl-C in a terminal goes to all of its session: whoever started this child decides when it ends.
+                start_new_session=True,
             )
         atexit.register(self.kill)
 

@@ -49,6 +49,8 @@ class Workers:
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stderr=stderr,
+                # Ctrl-C in a terminal goes to all of its session; these are stopped by their parent, in order.
+                start_new_session=True,
             )
             for command in commands
         ]
@@ -67,12 +69,12 @@ class Workers:
                 return ended
         return None
 
-    def stop(self) -> None:
-        """SIGTERM to all; SIGKILL to what is left after 25 s."""
+    def stop(self, seconds_max: float = STOP_SECONDS_MAX) -> None:
+        """SIGTERM to all; SIGKILL to what is left after `seconds_max`."""
         for child in self._children:
             if child.poll() is None:
                 child.terminate()
-        deadline = time.monotonic() + STOP_SECONDS_MAX
+        deadline = time.monotonic() + seconds_max
         for child in self._children:
             try:
                 child.wait(max(0.1, deadline - time.monotonic()))

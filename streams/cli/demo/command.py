@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
+
+if TYPE_CHECKING:
+    from streams.cli.demo.stage import Result
 
 
 class Story(StrEnum):
@@ -49,10 +53,13 @@ def demo(
     """Run router and sinks against emulated Mixpanel and mParticle, and show the accounts as they move.
 
     Exits with 1 unless every account adds up, with nothing waiting. With `--story credentials` a key dies, its records
-    are parked, some expire, the key is mended and the rest goes out by itself: in under a minute.
+    are parked, some expire, the key is fixed and the rest goes out by itself: in under a minute. Ctrl-C ends it within
+    seconds, with the account so far.
     """
+    from streams.cli.assembly.processes import stop_on_signal
     from streams.cli.demo.stage import Demonstration, Source
     from streams.cli.demo.story import CredentialsStory
+    from streams.testing.brokers import BrokerFailed
 
     source = Source(tuple(events or ()), restamp, rate, seed)
     if story is not None and (events or duration is not None):
@@ -60,14 +67,27 @@ def demo(
             "--story makes its own events and ends by itself: leave --events and --for out", ExitCode.USAGE
         )
     staged = Demonstration if story is None else CredentialsStory
-    with staged(source, duration, is_quiet=json) as demonstration:
-        demonstration.run()
-        result = demonstration.result()
-    if json:
+    # A SIGTERM before the first event ends it as Ctrl-C does: nothing is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with staged(source, duration, is_quiet=json) as demonstration, stop_on_signal() as stop:
+            demonstration.run(stop)
+            result = demonstration.result(is_stopped=stop.is_set())
+            _print(result, json)
+    except BrokerFailed as error:
+        raise CommandError(str(error), ExitCode.FAILED) from None
+    except KeyboardInterrupt:
+        raise CommandError("stopped before any event was sent: nothing ran yet", ExitCode.INTERRUPTED) from None
+    if result.problems:
+        raise CommandError("; ".join(result.problems), ExitCode.FAILED)
+    if result.remarks:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _print(result: Result, is_json: bool) -> None:
+    if is_json:
         from streams.cli.output import print_json
 
         print_json(result.to_json())
     else:
-        print(result.to_text())
-    if result.problems:
-        raise CommandError("; ".join(result.problems), ExitCode.FAILED)
+        print(result.to_text(), flush=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,7 +17,7 @@ from confluent_kafka import Producer
 
 from streams.adapters.kafka.admin import Administration
 from streams.cli.assembly.installation import connect
-from streams.cli.assembly.processes import Workers, stop_on_signal
+from streams.cli.assembly.processes import Workers
 from streams.cli.errors import CommandError, ExitCode
 from streams.config import load, topology
 from streams.delivery.account import Account, RouterCounts
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 MIXPANEL, MPARTICLE = "demo-mixpanel", "demo-mparticle"
 SETTLE_SECONDS_MAX = 60.0
 """How long what was sent may take to be settled once no more is sent."""
+STOPPED_SECONDS_MAX = 3.0
+"""The same once somebody stopped the demo, who waits for the terminal."""
+LEAVE_SECONDS_MAX = 4.0
+"""How long the workers may take to leave: what they hold is thrown away with the broker."""
 VIEW_SECONDS = 0.5
 LINE_SECONDS = 5.0
 ANONYMOUS_SHARE = 0.03
@@ -56,15 +61,42 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """What an emulated destination says of itself: how many events it took, and how many of them it shows to its users.
+
+    The second is less where it deduplicates, as it should: Braze's own sample files share one id. It is `None` where
+    the emulator took more than it remembers.
+    """
+
+    taken: int
+    shown: int | None
+
+    def problem(self, delivered: int) -> str | None:
+        """At least once means: everything that counts as delivered was taken; what was taken twice is shown once."""
+        if self.taken < delivered:
+            return f"{delivered:,} delivered, the destination took {self.taken:,}"
+        if self.shown is not None and self.shown > delivered:
+            return f"{delivered:,} delivered, the destination holds {self.shown:,}"
+        return None
+
+    def __str__(self) -> str:
+        if self.shown is None or self.shown == self.taken:
+            return f"the destination holds {self.taken:,}"
+        return f"the destination took {self.taken:,}, and holds {self.shown:,} after its own deduplication"
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What came of it. `arrived` counts, per connector, the distinct events in the emulator's own ledger."""
+    """What came of it. `arrived` is what each connector's destination says. `remarks` are no problems of the accounts:
+    who stops a demo stops it with records under way."""
 
     sent: int
     router: RouterCounts
     accounts: dict[str, Account]
-    arrived: dict[str, int]
+    arrived: dict[str, Arrived]
     first_delivery_seconds: float | None
     problems: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -85,7 +117,7 @@ class Result:
                 "",
                 name,
                 f"  routed                  {totals.routed:>8,}",
-                f"  delivered               {totals.delivered:>8,}  the destination holds {self.arrived[name]:,}",
+                f"  delivered               {totals.delivered:>8,}  {self.arrived[name]}",
                 f"  skipped                 {sum(totals.skipped.values()):>8,}",
                 f"  parked as dead letters  {parked:>8,}",
                 *([f"  purged, with receipts   {totals.purged:>8,}"] if totals.purged else []),
@@ -93,7 +125,7 @@ class Result:
             ]
         if self.first_delivery_seconds is not None:
             lines += ["", f"first delivery after {self.first_delivery_seconds:.1f} s"]
-        lines += ["", "the accounts add up" if not self.problems else "the accounts do NOT add up:"]
+        lines += ["", *self.remarks, "the accounts add up" if not self.problems else "the accounts do NOT add up:"]
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
 
 
@@ -130,17 +162,17 @@ class Demonstration:
             # One port cannot serve three processes, and nobody probes a demonstration.
             environment = {"STREAMS_LOG_LEVEL": "warning", "STREAMS_HTTP_PORT": ""}
             self._workers = Workers(config, commands, environment, stderr=log_file)
-            stack.callback(self._workers.stop)
+            stack.callback(self._workers.stop, LEAVE_SECONDS_MAX)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def run(self) -> None:
-        """Send events and show the accounts until time is up or somebody stops it; then wait until all is settled."""
-        with stop_on_signal() as stop, self._view() as show:
-            sends = self._sending()
+    def run(self, stop: Event) -> None:
+        """Send events and show the accounts until time is up or `stop` is set; then wait until all is settled."""
+        with self._view() as show:
+            sends = self._sending(stop)
             while not stop.is_set() and not self._is_over():
                 tick = time.monotonic()
                 if next(sends, None) is None and self._source.paths:
@@ -148,27 +180,53 @@ class Demonstration:
                 show(self._accounts())
                 stop.wait(max(0.0, VIEW_SECONDS - (time.monotonic() - tick)))
                 self._require_workers()
-            deadline = time.monotonic() + SETTLE_SECONDS_MAX
-            while time.monotonic() < deadline and not self._is_settled():
-                show(self._accounts())
-                self._require_workers()
-                time.sleep(VIEW_SECONDS / 2)
-            show(self._accounts())
+            self._settle(stop, show)
 
-    def result(self) -> Result:
-        """The accounts, compared with what was sent and with the emulators' own ledgers."""
+    def _settle(self, stop: Event, show: Callable[[dict[str, Account]], None]) -> None:
+        """Wait until everything is settled, for a minute; for seconds once somebody stopped it."""
+        deadline = time.monotonic() + SETTLE_SECONDS_MAX
+        is_cut_short = False
+        while time.monotonic() < deadline and not self._is_settled():
+            if stop.is_set() and not is_cut_short:
+                is_cut_short = True
+                deadline = min(deadline, time.monotonic() + STOPPED_SECONDS_MAX)
+            show(self._accounts())
+            self._require_workers()
+            time.sleep(VIEW_SECONDS / 2)
+        show(self._accounts())
+
+    def result(self, *, is_stopped: bool = False) -> Result:
+        """The accounts, compared with what was sent and with what the emulators took.
+
+        Where somebody stopped it, records under way are a remark.
+        """
         router, accounts = self._account_reader.router(), self._accounts()
-        arrived = {MIXPANEL: len(self._mixpanel.unique()), MPARTICLE: len(self._mparticle.unique())}
-        problems = []
+        arrived = self._arrived()
+        problems, under_way = [], []
         for name, totals in accounts.items():
             if totals.waiting:
-                problems.append(f"{name}: {totals.waiting:,} records wait")
-            if totals.delivered != arrived[name]:
-                problems.append(f"{name}: {totals.delivered:,} delivered, the destination holds {arrived[name]:,}")
+                under_way.append(f"{name}: {totals.waiting:,} records wait")
+            # Between a destination's answer and the commit an event was taken and does not count as delivered yet.
+            if not is_stopped and (problem := arrived[name].problem(totals.delivered)):
+                problems.append(f"{name}: {problem}")
         if self._sent != router.read:
-            problems.append(f"{self._sent:,} events were sent, the router read {router.read:,}")
-        problems += self._further_problems(accounts)
-        return Result(self._sent, router, accounts, arrived, self._first_delivery_seconds, tuple(problems))
+            under_way.append(f"{self._sent:,} events were sent, the router read {router.read:,}")
+        if is_stopped:
+            remarks = tuple(f"stopped: {text}" for text in under_way)
+        else:
+            remarks = ()
+            problems += [*under_way, *self._further_problems(accounts)]
+        return Result(self._sent, router, accounts, arrived, self._first_delivery_seconds, tuple(problems), remarks)
+
+    def _arrived(self) -> dict[str, Arrived]:
+        mixpanel, mparticle = self._mixpanel.totals(), self._mparticle.totals()
+        taken = mixpanel["imported"] - mixpanel["ignored"]  # probes are ignored, as they ask for
+        is_whole = taken == mixpanel["rows"]
+        batches = mparticle["accepted"] + mparticle["duplicates"]
+        return {
+            MIXPANEL: Arrived(taken, len(self._mixpanel.unique()) if is_whole else None),
+            MPARTICLE: Arrived(batches, len(self._mparticle.unique()) if batches == mparticle["rows"] else None),
+        }
 
     def _further_problems(self, _accounts: dict[str, Account]) -> list[str]:
         """What a story must have brought about beside an account that adds up."""
@@ -216,9 +274,9 @@ class Demonstration:
 
     # Sending.
 
-    def _sending(self) -> Iterator[int]:
+    def _sending(self, stop: Event) -> Iterator[int]:
         if self._source.paths:
-            yield from self._send_files()
+            yield from self._send_files(stop)
         else:
             yield from self._send_samples()
 
@@ -244,8 +302,10 @@ class Demonstration:
             producer.flush(SETTLE_SECONDS_MAX)
             yield self._sent
 
-    def _send_files(self) -> Iterator[int]:
+    def _send_files(self, stop: Event) -> Iterator[int]:
         """Files by `streams ingest`, as a user would."""
+        if stop.is_set():
+            return
         from streams.cli.ingest import ingested
 
         outcome = ingested(self._settings, list(self._source.paths), self._source.is_restamped)

@@ -1,17 +1,17 @@
-"""The story of dead credentials in under a minute: keys die, records are parked, some expire, keys are mended, all the
-rest goes out by itself."""
+"""The story of dead credentials in under a minute: keys die, records are parked, some expire, keys are fixed, and all
+the rest goes out by itself."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 
 import orjson
 
 from streams.adapters.kafka.journal import StateJournal
-from streams.cli.assembly.processes import stop_on_signal
 from streams.cli.demo.stage import MIXPANEL, Demonstration
 from streams.cli.errors import CommandError, ExitCode
 from streams.delivery.account import Account
@@ -30,32 +30,42 @@ ACT_SECONDS_MAX = 60.0
 SCOPE = "default"
 
 
+class _Stopped(Exception):
+    """Somebody stopped the story."""
+
+
 class CredentialsStory(Demonstration):
     """`run` plays it, `result` is its account."""
 
-    def run(self) -> None:
-        with stop_on_signal() as stop:
-            self._sends: Iterator[int] = self._sending()
-            self._told_at = 0.0
-            self._until(lambda accounts: accounts[MIXPANEL].delivered > 0, "events are delivered", stop.is_set)
-            self._for(HEALTHY_SECONDS, stop.is_set)
-            self._mixpanel.revoke()
-            self._tell("the key dies: Mixpanel answers 401 from now on")
-            self._until(lambda _: self._scope().state == "INVALID", "a probe confirms it", stop.is_set)
-            evidence = self._scope().evidence
-            assert evidence is not None
-            self._tell(f"INVALID, a probe confirms ({evidence.status} {evidence.detail}); records are parked")
-            self._until(lambda accounts: accounts[MIXPANEL].purged > 0, "the grace runs out", stop.is_set)
-            receipt = self._receipts()[0]
-            since = f"INVALID since {iso(receipt['invalid_since'])}"
-            self._tell(f"purged what was past its deadline, with a receipt: {receipt['letters']:,} letters, {since}")
-            self._for(AFTER_RECEIPT_SECONDS, stop.is_set)
-            self._mixpanel.restore()
-            self._tell("the key is mended; nobody types anything")
-            self._until(lambda _: self._scope().state == "VALID", "a probe finds out", stop.is_set)
-            self._tell("VALID; parked records go out again, in order, beside live ones")
-            self._sends = iter(())
-            self._until(self._is_all_out, "everything is out", stop.is_set)
+    def run(self, stop: Event) -> None:
+        self._stop = stop
+        self._sends: Iterator[int] = self._sending(stop)
+        self._told_at = 0.0
+        try:
+            self._play()
+        except _Stopped:
+            self._settle(stop, lambda _accounts: None)
+
+    def _play(self) -> None:
+        self._until(lambda accounts: accounts[MIXPANEL].delivered > 0, "events are delivered")
+        self._for(HEALTHY_SECONDS)
+        self._mixpanel.revoke()
+        self._tell("the key dies: Mixpanel answers 401 from now on")
+        self._until(lambda _: self._scope().state == "INVALID", "a probe confirms it")
+        evidence = self._scope().evidence
+        assert evidence is not None
+        self._tell(f"INVALID, a probe confirms ({evidence.status} {evidence.detail}); records are parked")
+        self._until(lambda accounts: accounts[MIXPANEL].purged > 0, "the grace runs out")
+        receipt = self._receipts()[0]
+        since = f"INVALID since {iso(receipt['invalid_since'])}"
+        self._tell(f"purged what was past its deadline, with a receipt: {receipt['letters']:,} letters, {since}")
+        self._for(AFTER_RECEIPT_SECONDS)
+        self._mixpanel.restore()
+        self._tell("the key is fixed; nobody types anything")
+        self._until(lambda _: self._scope().state == "VALID", "a probe finds out")
+        self._tell("VALID; parked records go out again, in order, beside live ones")
+        self._sends = iter(())
+        self._until(self._is_all_out, "everything is out")
 
     def _is_all_out(self, accounts: dict[str, Account]) -> bool:
         return self._is_settled() and accounts[MIXPANEL].parked.get("credentials", 0) == 0
@@ -79,22 +89,25 @@ class CredentialsStory(Demonstration):
 
     # Acts.
 
-    def _until(self, is_over: Callable[[dict[str, Account]], bool], what: str, is_stopped: Callable[[], bool]) -> None:
+    def _until(self, is_over: Callable[[dict[str, Account]], bool], what: str) -> None:
         """Send and show until the condition holds. Raises `CommandError` where it does not come about."""
         deadline = time.monotonic() + ACT_SECONDS_MAX
-        while not is_stopped():
+        while True:
             accounts = self._tick()
             if is_over(accounts):
                 return
             if time.monotonic() >= deadline:
                 raise CommandError(f"the story stops: waited {ACT_SECONDS_MAX:.0f} s until {what}", ExitCode.FAILED)
 
-    def _for(self, seconds: float, is_stopped: Callable[[], bool]) -> None:
+    def _for(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while not is_stopped() and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             self._tick()
 
     def _tick(self) -> dict[str, Account]:
+        """Send, look, and wait for the next turn. Raises `_Stopped`."""
+        if self._stop.is_set():
+            raise _Stopped
         began = time.monotonic()
         next(self._sends, None)
         self._require_workers()
@@ -102,7 +115,7 @@ class CredentialsStory(Demonstration):
         if began - self._told_at >= COUNTDOWN_SECONDS:
             self._told_at = began
             self._tell(self._status(accounts[MIXPANEL]))
-        time.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - began)))
+        self._stop.wait(max(0.0, TICK_SECONDS - (time.monotonic() - began)))
         return accounts
 
     def _status(self, totals: Account) -> str:

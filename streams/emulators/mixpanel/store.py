@@ -25,12 +25,15 @@ class Store:
         self._refused: dict[tuple[str, str], None] = {}
         self._sent_again: list[dict[str, str]] = []
         self.imported = 0
+        self.ignored = 0
         self.refused = 0
 
     def add(self, project_id: str, id_mode: IdMode, event: dict[str, Any], now_ms: int) -> None:
         """Take an event that broke no rule. One with `$ignore` counts as imported and is dropped."""
         self.imported += 1
-        if "$ignore" not in event["properties"]:
+        if "$ignore" in event["properties"]:
+            self.ignored += 1
+        else:
             self._rows.append(stored(project_id, id_mode, event, now_ms))
 
     def seen(self, project_id: str, insert_ids: Iterable[str]) -> None:
@@ -53,10 +56,15 @@ class Store:
         self._rows.clear()
         self._refused.clear()
         self._sent_again.clear()
-        self.imported = self.refused = 0
+        self.imported = self.ignored = self.refused = 0
 
     def totals(self) -> dict[str, int]:
-        return {"imported": self.imported, "refused": self.refused, "rows": len(self._rows)}
+        return {
+            "imported": self.imported,
+            "ignored": self.ignored,
+            "refused": self.refused,
+            "rows": len(self._rows),
+        }
 
     def raw(self) -> list[Row]:
         """Every stored row, duplicates too, as raw export shows them."""

@@ -1,0 +1,128 @@
+"""`streams demo`, as its user sees it: stopped in the middle, without its extra, with events that share an id."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.cli.demo.stage import Arrived
+from tests.cli.files import OPEN_SCHEMA, opens, write_avro
+
+STREAMS = [sys.executable, "-m", "streams"]
+END_SECONDS_MAX = 60.0
+"""A hang is what this finds; how long a busy machine needs is no matter."""
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """The demo as the only job of a terminal: Ctrl-C goes to each process of its group."""
+    return subprocess.Popen(
+        [*STREAMS, "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
+    os.killpg(process.pid, signal.SIGINT)
+    return process.communicate(timeout=END_SECONDS_MAX)
+
+
+def line_with(process: subprocess.Popen[str], text: str) -> str:
+    """The first line on standard error that has this text."""
+    assert process.stderr is not None
+    return next(line for line in process.stderr if text in line)
+
+
+@pytest.mark.parametrize("story", [(), ("--story", "credentials")], ids=["demo", "story"])
+def test_ctrl_c_before_anything_ran_says_so(story: tuple[str, ...]) -> None:
+    process = started(*story)
+    # The broker's child is the first that it starts.
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():
+        assert process.poll() is None
+    output, complaint = interrupted(process)
+    assert (process.returncode, output) == (130, "")
+    assert complaint == "streams: stopped before any event was sent: nothing ran yet\n"
+
+
+def test_ctrl_c_in_the_middle_ends_with_the_account() -> None:
+    process = started("--rate", "50")
+    line_with(process, "delivered")
+    output, complaint = interrupted(process)
+    assert process.returncode in (0, 130), complaint
+    assert complaint == ""
+    assert "the accounts add up" in output
+    assert "demo-mparticle" in output
+
+
+def test_ctrl_c_in_a_story_ends_with_the_account() -> None:
+    process = started("--story", "credentials")
+    line_with(process, "the key dies")
+    output, complaint = interrupted(process)
+    assert process.returncode == 130, complaint
+    assert "Traceback" not in complaint
+    assert "demo-mixpanel" in output
+
+
+def test_without_the_embedded_broker_one_sentence_names_the_command(tmp_path: Path) -> None:
+    (tmp_path / "noida_db.py").write_text("")  # a module without the program that comes with the real one
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(
+        [*STREAMS, "demo"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    sentence = "the embedded Kafka is not installed:"
+    assert result.stderr == f"streams: {sentence} {sys.executable} -m pip install 'currents-streams[demo]'\n"
+
+
+def send(path: Path, event_type: str, records: list[dict[str, Any]]) -> None:
+    schema = {**OPEN_SCHEMA, "name": f"dataexport.S3.inner.{event_type}"}
+    write_avro(path / f"{event_type}.avro", records, schema)
+
+
+def test_events_that_share_an_id_are_all_accounted_for_though_the_destination_shows_one(tmp_path: Path) -> None:
+    """As Braze's own sample files are."""
+    for event_type in ("users.messages.email.Open", "users.messages.email.Delivery", "users.messages.email.Bounce"):
+        send(tmp_path, event_type, [{**record, "id": "one-id"} for record in opens(3)])
+    result = subprocess.run(
+        [*STREAMS, "demo", "--events", str(tmp_path)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "the destination took 9, and holds 1 after its own deduplication" in result.stdout
+    assert "the accounts add up" in result.stdout
+
+
+def test_events_that_share_an_id_leave_json_as_it_is(tmp_path: Path) -> None:
+    send(tmp_path, "users.messages.email.Open", [{**record, "id": "one-id"} for record in opens(5)])
+    command = [*STREAMS, "demo", "--json", "--events", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stderr
+    account = json.loads(result.stdout)["connectors"]["demo-mparticle"]
+    assert (account["routed"], account["delivered"], account["waiting"]) == (5, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("taken", "shown", "delivered", "problem"),
+    [
+        (10, 10, 10, None),
+        (10, 2, 10, None),  # one id for all
+        (12, 10, 10, None),  # two were sent again
+        (9, 9, 10, "10 delivered, the destination took 9"),
+        (12, 12, 10, "10 delivered, the destination holds 12"),
+        (12, None, 10, None),  # more than the emulator remembers
+    ],
+)
+def test_what_counts_as_delivered_was_taken_and_nothing_else(
+    taken: int, shown: int | None, delivered: int, problem: str | None
+) -> None:
+    assert Arrived(taken, shown).problem(delivered) == problem
