@@ -20,7 +20,7 @@ app = typer.Typer(help="Check the configuration, or print its JSON Schema.", no_
 @translated
 def check(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Read the configuration and print every problem with its mend. Asks nobody outside this machine."""
-    from streams.adapters.kafka.admin import option_problem
+    from streams.adapters.kafka.clients import option_problem
     from streams.operations.configuration import checked
 
     path = required(config)

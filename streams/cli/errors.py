@@ -49,6 +49,7 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
         from streams.ports.errors import AccessDenied, KafkaRefusal, KafkaUnreachable
         from streams.state.records import StateError
 
+        _log_to_stderr()
         try:
             command(*args, **kwargs)
         except CommandError as error:
@@ -65,6 +66,16 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
             _leave(str(error), ExitCode.FAILED)
 
     return run
+
+
+def _log_to_stderr() -> None:
+    """Stdout is the command's answer; `run` sets up its own log."""
+    import structlog
+
+    from streams.adapters.telemetry.log import configure_log
+
+    if not structlog.is_configured():
+        configure_log("human", "warning")
 
 
 def _leave(message: str, exit_code: ExitCode) -> None:

@@ -25,9 +25,9 @@ from streams.values import Secret
 ClientConfig = dict[str, str | bool | int | float]
 """What confluent-kafka's clients take. Holds revealed secrets: never log it."""
 
-LOG_LEVEL = 2
-"""Critical and worse. The client's own lines are no JSON, and a Kafka that is away makes a hundred a second: what it
-has to say we say ourselves, in errors and as `kafka says`. `kafka.options: {log_level: 6}` shows them all."""
+LOG_LEVEL = 4
+"""Warnings and worse; they go through our log, one of a kind each 30 s (`adapters.kafka.clients`).
+`kafka.options: {log_level: 6}` shows more."""
 MESSAGE_BYTES_MAX = 2_000_000
 """Braze's largest events are near 1 MB; headers and batch framing come on top."""
 
@@ -58,6 +58,8 @@ def refusal(option: str) -> str | None:
     """Why this librdkafka setting may not be set, or None."""
     if option.startswith("enable.auto."):
         return _COMMITS
+    if option == "logger" or option.endswith("_cb"):
+        return "it is no setting of librdkafka"
     return REFUSED_OPTIONS.get(option)
 
 

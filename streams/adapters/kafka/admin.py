@@ -15,7 +15,6 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import (
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -24,6 +23,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import reader
 from streams.adapters.kafka.silence import Silence
@@ -63,15 +63,6 @@ _SILENT = frozenset(
 Answer = TypeVar("Answer")
 
 
-def option_problem(config: ClientConfig) -> str | None:
-    """What librdkafka has against these client settings, or None. Connects to nobody."""
-    try:
-        AdminClient({**config, "bootstrap.servers": "", "log_level": 0})
-    except KafkaException as exception:
-        return _text(exception)
-    return None
-
-
 class Administration:
     """A `Cluster`: one connection. Every method raises `KafkaUnreachable` and `KafkaRefusal`."""
 
@@ -79,10 +70,7 @@ class Administration:
         self._config = config
         self._silence = Silence()
         self._readers: dict[str, Consumer] = {}
-        try:
-            self._client = AdminClient({**config, "log_level": 0}, error_cb=self._silence)
-        except KafkaException as exception:
-            raise KafkaRefusal(f"kafka.options: {_text(exception)}") from exception
+        self._client = clients.administration_client({**config, "log_level": 0}, self._silence)
 
     def close(self) -> None:
         """Let the readers of groups' offsets go."""
@@ -165,7 +153,7 @@ class Administration:
         if not wanted:
             return {}
         if group not in self._readers:
-            self._readers[group] = Consumer(
+            self._readers[group] = clients.consumer(
                 {**self._config, "log_level": 0, "group.id": group, "isolation.level": "read_uncommitted"}
             )
         found = self._of_group(group, lambda: self._readers[group].committed(wanted, timeout=ANSWER_SECONDS_MAX))

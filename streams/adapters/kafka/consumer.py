@@ -12,6 +12,7 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
 from streams.ports.errors import CommitRefused, Fenced, KafkaUnreachable
 from streams.ports.kafka import Gap, Listener, Message, Partition, Position, Start
@@ -59,7 +60,7 @@ class GroupConsumer:
                 "heartbeat.interval.ms": HEARTBEAT_INTERVAL_MS,
             }
             grouping["partition.assignment.strategy"] = "cooperative-sticky"
-        self._consumer = Consumer(
+        self._consumer = clients.consumer(
             {
                 "queued.max.messages.kbytes": PREFETCH_KILOBYTES_MAX,
                 "fetch.queue.backoff.ms": FETCH_QUEUE_BACKOFF_MS,

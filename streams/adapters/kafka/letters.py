@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
+from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import let_go, reader
 from streams.ports.errors import KafkaUnreachable
@@ -77,7 +77,7 @@ class DeadLetterTopics:
     """What a keeper asks and does with the topics themselves."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._client = AdminClient(dict(options))
+        self._client = clients.administration_client(options)
 
     def partitions(self, topic: str) -> Sequence[Partition]:
         """The topic's partitions; none where it does not exist. Raises `KafkaUnreachable`."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import Consumer
 
+from streams.adapters.kafka import clients
 from streams.adapters.kafka.time_limits import within
 
 log = structlog.get_logger(__name__)
@@ -26,7 +27,7 @@ def reader(
 ) -> Consumer:
     """A consumer to `assign`. It is told the end of each partition, for offsets of a topic that transactions write
     never count records. `tuning` gives way to the configuration's options."""
-    return Consumer(
+    return clients.consumer(
         {
             **(tuning or {}),
             **options,

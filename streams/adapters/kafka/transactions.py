@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from streams.adapters.kafka import clients
 from streams.adapters.kafka.consumer import (
     CALL_SECONDS_MAX,
     CONTACT_SECONDS_MAX,
@@ -77,7 +78,7 @@ class TransactionalProducer:
             "on_delivery": not_delivered,
             "delivery.report.only.error": True,
         }
-        self._producer = Producer(self._settings)
+        self._producer = clients.producer(self._settings)
 
     @property
     def produce(self) -> Callable[..., None]:
@@ -170,7 +171,7 @@ class TransactionalProducer:
         except TimeoutError:
             log.warning("the Kafka client hangs, a new one takes over", transactional_id=self._id)
             self._is_open = False
-            self._producer = Producer(self._settings)
+            self._producer = clients.producer(self._settings)
             self.start()
             raise TransactionAborted(f"{self._id}: the client hung while it sent offsets") from None
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.silence import Silence
 from streams.config import Settings
@@ -93,7 +94,7 @@ class _StateTopic:
     def write(self, record_key: str, value: bytes | None) -> int:
         """Write and wait until it is there; its offset."""
         silence = Silence()
-        producer = Producer(
+        producer = clients.producer(
             {
                 **self._config,
                 "error_cb": silence,
@@ -136,7 +137,7 @@ class _StateTopic:
 
     def follow(self, answer_key: str, offset: int, deadline: float) -> Answer | None:
         """The answer, if it comes after this offset before the deadline (monotonic seconds)."""
-        reader = Consumer(
+        reader = clients.consumer(
             {
                 **self._config,
                 "group.id": CLIENT_ID,

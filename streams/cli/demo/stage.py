@@ -13,8 +13,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from confluent_kafka import Producer
 
+from streams.adapters.kafka import clients
 from streams.adapters.kafka.admin import Administration
 from streams.cli.assembly.installation import connect
 from streams.cli.assembly.processes import Workers
@@ -282,7 +282,7 @@ class Demonstration:
 
     def _send_samples(self) -> Iterator[int]:
         """Made-up events, at each step as many as time asks for."""
-        producer = Producer({"bootstrap.servers": self._settings.kafka.bootstrap_servers, "linger.ms": 20})
+        producer = clients.producer({"bootstrap.servers": self._settings.kafka.bootstrap_servers, "linger.ms": 20})
         began = time.monotonic()
         events = sample_events(
             EVENTS_MAX, seed=self._source.seed, now_s=int(time.time()), anonymous_share=ANONYMOUS_SHARE

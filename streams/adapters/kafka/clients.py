@@ -1,0 +1,101 @@
+"""Every client of Kafka is made here: its own lines go through our log, and settings that it refuses are a problem."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from streams.config.problems import ConfigurationError, Problem
+
+log = structlog.get_logger(__name__)
+
+SAY_SECONDS = 30.0
+"""A Kafka that is away makes a hundred lines a second: of each kind one is said, then silence for so long."""
+KINDS_MAX = 200
+ERROR, WARNING, INFO, DEBUG = 40, 30, 20, 10
+QUIET = frozenset({"CONFWARN"})
+"""Kinds that say nothing new: options of one kind of client that another one passes over."""
+
+Client = TypeVar("Client")
+
+
+class Lines:
+    """Takes the lines of librdkafka, as its `logger`.
+
+    Critical and worse is an error. An "error" of the client is a warning: a connection failed, and the client tries
+    again by itself; what ends a call or a worker is raised there, and said there.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._silent_until: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+
+    def log(self, level: int, _format: str, kind: str, client: str, line: str) -> None:
+        """One line, with Python's level and the client's word for its kind."""
+        if level < INFO or kind in QUIET:
+            log.debug("kafka client", kind=kind, client=client, line=line)
+            return
+        now = self._clock()
+        if now < self._silent_until.get(kind, 0.0):
+            self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
+            return
+        if len(self._silent_until) > KINDS_MAX:
+            self._silent_until.clear()
+        self._silent_until[kind] = now + SAY_SECONDS
+        say = log.error if level > ERROR else log.warning if level >= WARNING else log.info
+        unsaid = self._unsaid.pop(kind, 0)
+        say("kafka client", kind=kind, client=client, line=line, **({"unsaid": unsaid} if unsaid else {}))
+
+
+LINES = Lines()
+"""Of all clients of this process: an outage is one thing, however many clients see it."""
+
+
+def consumer(settings: Mapping[str, Any]) -> Consumer:
+    """Raises `ConfigurationError` where the client refuses a setting."""
+    return _made(Consumer, settings)
+
+
+def producer(settings: Mapping[str, Any]) -> Producer:
+    """Raises `ConfigurationError` where the client refuses a setting."""
+    return _made(Producer, settings)
+
+
+def administration_client(
+    settings: Mapping[str, Any], error_cb: Callable[[KafkaError], None] | None = None
+) -> AdminClient:
+    """Raises `ConfigurationError` where the client refuses a setting."""
+    return _made(AdminClient, {**settings, **({"error_cb": error_cb} if error_cb else {})})
+
+
+def option_problem(options: Mapping[str, Any]) -> str | None:
+    """What the clients that we make have against these options, or None. Connects to nobody."""
+    alone = {**options, "bootstrap.servers": "", "log_level": 0}
+    group = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 2_000, **alone, "group.id": "streams-config-check"}
+    times = {"transaction.timeout.ms": 10_000, "message.timeout.ms": 10_000}
+    writing = {**alone, "transactional.id": "streams-config-check", **times}
+    for make, settings in ((administration_client, alone), (consumer, group), (producer, writing)):
+        try:
+            make(settings)
+        except ConfigurationError as error:
+            return error.problems[0].mend
+    return None
+
+
+def _made(make: Callable[[dict[str, Any]], Client], settings: Mapping[str, Any]) -> Client:
+    try:
+        return make({**settings, "logger": LINES})
+    except KafkaException as exception:
+        error = exception.args[0]
+        text = error.str() if isinstance(error, KafkaError) else str(error)
+    except (TypeError, ValueError) as exception:
+        text = str(exception)
+    text = re.sub(r"^Failed to create [a-z ]+: ", "", text)
+    raise ConfigurationError([Problem("kafka.options", f"the Kafka client refuses it: {text}")])
