@@ -26,6 +26,12 @@ class ExitCode(IntEnum):
     """Kafka or a destination does not answer."""
     PARTLY_DONE = 6
     PLAN_STALE = 7
+    FENCED = 8
+    """Another process with the same name took this one's place."""
+    FAULT = 9
+    """Something that nobody foresaw."""
+    CLIENT_FATAL = 10
+    """Kafka refuses what the client was set to, or its client cannot go on."""
     INTERRUPTED = 130
 
 

@@ -62,3 +62,8 @@ def run() -> None:
         sys.exit(ExitCode.FAILED)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+    except Exception as fault:  # the last line of defence: what is known was told with a code of its own
+        from streams.cli.defence import explained
+
+        print(f"streams: {explained(fault)}", file=sys.stderr)
+        sys.exit(ExitCode.FAULT)

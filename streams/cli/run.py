@@ -31,15 +31,16 @@ def run_router(config: ConfigPath = None, http_port: PortOption = None, with_par
     """Route Currents topics to connector topics."""
     from streams.cli.assembly.keeper import kept
     from streams.cli.assembly.observation import observed
-    from streams.cli.assembly.processes import stop_on_signal
+    from streams.cli.assembly.processes import named, stop_on_signal
     from streams.cli.assembly.start import prepared, start_log
     from streams.cli.assembly.workers import router
 
     start_log()
     with (
-        observed("router", http_port) as observation,
+        named("router") as instance,
+        observed("router", http_port, instance) as observation,
         prepared(config, "router") as settings,
-        router(settings, observation) as (worker, keeper),
+        router(settings, observation, instance) as (worker, keeper),
         stop_on_signal(with_parent) as stop,
         kept(keeper, stop),
     ):
@@ -58,15 +59,19 @@ def run_sink(
     """Deliver one connector's topic to its destination."""
     from streams.cli.assembly.keeper import kept
     from streams.cli.assembly.observation import observed
-    from streams.cli.assembly.processes import stop_on_signal
+    from streams.cli.assembly.processes import named, stop_on_signal
     from streams.cli.assembly.start import prepared, start_log
     from streams.cli.assembly.workers import sink
 
     start_log()
-    with observed(f"sink-{name}", http_port) as observation, prepared(config, f"sink {name}") as settings:
+    with (
+        named(f"sink-{name}") as instance,
+        observed(f"sink-{name}", http_port, instance) as observation,
+        prepared(config, f"sink {name}") as settings,
+    ):
         connector = connector_of(settings, name)
         with (
-            sink(settings, connector, observation) as (worker, keeper),
+            sink(settings, connector, observation, instance) as (worker, keeper),
             stop_on_signal(with_parent) as stop,
             kept(keeper, stop),
         ):

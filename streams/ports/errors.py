@@ -7,6 +7,7 @@ Exception
 ├── CommitRefused        the group moved on
 ├── TransactionAborted   nothing is left of the transaction
 ├── Fenced               another process took the transactional id
+├── ClientFatal          the Kafka client can never go on
 ├── AccessDenied         Kafka refuses what this process needs
 └── SchemasUnavailable   the place that knows a schema does not answer
 """
@@ -36,6 +37,10 @@ class TransactionAborted(Exception):
 
 class Fenced(Exception):
     """Another process took this one's transactional id: leave."""
+
+
+class ClientFatal(Exception):
+    """The Kafka client can never go on; the message names the setting, where one is to blame."""
 
 
 class AccessDenied(Exception):

@@ -13,6 +13,7 @@ from pathlib import Path
 from streams.adapters.telemetry.log import configure_log
 from streams.cli.assembly.keeper import kept
 from streams.cli.assembly.observation import observed
+from streams.cli.assembly.processes import named
 from streams.cli.assembly.workers import router, sink
 from streams.config import load
 from streams.ports.kafka import Start
@@ -33,11 +34,12 @@ def run(config: Path, role: str, port: int | None) -> None:
     started: list[tuple[float, float]] = []
     with ExitStack() as stack:
         worker: Router | Sink
-        observation = stack.enter_context(observed(role, port))
+        instance = stack.enter_context(named(role))
+        observation = stack.enter_context(observed(role, port, instance))
         if role == "router":
-            worker, keeper = stack.enter_context(router(settings, observation))
+            worker, keeper = stack.enter_context(router(settings, observation, instance))
         else:
-            worker, keeper = stack.enter_context(sink(settings, settings.connectors[role], observation))
+            worker, keeper = stack.enter_context(sink(settings, settings.connectors[role], observation, instance))
         stack.enter_context(kept(keeper, stop))
         assigned = worker.assigned
 

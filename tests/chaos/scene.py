@@ -175,9 +175,9 @@ class Scene:
             self.administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
         self._processes: list[WorkerProcess] = []
 
-    def process(self, *command: str, instance: str) -> WorkerProcess:
-        log = self.folder / f"{instance}.log"
-        process = WorkerProcess(list(command), self.config, instance, log)
+    def process(self, *command: str, instance: str, log: str = "") -> WorkerProcess:
+        """Started. Its log is called as the instance is, if it has no name of its own."""
+        process = WorkerProcess(list(command), self.config, instance, self.folder / f"{log or instance}.log")
         self._processes.append(process)
         process.start()
         return process

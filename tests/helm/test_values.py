@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 
+from streams.cli.assembly.processes import LEAVE_SECONDS_MAX, STOP_SECONDS_MAX
 from streams.config.schema import json_schema
 from tests.helm.chart import CASES, CHART, ROOT, Refused, Rendered, Values, case, case_name, merged, render
 from tests.helm.generation import UNDERSTOOD, documents, keywords
@@ -181,3 +182,10 @@ def rendered_or_told(values: Values) -> Rendered | None:
         if not re.search(r"the values have \d+ problems?:\n  ", str(refused)):
             raise
         return None
+
+
+def test_a_pod_has_time_to_stop_with_a_margin_before_it_is_killed() -> None:
+    margin_seconds = 5
+    least = SCHEMA["properties"]["pod"]["properties"]["terminationGracePeriodSeconds"]["minimum"]
+    assert least > STOP_SECONDS_MAX > LEAVE_SECONDS_MAX
+    assert DEFAULTS["pod"]["terminationGracePeriodSeconds"] >= LEAVE_SECONDS_MAX + margin_seconds

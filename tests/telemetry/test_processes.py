@@ -220,6 +220,21 @@ def test_a_stop_under_load_makes_a_sink_unready_and_settles_what_is_under_way_in
 
 
 @pytest.mark.timeout(300)
+def test_a_stop_with_answers_that_take_a_minute_is_over_in_time(scene: Scene, mixpanel: MixpanelEmulator) -> None:
+    mixpanel.fail(delay=60.0, when="before", count=100_000)
+    write(scene, scene.settings.topics.connector(NAME), 3_000)
+    port = free_port()
+    process = scene.process("sink", NAME, "--http-port", str(port), instance="sink")
+    scene.wait_until(
+        lambda: (scrape(port).value("streams_requests_in_flight", **NEAR) or 0) > 0, "requests to be under way"
+    )
+    began = time.monotonic()
+    assert process.terminate() == 0
+    assert time.monotonic() - began < STOP_SECONDS_MAX
+    assert b"Traceback" not in process.log.read_bytes()
+
+
+@pytest.mark.timeout(300)
 def test_run_all_gives_each_process_a_port_of_its_own(scene: Scene) -> None:
     scene.administration.create_topic(scene.source_prefix + OPEN, 1, 1, {})
     process = scene.process("all", "--http-port", "0", instance="all")

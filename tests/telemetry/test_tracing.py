@@ -218,7 +218,7 @@ def test_an_exporter_that_is_not_there_is_an_error_that_lists_what_is() -> None:
 def test_traces_without_the_extra_are_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "streams.adapters.telemetry.traces")
     monkeypatch.setitem(sys.modules, "opentelemetry.context", None)
-    process = observed("router", None, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
+    process = observed("router", None, "one", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
     with pytest.raises(CommandError, match=r"currents-streams\[otel\]") as failure:
         process.__enter__()
     assert failure.value.exit_code is ExitCode.USAGE
@@ -233,5 +233,5 @@ def test_traces_without_the_extra_are_an_error_that_says_what_to_install(monkeyp
     ],
 )
 def test_nobody_traces_unless_asked(environment: dict[str, str]) -> None:
-    with observed("router", None, environment) as observation:
+    with observed("router", None, "one", environment) as observation:
         assert observation.tracing is None

@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 
 from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
-from streams.ports.errors import CommitRefused, Fenced, KafkaUnreachable
+from streams.ports.errors import ClientFatal, CommitRefused, Fenced, KafkaUnreachable
 from streams.ports.kafka import Gap, Listener, Message, Partition, Position, Start
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,7 @@ class GroupConsumer:
 
     def __init__(self, options: Mapping[str, Any], group: str, protocol: GroupProtocol, client_id: str) -> None:
         self._group = group
+        self._protocol = protocol
         self._listener: Listener | None = None
         self._assigned: set[Partition] = set()
         self._failure: BaseException | None = None
@@ -92,7 +93,7 @@ class GroupConsumer:
         for event in self._events:
             self._report(event)
         self._events = []
-        messages: list[Any] = self._consumer.consume(records_max, timeout_seconds)
+        messages = self._consume(records_max, timeout_seconds)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -183,11 +184,40 @@ class GroupConsumer:
         return partition in self._assigned
 
     def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
+        """Leave the group. Raises nothing: why the process leaves must not be masked."""
+        try:
+            self._consumer.close()
+        except Exception as error:
+            log.warning("the group was not left in order", error=f"{type(error).__name__}: {error}")
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            log.warning("the group was left without a last commit", error=str(failure))
+
+    def _consume(self, records_max: int, timeout_seconds: float) -> list[Any]:
+        try:
+            return list(self._consumer.consume(records_max, timeout_seconds))
+        except KafkaException as exception:
+            if self._failure is not None:
+                return []
+            error: KafkaError = exception.args[0]
+            if is_fatal(error):
+                raise self._fatal(error) from exception
+            raise KafkaUnreachable(text_of(exception)) from exception
+
+    def _fatal(self, error: KafkaError) -> Exception:
+        """What ends this member for good."""
+        if error.code() in (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID):
+            return Fenced(error.str())
+        hint = ""
+        if self._protocol == "consumer":
+            hint = "; kafka.group_protocol is consumer (KIP-848), which not every broker has: set it to classic"
+        return ClientFatal(f"the Kafka consumer of group {self._group} cannot go on: {error.str()}{hint}")
 
     def _say(self, error: KafkaError) -> None:
         """Connections that fail, and the like: each kind at once, then every 30 s while it goes on."""
+        if is_fatal(error):
+            self._failure = self._failure or self._fatal(error)
+            return
         now = time.monotonic()
         if now >= self._say_at.get(error.code(), 0.0):
             self._say_at[error.code()] = now + SAY_SECONDS
@@ -287,8 +317,8 @@ class GroupConsumer:
             self.rewind((partition.topic, partition.partition), earliest)
             if self._listener is not None:
                 self._listener.gap(gap)
-        elif error.fatal():
-            raise Fenced(str(error))
+        elif is_fatal(error):
+            raise self._fatal(error)
         else:
             self._raise_if_denied(error, message.topic() or "")
             log.warning("kafka says", error=str(error), topic=message.topic())
@@ -296,6 +326,11 @@ class GroupConsumer:
     def _raise_if_denied(self, error: KafkaError, topic: str) -> None:
         if denied := denial(error, topic=topic, operation="Read", group=self._group):
             raise denied
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Whether a client can never go on. As a record's error it does not call itself fatal."""
+    return error.fatal() or error.code() == KafkaError._FATAL
 
 
 def topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:

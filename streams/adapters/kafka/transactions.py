@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -21,7 +21,7 @@ from streams.adapters.kafka.consumer import (
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.time_limits import within
 from streams.config.kafka import MESSAGE_BYTES_MAX
-from streams.ports.errors import AccessDenied, Fenced, KafkaUnreachable, TransactionAborted
+from streams.ports.errors import AccessDenied, ClientFatal, Fenced, KafkaUnreachable, TransactionAborted
 from streams.ports.kafka import Consumer, Headers, Position
 
 log = structlog.get_logger(__name__)
@@ -42,9 +42,12 @@ _MOVED_ON = frozenset(
         KafkaError._NO_OFFSET,
     }
 )
-_FENCED = frozenset(
-    {KafkaError._FENCED, KafkaError._FATAL, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}
-)
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+
+
+def is_fenced(error: KafkaError) -> bool:
+    """Whether another process took the place. After a first such error the client calls all others fatal."""
+    return error.code() in _FENCED or (error.code() == KafkaError._FATAL and "fenced" in error.str().lower())
 
 
 class TransactionalProducer:
@@ -62,7 +65,9 @@ class TransactionalProducer:
         self._undelivered = undelivered = dict[str, KafkaError]()
 
         def not_delivered(error: KafkaError, message: Any) -> None:
-            undelivered[message.topic()] = error
+            # Called with an error of the client pending (it was fenced) the client's own call raises SystemError.
+            with suppress(SystemError):
+                undelivered[message.topic()] = error
 
         self._settings = {
             "linger.ms": 5,
@@ -152,13 +157,14 @@ class TransactionalProducer:
             self._until_done(lambda: self._producer.abort_transaction(CALL_SECONDS_MAX), CONTACT_SECONDS_MAX)
 
     def close(self) -> None:
-        """Abort what is open and let the client go."""
+        """Abort what is open and let the client go. Raises nothing: why the process leaves must not be masked."""
         try:
             self.abort()
             self._producer.flush(CALL_SECONDS_MAX)
-        except (TransactionAborted, Fenced, KafkaUnreachable, KafkaException) as error:
-            log.warning("transaction left to its time-out", error=str(error))
-        self._producer.purge()
+        except Exception as error:
+            log.warning("transaction left to its time-out", error=f"{type(error).__name__}: {error}")
+        with suppress(KafkaException, SystemError):
+            self._producer.purge()
 
     def _send_offsets(self, offsets: list[TopicPartition], membership: Any) -> None:
         """Raises `TransactionAborted` where the client hangs."""
@@ -198,9 +204,12 @@ class TransactionalProducer:
         if denied := self._denial(error, group, read):
             self._is_open = False  # an abort would be refused too: the broker ends it by its time-out
             raise denied from exception
-        if error.code() in _FENCED or error.fatal():
+        if is_fenced(error):
             self._is_open = False
-            raise Fenced(f"{self._id}: {error}") from exception
+            raise Fenced(f"{self._id}: {error.str()}") from exception
+        if error.fatal():
+            self._is_open = False
+            raise ClientFatal(f"the Kafka producer {self._id} cannot go on: {error.str()}") from exception
 
     def _denial(self, error: KafkaError, group: str, read: str) -> AccessDenied | None:
         """What is missing, where the authorizer refused the call or a record before it."""

@@ -51,8 +51,9 @@ Result = TypeVar("Result")
 
 REDRIVE_RATE = 1_000.0
 """Letters per second where the connector has no rate of its own."""
-STOP_SECONDS_MAX = 10.0
-"""A keeper's step ends within a transaction's time-out."""
+STOP_SECONDS_MAX = 5.0
+"""A keeper is told to stop together with its worker. What its last step waits for longer is left: a transaction is
+ended by its time-out, a probe's answer is not needed any more."""
 
 
 @contextmanager

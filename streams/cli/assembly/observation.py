@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from streams.adapters.clock import SystemClock
-from streams.cli.assembly.processes import instance_name
 from streams.cli.errors import CommandError, ExitCode
 from streams.ports.clock import Clock
 from streams.ports.meters import UNMEASURED, KeeperMeter, RouterMeter, SinkMeter
@@ -83,7 +82,9 @@ class Observation:
 
 
 @contextmanager
-def observed(role: str, port: int | None, environment: Mapping[str, str] = os.environ) -> Iterator[Observation]:
+def observed(
+    role: str, port: int | None, instance: str, environment: Mapping[str, str] = os.environ
+) -> Iterator[Observation]:
     """From here on the process can be looked at: on its port, if it has one, and through traces.
 
     Raises `CommandError` where the port is taken, or the traces that are asked for cannot be had.
@@ -99,7 +100,7 @@ def observed(role: str, port: int | None, environment: Mapping[str, str] = os.en
         metrics = Metrics()
         tracing = None
         if wants_traces:
-            tracing = _tracing(f"streams-{role}", environment)
+            tracing = _tracing(f"streams-{role}", instance, environment)
             stack.callback(tracing.close)
         if port is not None:
             _serve(port, environment.get("STREAMS_HTTP_HOST") or HOST, pulse, metrics, stack)
@@ -137,13 +138,13 @@ def _wants_traces(environment: Mapping[str, str]) -> bool:
     return any(environment.get(name) for name in _ENDPOINTS)
 
 
-def _tracing(service: str, environment: Mapping[str, str]) -> Tracing:
+def _tracing(service: str, instance: str, environment: Mapping[str, str]) -> Tracing:
     asked = next(name for name in _ENDPOINTS if environment.get(name))
     try:
         from streams.adapters.telemetry.traces import TracingUnavailable, tracing_from
 
         try:
-            return tracing_from(environment, service, instance_name())
+            return tracing_from(environment, service, instance)
         except TracingUnavailable as error:
             raise CommandError(str(error), ExitCode.USAGE) from error
     except ModuleNotFoundError as error:

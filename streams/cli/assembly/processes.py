@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
+import structlog
+
+from streams.adapters.instance import InstanceUnavailable, instance
+from streams.cli.errors import CommandError, ExitCode
+
+log = structlog.get_logger(__name__)
+
 STOP_SECONDS_MAX = 25.0
 """A process settles and leaves within this after SIGTERM; what is left then is killed."""
+LEAVE_SECONDS_MAX = 22.0
+"""After SIGTERM a process that a call into Kafka still holds leaves as it is: what it did not commit is read again. The
+chart's grace period and an orchestrator's SIGKILL are later."""
 PARENT_SECONDS = 1.0
 WATCH_SECONDS = 0.2
 
 
-def instance_name() -> str:
-    """This process's stable name, part of its transactional id: `STREAMS_INSTANCE`, else the host's."""
-    return os.environ.get("STREAMS_INSTANCE") or socket.gethostname()
+@contextmanager
+def named(role: str) -> Iterator[str]:
+    """This process's stable name among those of its role, part of its transactional ids; held until the end."""
+    with ExitStack() as stack:
+        try:
+            name = stack.enter_context(instance(role, os.environ))
+        except InstanceUnavailable as error:
+            raise CommandError(str(error), ExitCode.FAILED) from error
+        yield name
 
 
 def ports_from(first: int, count: int) -> list[int]:
@@ -85,8 +100,22 @@ class Workers:
 
 @contextmanager
 def stop_on_signal(parent: int | None = None) -> Iterator[threading.Event]:
-    """An event that SIGTERM, SIGINT or the end of the parent process sets."""
+    """An event that SIGTERM, SIGINT, the end of the parent process or a thread's fault sets.
+
+    A thread that dies takes the process with it, in order: half a process would look alive. Its fault is raised at
+    the end.
+    """
     stop = threading.Event()
+    faults: list[BaseException] = []
+
+    def on_fault(fault: threading.ExceptHookArgs) -> None:
+        if fault.exc_value is not None:
+            faults.append(fault.exc_value)
+        stop.set()
+
+    previous_hook, threading.excepthook = threading.excepthook, on_fault
+    over = threading.Event()
+    threading.Thread(target=_leave_in_time, args=(stop, over), daemon=True, name="stop").start()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -97,8 +126,20 @@ def stop_on_signal(parent: int | None = None) -> Iterator[threading.Event]:
     try:
         yield stop
     finally:
+        over.set()
+        threading.excepthook = previous_hook
         for number, action in previous.items():
             signal.signal(number, action)
+    if faults:
+        raise faults[0]
+
+
+def _leave_in_time(stop: threading.Event, over: threading.Event) -> None:
+    """Once told to stop, a process is gone in time, whatever it waits for."""
+    stop.wait()
+    if not over.wait(LEAVE_SECONDS_MAX):
+        log.warning("left without a last commit: what was under way is read again", seconds=LEAVE_SECONDS_MAX)
+        os._exit(ExitCode.FAILED)
 
 
 def _watch_parent(parent: int, stop: threading.Event) -> None:

@@ -17,7 +17,8 @@ from streams.cli.errors import CommandError, ExitCode
 from streams.cli.options import settings_from
 from streams.config import Settings, access, topology
 from streams.delivery.account import MetadataError
-from streams.ports.errors import Fenced, KafkaRefusal, KafkaUnreachable
+from streams.operations.group_protocol import FIX, group_protocol_problem
+from streams.ports.errors import ClientFatal, Fenced, KafkaRefusal, KafkaUnreachable
 from streams.state.records import StateError
 
 log = structlog.get_logger(__name__)
@@ -53,8 +54,10 @@ def prepared(path: Path | None, role: str | None = None) -> Iterator[Settings]:
     except Fenced as error:
         raise CommandError(
             f"another process took this one's place ({error}); give each process its own STREAMS_INSTANCE",
-            ExitCode.FAILED,
+            ExitCode.FENCED,
         ) from error
+    except ClientFatal as error:
+        raise CommandError(str(error), ExitCode.CLIENT_FATAL) from error
 
 
 def _ready_topics(settings: Settings, role: str | None) -> None:
@@ -73,6 +76,8 @@ def _ready_topics(settings: Settings, role: str | None) -> None:
                 raise
             log.warning("waiting for Kafka", error=str(error))
             time.sleep(CONTACT_RETRY_SECONDS)
+    if protocol_problem := group_protocol_problem(settings, administration):
+        raise CommandError(f"{protocol_problem}; {FIX}", ExitCode.CLIENT_FATAL)
     there = administration.topic_names()
     needed = {grant.name for one in access.roles(settings) if one.name == role for grant in one.grants}
     missing = [topic for topic in wanted if topic.name not in there and (role is None or topic.name in needed)]

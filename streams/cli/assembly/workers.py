@@ -16,7 +16,6 @@ from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.adapters.schemas.resolver import schema_resolver
 from streams.cli.assembly.keeper import connector_keeper, copies_of, routing_of, source_keeper
 from streams.cli.assembly.observation import Observation
-from streams.cli.assembly.processes import instance_name
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
 from streams.delivery.flood import FloodRules
@@ -35,13 +34,13 @@ COLLECT_OBJECTS = 50_000
 
 
 @contextmanager
-def router(settings: Settings, observation: Observation) -> Iterator[tuple[Router, Keeper]]:
+def router(settings: Settings, observation: Observation, instance: str) -> Iterator[tuple[Router, Keeper]]:
     """A router that is in touch with Kafka, and the keeper of its own dead letters, which runs on a thread of its own.
 
     Raises `KafkaUnreachable` and `Fenced`.
     """
     group = settings.groups.router
-    client_id = f"{group}-{instance_name()}"
+    client_id = f"{group}-{instance}"
     options = settings.kafka.client_config(client_id)
     with ExitStack() as stack:
         resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
@@ -50,7 +49,7 @@ def router(settings: Settings, observation: Observation) -> Iterator[tuple[Route
         transactions = TransactionalProducer(options, client_id, client_id)
         transactions.start()
         routing = routing_of(settings)
-        keeper = stack.enter_context(source_keeper(settings, routing, instance_name(), observation))
+        keeper = stack.enter_context(source_keeper(settings, routing, instance, observation))
         _freeze_what_stays()
         worker = Router(
             routing,
@@ -78,7 +77,9 @@ def router(settings: Settings, observation: Observation) -> Iterator[tuple[Route
 
 
 @contextmanager
-def sink(settings: Settings, connector: Connector, observation: Observation) -> Iterator[tuple[Sink, Keeper]]:
+def sink(
+    settings: Settings, connector: Connector, observation: Observation, instance: str
+) -> Iterator[tuple[Sink, Keeper]]:
     """The sink of one connector, in touch with Kafka, and the connector's keeper, which runs on a thread of its own.
 
     Raises `KafkaUnreachable` and `Fenced`.
@@ -86,7 +87,7 @@ def sink(settings: Settings, connector: Connector, observation: Observation) -> 
     name = connector.name
     group = settings.groups.sink(name)
     topic = settings.topics.connector(name)
-    client_id = f"{group}-{instance_name()}"
+    client_id = f"{group}-{instance}"
     options = settings.kafka.client_config(client_id)
     clock = SystemClock()
     with ExitStack() as stack:
@@ -109,11 +110,9 @@ def sink(settings: Settings, connector: Connector, observation: Observation) -> 
         transactions.start()
         transport = HttpTransport(settings.http)
         stack.callback(transport.close)
-        following = Following(
-            name, instance_name(), StateJournal(options, settings.topics.state, f"{client_id}-state"), clock
-        )
+        following = Following(name, instance, StateJournal(options, settings.topics.state, f"{client_id}-state"), clock)
         stack.callback(following.close)
-        keeper = stack.enter_context(connector_keeper(settings, connector, instance_name(), observation))
+        keeper = stack.enter_context(connector_keeper(settings, connector, instance, observation))
         committer = SinkCommitter(
             name,
             SinkTopics(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from streams.config import topology
 from streams.operations.accounts import Accounts
 from streams.operations.doctor.finding import Finding, ok, problem, warning
+from streams.operations.group_protocol import FIX, group_protocol_problem
 from streams.operations.installation import Installation
 from streams.operations.router import OPEN_TRANSACTION, router_overview
 from streams.state.moments import iso, told
@@ -37,6 +38,8 @@ def cluster_findings() -> Mapping[str, Look]:
 def _brokers(installation: Installation) -> Iterator[Finding]:
     servers = installation.settings.kafka.bootstrap_servers
     yield ok("kafka", f"{installation.cluster.brokers()} brokers answer at {servers}")
+    if found := group_protocol_problem(installation.settings, installation.cluster):
+        yield problem("group protocol", "failed", found, FIX)
 
 
 def _topics(installation: Installation) -> Iterator[Finding]:

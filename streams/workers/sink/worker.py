@@ -63,8 +63,9 @@ POLL_SECONDS_BUSY = 0.01
 BATCH_AGE_SECONDS_MAX = 0.2
 """How long a record may wait for its batch to fill: most of the latency at low rates."""
 CUTS_SECONDS = 60.0
-SETTLE_SECONDS_MAX = 20.0
-"""When partitions go or the process stops, answers that are under way are awaited for this long, of 25 s."""
+SETTLE_SECONDS_MAX = 12.0
+"""When partitions go or the process stops, answers that are under way are awaited for this long: a process that stops
+has 25 s for these, a commit, its keeper's last step and leaving the group."""
 
 
 class Sink:
@@ -124,6 +125,8 @@ class Sink:
         self._waiting = WaitingPartitions(consumer)
         self._window = Window(topic, self._ledgers, consumer, self._waiting)
         self._in_flight: dict[int, Batch[Message]] = {}
+        self._has_settled = False
+        """Whether the answers under way were awaited for the last time: the process stops."""
         self._next_ticket = 0
         self._strings_cut = 0
         self._cuts_said_at = clock.monotonic()
@@ -139,6 +142,7 @@ class Sink:
                 self.step()
             self._log.info("sink stops", requests_in_flight=len(self._in_flight))
             self._settle_in_flight(set(self._in_flight.values()))
+            self._has_settled = True
             self._committer.commit(self._ledgers)
             if self._report is not None:
                 self._report.end()
@@ -214,7 +218,8 @@ class Sink:
         under_way = {
             batch for batch in self._in_flight.values() if any(id(span.ledger) in ledgers for span in batch.spans)
         }
-        self._settle_in_flight(under_way)
+        if not self._has_settled:
+            self._settle_in_flight(under_way)
         self._committer.commit({number: self._ledgers[number] for number in going})
         self._forget(going)
         self._log.info("partitions revoked", partitions=sorted(going))

@@ -1,0 +1,94 @@
+"""A broker that does not speak the group protocol that the configuration asks for: said at once, never stood still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.adapters.kafka.admin import Administration
+from streams.adapters.kafka.consumer import GroupConsumer
+from streams.cli.errors import ExitCode
+from streams.config import loads
+from streams.operations.group_protocol import SETTING, group_protocol_problem
+from streams.ports.errors import ClientFatal
+from streams.testing.brokers import ApacheKafka, Broker
+from streams.testing.kafka import NodeOptions, jars
+from tests.adapters.test_kafka import Events
+from tests.chaos.scene import WorkerProcess
+
+pytestmark = [pytest.mark.apache, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def classic_broker() -> Iterator[Broker]:
+    """A broker that speaks the classic protocol only, as Kafka 3 does."""
+    broker = ApacheKafka(jars(), options=NodeOptions(settings={SETTING: "classic"}))
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+def configuration(broker: Broker) -> str:
+    return f"""
+kafka:
+  bootstrap_servers: "{broker.bootstrap_servers}"
+  group_protocol: consumer
+  topic_prefix: "p{uuid4().hex[:6]}."
+connectors: {{growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}}}
+"""
+
+
+def test_a_process_ends_with_a_sentence_that_names_the_setting(classic_broker: Broker, tmp_path: Path) -> None:
+    (tmp_path / "streams.yaml").write_text(configuration(classic_broker))
+    process = WorkerProcess(["router"], tmp_path / "streams.yaml", "one", tmp_path / "log")
+    process.start()
+    try:
+        deadline = time.monotonic() + 60
+        while process.exit_code is None:
+            assert time.monotonic() < deadline, "it stands still"
+            time.sleep(0.1)
+        assert process.exit_code == ExitCode.CLIENT_FATAL
+        assert "kafka.group_protocol" in process.last_words()
+        assert "Traceback" not in process.log.read_text()
+    finally:
+        process.end()
+
+
+def test_a_member_that_the_broker_refuses_for_good_raises_instead_of_waiting_for_ever(classic_broker: Broker) -> None:
+    options: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": classic_broker.bootstrap_servers,
+        "log_level": 0,
+    }
+    topic = f"t{uuid4().hex}"
+    admin = AdminClient(options)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    consumer = GroupConsumer(options, f"g{uuid4().hex}", "consumer", "one")
+    consumer.subscribe([topic], Events())
+
+    def poll_for_ever() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            consumer.poll(10, 0.1)
+
+    try:
+        with pytest.raises(ClientFatal, match=r"kafka\.group_protocol"):
+            poll_for_ever()
+    finally:
+        consumer.close()
+
+
+def test_a_broker_that_speaks_it_is_asked_and_nothing_is_wrong(kafka: Broker) -> None:
+    settings = loads(configuration(kafka))
+    assert group_protocol_problem(settings, Administration(settings.kafka.client_config("one"))) == ""
+
+
+def test_nobody_is_asked_for_the_classic_protocol(classic_broker: Broker) -> None:
+    settings = loads(configuration(classic_broker).replace("group_protocol: consumer", "group_protocol: classic"))
+    assert group_protocol_problem(settings, Administration(settings.kafka.client_config("one"))) == ""
