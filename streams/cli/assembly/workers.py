@@ -65,7 +65,7 @@ def router(settings: Settings, observation: Observation, instance: str) -> Itera
             copies=partial(copies_of, settings, SOURCE),
             report=WaitReport(
                 SOURCE,
-                instance_name(),
+                instance,
                 state_topic=settings.topics.state,
                 transactions=transactions,
                 clock=SystemClock(),
@@ -154,7 +154,7 @@ def sink(
             partition_count=lambda: consumer.partitions_of(topic),
             copies=partial(copies_of, settings, name),
             report=WaitReport(
-                name, instance_name(), state_topic=settings.topics.state, transactions=transactions, clock=clock
+                name, instance, state_topic=settings.topics.state, transactions=transactions, clock=clock
             ),
             meter=meter,
             pulse=observation.pulse,
