@@ -28,11 +28,20 @@ def asked_seconds(retry_after: float | None) -> float:
     return 0.0 if retry_after is None else min(retry_after, RETRY_AFTER_SECONDS_MAX)
 
 
+MOMENT = r"[1-9]\d{9}(\.\d+)?"
+"""Seconds since 1970, from 2001 to 2286: nobody asks for a wait of 31 years."""
+
+
 def parse_retry_after(header: str | None, now_s: float) -> float | None:
-    """Seconds to wait of a `Retry-After` header in either form of RFC 9110 10.2.3; None if absent or unreadable."""
+    """Seconds to wait of a `Retry-After` header in either form of RFC 9110 10.2.3; None if absent or unreadable.
+
+    A number of ten digits is a moment in seconds since 1970, as headers about rates have it.
+    """
     if header is None:
         return None
     text = header.strip()
+    if re.fullmatch(MOMENT, text):
+        return max(0.0, float(text) - now_s)
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
         return float(text)
     try:

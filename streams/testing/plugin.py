@@ -31,6 +31,7 @@ MODULES = {
     "kafka": ("streams.testing.brokers", "streams.testing.shared_broker"),
     "mixpanel": ("streams.testing.emulators",),
     "mparticle": ("streams.testing.emulators",),
+    "braze": ("streams.testing.emulators",),
 }
 """What each fixture imports."""
 

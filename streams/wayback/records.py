@@ -10,14 +10,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
 from typing import Any, Literal
-
-import fastavro
 
 from streams.events.encodings import encode_single_object
 from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped
+from streams.events.source import EventSource
 
 NAMESPACE = "wayback."
 """What stands before the name of every record of the way back."""
@@ -29,6 +27,12 @@ Change = Literal["add", "remove", "present"]
 """`present`: a member of a full copy, which says nothing before the copy is complete."""
 Target = Literal["attribute", "cohort"]
 Purpose = Literal["session", "clear", "resend"]
+AttributesMessage = Literal["attributes", "identities", "opt_out", "consent", "push_registration"]
+"""What the changes of an `Attributes` record are, by mParticle's names:
+
+`attributes`: user attributes, `true` for a tag. `identities`: `email`, `facebook`, `twitter`. `opt_out`: `opted_out`.
+`consent`: GDPR purposes, each true or false. `push_registration`: `token` and `device_id`.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,8 @@ class Attributes(Record):
     """Attributes of a user that changed: `changes` is a JSON object by mParticle's names, where null deletes."""
 
     changes: str
-    message_type: str = ""
+    message_type: str = "attributes"
+    """An `AttributesMessage`; a newer receiver may know more of them."""
     platform: str | None = None
 
 
@@ -125,28 +130,24 @@ def encode(record: Record) -> bytes:
     return encode_single_object(_schema(kind.__name__), datum)
 
 
-def reader(schema: WriterSchema) -> Reader | None:
+def reader(source: EventSource) -> Reader | None:
     """Reads datums of a writer's schema, whichever version of ours it is; None: it is no record of the way back.
 
-    The reader raises what fastavro raises on corrupt bytes, and `ValueError` for a record that lacks a field.
+    The reader raises `ValueError` for bytes that are none, and for a record that lacks a field.
     """
-    kind = RECORDS.get(schema.event_type)
+    kind = RECORDS.get(source.event_type)
     if kind is None:
         return None
     names = frozenset(_names(kind.__name__))
 
     def read(value: bytes, start: int) -> Record:
-        stream = BytesIO(value)
-        stream.seek(start)
-        datum: Any = fastavro.schemaless_reader(stream, schema.parsed, None)
-        if stream.tell() != len(value):
-            raise ValueError("bytes are left over after the record")
+        datum = source.decode(value, start)
         found = {name: content for name, content in datum.items() if name in names}
         found["external_user_id"] = found.get("external_user_id") or ""
         try:
             return kind(**found)
         except TypeError:
-            raise ValueError(f"the record lacks a field of {schema.event_type}") from None
+            raise ValueError(f"the record lacks a field of {source.event_type}") from None
 
     return read
 

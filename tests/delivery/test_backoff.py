@@ -34,6 +34,8 @@ def test_retry_after_is_never_undercut_and_capped_at_fifteen_minutes(failures: i
     ("header", "seconds"),
     [
         ("120", 120.0),
+        ("1700000045", 45.0),
+        ("1699999999", 0.0),
         (" 0 ", 0.0),
         ("1.5", 1.5),
         (formatdate(1_700_000_030, usegmt=True), 30.0),

@@ -125,7 +125,7 @@ def test_an_older_writers_record_without_a_field_takes_its_default_and_without_a
 def test_bytes_left_over_are_refused() -> None:
     read = reader(schema_of(EXAMPLES[0]))
     assert read is not None
-    with pytest.raises(ValueError, match="left over"):
+    with pytest.raises(ValueError, match="does not fit its schema"):
         read(encode(EXAMPLES[0]) + b"\x00", START)
 
 
