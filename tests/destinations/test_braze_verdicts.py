@@ -74,7 +74,8 @@ def test_objects_that_are_named_are_refused_and_records_of_a_merged_one_go_again
     "bad",
     [
         "some text", {"type": "x"}, error("events", 9), error("nothing", 0), error("events", "0"),
-        error("events", None), error("events", True), error(["events"], 0), error("events", {}), None, error("events", -1),
+        error("events", None), error("events", True), error(["events"], 0), error("events", {}), None,
+        error("events", -1),
     ],
 )  # fmt: skip
 def test_an_error_that_does_not_say_which_object_it_means_halves_attributes_and_never_sends_events_again(
