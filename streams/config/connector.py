@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, Wit
 from streams.config.kafka import Section
 from streams.delivery.contract import Destination
 from streams.destinations import DestinationKind
-from streams.values import Seconds, Secret
+from streams.values import HttpUrl, Seconds, Secret
 
 CONNECTOR_NAME_PATTERN = r"[a-z][a-z0-9-]{0,39}"
 
@@ -82,6 +82,14 @@ class Notify(Section):
     webhook: Annotated[Secret | None, Field(description="Slack-compatible webhook. Its address is a secret.")] = None
     email: Annotated[Address, Field(description="Address for alerts; needs `smtp`.")] = ""
     smtp: Annotated[Smtp, Field(description="Mail server, where `email` is set.")] = Smtp()
+    runbooks: Annotated[
+        HttpUrl | None,
+        Field(
+            description="Address of the folder that holds the runbooks; each alert names its page there. Default: the "
+            "page's path in this repository.",
+            examples=["https://git.example.com/streams/blob/main/docs/runbooks"],
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _mail_has_a_server(self) -> Notify:

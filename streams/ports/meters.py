@@ -96,7 +96,7 @@ class Moved:
     purged: Mapping[str, int]
     """By reason: `deadline`, `ordered` by a person, `expired` by age."""
     alerts: Mapping[str, int]
-    """By kind: `invalid`, `half`, `most`, `suspended`."""
+    """By kind: `invalid`, `half`, `most`, `recovered`, `suspended`, `purged`, `lost`."""
 
 
 class KeeperMeter(Protocol):

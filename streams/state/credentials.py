@@ -142,8 +142,11 @@ def resumed(connector: ConnectorState, who: str, reason: str, now: int, keep_sin
 
 
 def alerts_due(scope: ScopeState, connector: ConnectorState, rules: Rules, now: int) -> Iterator[str]:
-    """Alerts of an INVALID scope that are due and were not sent: `invalid`, `half` of the grace, `most` (90 %)."""
+    """Alerts of a scope that are due and were not sent: `invalid`, `half` of the grace, `most` (90 %); and `recovered`
+    once it is VALID again, for whoever was told that it was not."""
     if scope.state != "INVALID":
+        if "invalid" in scope.alerts and "recovered" not in scope.alerts:
+            yield "recovered"
         return
     passed = now - scope.since - suspended_ms(connector, scope.since, now)
     whole = rules.grace_ms + scope.extended_ms

@@ -7,6 +7,7 @@
 | `scope/<connector>/<scope>` | keeper | VALID or INVALID, evidence, extensions, alerts that were sent |
 | `cursor/<connector>/<letters>/<partition>` | keeper | every dead letter before this offset is settled |
 | `settled/<connector>/<letters>/<partition>/<block>` | keeper | settled letters after the cursor, one bit an offset |
+| `told/<connector>` | keeper | purged and lost records, and how many of them people were told |
 | `totals/<connector>` | keeper | what left the dead-letter topics, and how |
 | `copy/<connector>/<topic>` | keeper | what the group committed, for Kafka forgets a memberless group after 7 days |
 | `job/<connector>/<id>` | keeper | a replay or purge that a person ordered |
@@ -30,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streams.state.moments import clock_time, iso, told
 
-KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "copy", "job", "answer")
+KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "told", "copy", "job", "answer")
 """Kinds that only a connector's keeper writes."""
 
 REJECTED = "rejected"
@@ -96,7 +97,8 @@ class ScopeState(Record):
     """Whether a scope's credentials are good. `since` is when the state began (0: it never changed).
 
     `probe` is the newest probe's answer; `probe_began` when it was asked. `extended_ms` is what people added to the
-    grace. `alerts` holds the alerts of this INVALID episode that were sent: `invalid`, `half`, `most`.
+    grace. `alerts` holds the alerts of this INVALID episode that were sent: `invalid`, `half`, `most`, and
+    `recovered` once it was over.
     """
 
     kind = "scope"
@@ -150,6 +152,19 @@ class Totals(Record):
     reconciled: int = 0
     """The sinks' `lost` of which `overcounted` is the exact excess."""
     revision: int = 0
+
+
+class Told(Record):
+    """Letters that were purged by their deadline, and what people were told of these and of lost records.
+
+    `purged_at` is when an alert of purged letters went out last (ms).
+    """
+
+    kind = "told"
+    purged: int = 0
+    purged_told: int = 0
+    purged_at: int = 0
+    lost_told: int = 0
 
 
 class Copy(Record):
@@ -278,6 +293,7 @@ KINDS: Mapping[str, type[Record]] = {
         Cursor,
         SettledBlock,
         Totals,
+        Told,
         Copy,
         Imported,
         Suspect,

@@ -22,6 +22,7 @@ from streams.state.records import (
     StateError,
     Suspect,
     Term,
+    Told,
     Totals,
     Waits,
     parse,
@@ -43,6 +44,7 @@ class Standing:
         self.cursors: dict[Partition, int] = {}
         self.settled: dict[Partition, SettledLetters] = {}
         self.totals = Totals()
+        self.told = Told()
         self.copies: dict[str, Copy] = {}
         """By topic."""
         self.imported: dict[str, Imported] = {}
@@ -130,6 +132,8 @@ class Standing:
                     raise StateError(f"{record_key}: {error}") from None
             case Totals():
                 self.totals = record
+            case Told():
+                self.told = record
             case Copy():
                 self.copies[name] = record
             case Imported():

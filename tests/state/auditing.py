@@ -32,6 +32,7 @@ class Auditor:
         self._grace_ms = grace_ms
         self._refused = refused
         self._invalid_since: dict[str, int] = {}
+        self._was_invalid_since: dict[str, int] = {}
         self._extended: dict[str, int] = {}
         self._suspensions: list[list[int]] = []
         self._alerts: set[tuple[str, int, str]] = set()
@@ -50,7 +51,7 @@ class Auditor:
                     self._invalid_since[line["scope"]] = line["invalid_since"]
                     self._extended[line["scope"]] = 0
                 case "credentials VALID":
-                    del self._invalid_since[line["scope"]]
+                    self._was_invalid_since[line["scope"]] = self._invalid_since.pop(line["scope"])
                 case "extend" if line["outcome"] == "done":
                     self._extended[line["arguments"]["scope"]] += line["arguments"]["by_ms"]
                 case "suspend" if line["outcome"] == "done":
@@ -68,7 +69,8 @@ class Auditor:
         return found
 
     def _take_alert(self, line: Mapping[str, Any]) -> None:
-        alert = (line["scope"], self._invalid_since[line["scope"]], line["alert"])
+        episodes = self._was_invalid_since if line["alert"] == "recovered" else self._invalid_since
+        alert = (line["scope"], episodes[line["scope"]], line["alert"])
         assert alert not in self._alerts, f"{self._connector}: alert {alert} was told twice"
         self._alerts.add(alert)
 

@@ -299,6 +299,42 @@ def test_each_alert_goes_out_once_whatever_restarts(vendor: Vendor) -> None:
     ]
 
 
+def test_who_was_told_that_credentials_died_is_told_that_they_are_good_again(vendor: Vendor) -> None:
+    vendor.status = 401
+    stage = Stage(vendor)
+    stage.event()
+    stage.run(5)
+    vendor.status = 200
+    stage.run(120)
+    titles = [title for title, _ in stage.notifier.told]
+    assert titles == [
+        "streams: growth/default: credentials are INVALID",
+        "streams: growth/default: credentials are VALID again",
+    ]
+    assert all("Runbook: docs/runbooks/credentials-invalid.md" in text for _, text in stage.notifier.told)
+
+
+def test_letters_that_were_purged_are_told_at_most_once_an_hour_whatever_restarts(vendor: Vendor) -> None:
+    vendor.status = 401
+    stage = Stage(vendor, grace_seconds=600.0)
+    for _ in range(3):
+        stage.event()
+        stage.run(100, step_seconds=1.0)
+    stage.run(900, step_seconds=1.0)
+    assert stage.account.purged == 3
+
+    def told() -> list[str]:
+        return [text for title, text in stage.notifier.told if title.endswith("purged")]
+
+    assert ["1 dead letters were purged:" in text for text in told()] == [True]
+    assert "Runbook: docs/runbooks/purging.md" in told()[0]
+    second = Stage(
+        vendor, grace_seconds=600.0, kafka=stage.kafka, clock=stage.clock, instance="sink-1", notifier=stage.notifier
+    )
+    second.run(3_600, step_seconds=1.0)
+    assert ["2 dead letters were purged since" in text for text in told()] == [False, True]
+
+
 def test_an_alert_that_no_channel_took_is_told_again(vendor: Vendor) -> None:
     vendor.status = 401
     stage = Stage(vendor)
@@ -520,8 +556,10 @@ def test_what_a_gap_really_lost_is_counted_once_somebody_could_count(vendor: Ven
     stage.sink.gap(Gap(TOPIC, 0, 1, 11))
     stage.run(2)
     assert stage.counts["lost"] == 10
+    assert [title for title, _ in stage.notifier.told if "lost" in title] == []
     stage.excess = 4  # four of the ten offsets held markers
     stage.run(65)
     assert (stage.standing.totals.overcounted, stage.standing.totals.reconciled) == (4, 10)
     stage.run(65)
     assert stage.standing.totals.overcounted == 4
+    assert [title for title, _ in stage.notifier.told] == ["streams: growth: 6 records were lost"]

@@ -221,7 +221,8 @@ METRICS: Mapping[str, Metric] = {
             "streams_alerts_total",
             ("connector", "kind"),
             "keeper",
-            "Alerts that went out: `invalid`, `half` and `most` of the grace, `suspended`.",
+            "Alerts that went out: `invalid`, `half` and `most` of the grace, `recovered`, `suspended`, `purged`, "
+            "`lost`.",
         ),
     )
 }  # fmt: skip

@@ -37,7 +37,7 @@ SUSPENDERS = ("operator", "flood", "configuration")
 PURGE_REASONS = ("deadline", "ordered", "expired")
 UNDECODABLE = "undecodable"
 """The router counts both causes of its letters as this one."""
-ALERTS = ("invalid", "half", "most", "suspended")
+ALERTS = ("invalid", "half", "most", "recovered", "suspended", "purged", "lost")
 
 EventTime = Callable[[Message], int | None]
 """An event's own time in seconds since 1970; None where its record does not tell."""

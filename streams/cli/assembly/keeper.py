@@ -26,7 +26,7 @@ from streams.destinations import REGISTRY
 from streams.operations.books import KeptBooks
 from streams.ports.kafka import Partition
 from streams.state.credentials import Rules
-from streams.workers.keeper.alerts import Alerts
+from streams.workers.keeper.alerts import RUNBOOKS, Alerts
 from streams.workers.keeper.deletion import Collection
 from streams.workers.keeper.expiry import Expiry
 from streams.workers.keeper.jobs.cursor import Settling
@@ -96,6 +96,7 @@ def connector_keeper(
                 probes.scopes,
                 count_parked=books.parked,
                 run=_in_background,
+                runbooks=connector.notify.runbooks or RUNBOOKS,
             ),
             Redrive(probes.scopes, topics, watching, _redrive_rate(connector)),
             purge,

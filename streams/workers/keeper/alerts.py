@@ -1,6 +1,7 @@
-"""Alerts: people are told once that credentials died, at 50 % and 90 % of the grace, and that a connector stopped.
+"""Alerts: people are told once that credentials died, at 50 % and 90 % of the grace, and that they are good again; that
+a connector stopped; that letters were purged by their deadline, at most once an hour; that records were lost.
 
-Whether an alert went out is part of the scope's state, so no restart tells it twice. It is written after the channel
+Whether an alert went out is part of the state, so no restart tells it twice. It is written after the channel
 took it: a keeper killed in that very moment tells it twice rather than never.
 """
 
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime
 
 import structlog
 
 from streams.ports.alerts import Notifier
 from streams.state.credentials import Rules, alerts_due
 from streams.state.records import Record, key
+from streams.state.standing import CONNECTOR_SCOPE, Standing
+from streams.workers.keeper.alert_texts import invalidity, loss, page_of, purge, recovery, suspension
 from streams.workers.keeper.office import Office
 from streams.workers.keeper.purge import Purge
 
@@ -22,13 +24,17 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 60.0
 """A channel that did not take an alert is asked again after this."""
-SUSPENDED = "suspended"
+SUSPENDED, PURGED, LOST = "suspended", "purged", "lost"
+PURGED_MS = 3_600_000
+"""A deadline that passes goes on passing, letter by letter: people are told of it at most so often."""
+RUNBOOKS = "docs/runbooks"
 
 Run = Callable[[Callable[[], bool]], "Future[bool]"]
 
 
 class Alerts:
-    """`count_parked` says how many letters wait (None: unknown); `run` carries a call out in the background."""
+    """`count_parked` says how many letters wait (None: unknown); `run` carries a call out in the background; `runbooks`
+    is where the pages are."""
 
     def __init__(
         self,
@@ -39,6 +45,7 @@ class Alerts:
         *,
         count_parked: Callable[[], int | None],
         run: Run,
+        runbooks: str = RUNBOOKS,
     ) -> None:
         self._notifier = notifier
         self._rules = rules
@@ -46,9 +53,11 @@ class Alerts:
         self._scopes = scopes
         self._count_parked = count_parked
         self._run = run
+        self._runbooks = runbooks.rstrip("/")
+        self._counts: dict[tuple[str, str], int] = {}
         self._sending: dict[tuple[str, str], Future[bool]] = {}
         self._retry_at: dict[tuple[str, str], float] = {}
-        self._texts: dict[tuple[str, str], str] = {}
+        self._texts: dict[tuple[str, str], tuple[str, str]] = {}
 
     def begin(self) -> None:
         """What is being sent goes on: its end is written if it is still wanted."""
@@ -72,25 +81,50 @@ class Alerts:
             for scope in self._scopes
             for alert in alerts_due(standing.scope(scope), standing.state, self._rules, office.now())
         ]
-        state = standing.state
+        state, told = standing.state, standing.told
         if state.state == "SUSPENDED" and state.by != "operator" and not state.alerted:
-            due.append(("-", SUSPENDED))
+            due.append((CONNECTOR_SCOPE, SUSPENDED))
+        if told.purged > told.purged_told and office.now() - told.purged_at >= PURGED_MS:
+            due.append((CONNECTOR_SCOPE, PURGED))
+        if lost(standing) > told.lost_told:
+            due.append((CONNECTOR_SCOPE, LOST))
         return due
 
     def _send(self, office: Office, alert: tuple[str, str]) -> None:
         office.confirm()  # a keeper that was replaced learns of it here, before it tells anyone
-        scope, kind = alert
-        title, text = self._suspension(office) if kind == SUSPENDED else self._invalidity(office, scope, kind)
+        title, text = self._composed(office, alert)
+        page = f"\nRunbook: {self._runbooks}/{page_of(alert[1], office.standing.state)}"
 
         def tell() -> bool:
             # Composed once: a channel that took it knows it again by its text.
             if alert not in self._texts:
                 parked = self._count_parked()
                 waiting = "" if parked is None else f"\nDead letters when this was written: {parked:,}"
-                self._texts[alert] = text + waiting
-            return self._notifier.notify(title, self._texts[alert])
+                self._texts[alert] = title, text + waiting + page
+            return self._notifier.notify(*self._texts[alert])
 
+        self._counts.setdefault(alert, self._count(office, alert[1]))
         self._sending[alert] = self._run(tell)
+
+    def _composed(self, office: Office, alert: tuple[str, str]) -> tuple[str, str]:
+        scope, kind = alert
+        standing, name = office.standing, office.connector
+        match kind:
+            case "suspended":
+                return suspension(name, standing.state)
+            case "purged":
+                told = standing.told
+                return purge(name, told.purged - told.purged_told, told.purged_at)
+            case "lost":
+                return loss(name, lost(standing) - standing.told.lost_told)
+            case "recovered":
+                return recovery(name, scope, standing.scope(scope))
+            case _:
+                return invalidity(name, scope, kind, standing.scope(scope), self._purge.next_at(office, scope))
+
+    def _count(self, office: Office, kind: str) -> int:
+        """What the alert told the count of: more may have come when it is noted as told."""
+        return {PURGED: office.standing.told.purged, LOST: lost(office.standing)}.get(kind, 0)
 
     def _take(self, office: Office, alert: tuple[str, str]) -> bool:
         was_taken = self._sending.pop(alert).result()
@@ -99,48 +133,31 @@ class Alerts:
             return False
         scope, kind = alert
         self._texts.pop(alert, None)
+        count = self._counts.pop(alert, 0)
         if alert not in self._due(office):
             return False  # the state moved on meanwhile
-        change: dict[str, Record | None]
-        if kind == SUSPENDED:
-            change = {key("connector", office.connector): office.standing.state.model_copy(update={"alerted": True})}
-        else:
-            state = office.standing.scope(scope)
-            after = state.model_copy(update={"alerts": (*state.alerts, kind)})
-            change = {key("scope", office.connector, scope): after}
-        office.commit(change, audit=[{"what": "alerted", "alert": kind, "scope": scope}])
+        told = office.standing.told
+        change: Record
+        match kind:
+            case "suspended":
+                name, change = (
+                    key("connector", office.connector),
+                    office.standing.state.model_copy(update={"alerted": True}),
+                )
+            case "purged":
+                update = {"purged_told": count, "purged_at": office.now()}
+                name, change = key("told", office.connector), told.model_copy(update=update)
+            case "lost":
+                name, change = key("told", office.connector), told.model_copy(update={"lost_told": count})
+            case _:
+                state = office.standing.scope(scope)
+                after = state.model_copy(update={"alerts": (*state.alerts, kind)})
+                name, change = key("scope", office.connector, scope), after
+        office.commit({name: change}, audit=[{"what": "alerted", "alert": kind, "scope": scope}])
         log.error("alert", connector=office.connector, scope=scope, alert=kind)
         return True
 
-    def _invalidity(self, office: Office, scope: str, kind: str) -> tuple[str, str]:
-        state, name = office.standing.scope(scope), office.connector
-        evidence = state.evidence
-        said = "" if evidence is None else f"{evidence.status} {evidence.detail}".strip()
-        head = {
-            "invalid": "credentials are INVALID",
-            "half": "credentials are still INVALID, half of the grace is over",
-            "most": "credentials are still INVALID, 90 % of the grace is over",
-        }[kind]
-        text = (
-            f"Connector {name}, scope {scope}: {head}.\n"
-            f"Since {_iso(state.since)}; the destination said: {said}\n"
-            f"Its records are parked, and go out by themselves once the Secret is mended. "
-            f"The first of them is deleted at {_iso(self._purge.next_at(office, scope))}.\n"
-            f"Next: streams connectors show {name}\n"
-            f"More time: streams dlq extend {name} --scope {scope} --by 24h --reason WHY"
-        )
-        return f"streams: {name}/{scope}: {head}", text
 
-    def _suspension(self, office: Office) -> tuple[str, str]:
-        state, name = office.standing.state, office.connector
-        title = f"streams: {name} is SUSPENDED by {state.by}"
-        text = (
-            f"Connector {name} is SUSPENDED by {state.by} since {_iso(state.since)}: {state.reason}\n"
-            f"Nothing is sent and nothing is lost: records wait in its topic.\n"
-            f"Next: mend it, then streams connectors resume {name}"
-        )
-        return title, text
-
-
-def _iso(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def lost(standing: Standing) -> int:
+    """Records that retention deleted before they were read, as far as the keeper knows their exact number."""
+    return max(0, standing.totals.reconciled - standing.totals.overcounted)

@@ -113,6 +113,8 @@ class Purge:
             for number, offset in prefix.cursors.items()
         }
         changes[key("totals", office.connector)] = office.counted(purged={"credentials": prefix.letters})
+        told = office.standing.told
+        changes[key("told", office.connector)] = told.model_copy(update={"purged": told.purged + prefix.letters})
         if state.overdue:
             changes[key("scope", office.connector, scope)] = state.model_copy(update={"overdue": ""})
         receipt = {

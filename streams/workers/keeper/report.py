@@ -30,7 +30,18 @@ class Look:
 
     @classmethod
     def at(cls, standing: Standing) -> Look:
-        alerts = {(name, state.since, alert) for name, state in standing.scopes.items() for alert in state.alerts}
+        alerts = {
+            (name, state.since, alert)
+            for name, state in standing.scopes.items()
+            for alert in state.alerts
+            # The others belong to the episode that is over, and were counted in its time.
+            if state.state == "INVALID" or alert == "recovered"
+        }
+        told = standing.told
+        if told.purged_told:
+            alerts.add((CONNECTOR_SCOPE, told.purged_at, "purged"))
+        if told.lost_told:
+            alerts.add((CONNECTOR_SCOPE, told.lost_told, "lost"))
         if standing.state.alerted:
             alerts.add((CONNECTOR_SCOPE, standing.state.since, "suspended"))
         ordered = {job_id: job.done for job_id, job in standing.jobs.items() if job.action == "purge"}
