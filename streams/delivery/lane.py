@@ -6,12 +6,11 @@ Decides only; the sink worker sends, waits and commits. Seconds are of the monot
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from random import Random
 from typing import Generic, TypeVar, assert_never
 
+from streams.delivery import gate as gates
 from streams.delivery.account import Cause
-from streams.delivery.backoff import asked_seconds, parse_retry_after, wait_seconds
+from streams.delivery.backoff import parse_retry_after
 from streams.delivery.batch import Batch
 from streams.delivery.contract import (
     Delivered,
@@ -32,65 +31,33 @@ SERVER_ERRORS_SECONDS_MAX = 600.0
 """A batch that gets 5xx for 10 min while other requests succeed holds a culprit: it is halved."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Nothing is sent until the keeper has looked: after a 401 or 403, or `status` 0 for a wrong configuration."""
-
-    status: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """A back-off: the newest answer (`status` 0: none came), since when requests fail, when the next is sent."""
-
-    status: int
-    detail: str
-    since: float
-    next_try: float
-
-
 class Lane(Generic[Source]):
-    """The batches of one scope that wait or are in flight, with the scope's back-off, pace and hold."""
+    """The batches of one scope that wait or are in flight, and its pace. Its `gate` says whether they may go."""
 
     __slots__ = (
-        "_backing_off_since",
-        "_blocked_until",
         "_bucket",
-        "_failed_since",
-        "_failures",
         "_give_up_seconds",
         "_in_flight",
         "_limit",
-        "_limits",
-        "_random",
         "_ready",
-        "_refusal",
         "_succeeded_at",
         "_vetted",
-        "hold",
+        "gate",
         "retries",
         "scope",
     )
 
     def __init__(
-        self, scope: str, limits: Limits, *, give_up_seconds: float | None, random: Random, bucket: TokenBucket
+        self, scope: str, limits: Limits, *, gate: gates.Gate, give_up_seconds: float | None, bucket: TokenBucket
     ) -> None:
         self.scope = scope
-        self.hold: Hold | None = None
+        self.gate = gate
         self.retries = 0
-        self._limits = limits
         self._give_up_seconds = give_up_seconds
-        self._random = random
         self._bucket = bucket
         self._limit = InFlightLimit(limits.requests_in_flight_max)
         self._ready: deque[Batch[Source]] = deque()
         self._in_flight: set[Batch[Source]] = set()
-        self._failures = 0
-        self._backing_off_since = 0.0
-        self._failed_since = 0.0
-        self._refusal: Retry | None = None
-        self._blocked_until = 0.0
         self._succeeded_at: float | None = None
         self._vetted: set[str] = set()
 
@@ -102,17 +69,6 @@ class Lane(Generic[Source]):
     @property
     def requests_in_flight(self) -> int:
         return len(self._in_flight)
-
-    @property
-    def is_backing_off(self) -> bool:
-        return self._failures > 0
-
-    @property
-    def patience(self) -> Patience | None:
-        """The back-off after the destination's failures; None where there is none."""
-        if not self._failures or self._refusal is None:
-            return None
-        return Patience(self._refusal.status, self._refusal.detail, self._failed_since, self._blocked_until)
 
     def vets(self, kind: str) -> bool:
         """Whether an event of this kind must go alone: the first after a start, or after one was refused."""
@@ -133,33 +89,29 @@ class Lane(Generic[Source]):
         """Forget all that waits: the worker stops, and what was not sent is read again by the next owner."""
         self._ready.clear()
 
-    def park_waiting(self, refusal: Hold) -> None:
+    def park_waiting(self, refusal: gates.Parking) -> None:
         """The scope's credentials are INVALID: all that waits is parked."""
         while self._ready:
             self._park(self._ready.popleft(), "credentials", refusal.status, refusal.detail)
 
+    def reset(self) -> None:
+        """The scope is VALID again, or the connector RUNNING: send at once, whatever an older answer asked."""
+        self.gate.take(gates.Valid())
+        for batch in self._ready:
+            batch.not_before = 0.0
+
     def release(self, now: float) -> None:
         """The keeper's probe was accepted: try again, after a wait that grows while traffic is refused all the same."""
-        self.hold = None
-        self._failures += 1
-        self._backing_off_since = now
-        self._blocked_until = now + wait_seconds(self._limits.retry_base_seconds, self._failures, self._random)
-
-    def reset(self) -> None:
-        """The scope is VALID again, or the connector RUNNING: send at once."""
-        self.hold = None
-        self._failures = 0
-        self._refusal = None
-        self._blocked_until = 0.0
+        self.gate.take(gates.Cleared(now))
 
     def next(self, now: float) -> Batch[Source] | None:
         """The batch to send now, if any: it counts as in flight from here on.
 
         While backing off one request at a time is tried, whatever batch is due.
         """
-        if self.hold is not None or not self._ready or now < self._blocked_until:
+        if not self._ready or now < self.gate.closed_until():
             return None
-        if len(self._in_flight) >= (1 if self._failures else self._limit.value):
+        if len(self._in_flight) >= self.gate.requests_max(self._limit.value):
             return None
         batch = next((batch for batch in self._ready if batch.not_before <= now), None)
         if batch is None or self._bucket.seconds_until(len(batch), now) > 0.0:
@@ -173,12 +125,10 @@ class Lane(Generic[Source]):
 
     def due_in(self, now: float) -> float | None:
         """Seconds until `next` may give a batch, as far as time alone decides; None: an answer must come first."""
-        if self.hold is not None or not self._ready:
-            return None
-        if len(self._in_flight) >= (1 if self._failures else self._limit.value):
+        if not self._ready or len(self._in_flight) >= self.gate.requests_max(self._limit.value):
             return None
         batch = min(self._ready, key=lambda batch: batch.not_before)
-        wait = max(self._blocked_until, batch.not_before) - now
+        wait = max(self.gate.closed_until(), batch.not_before) - now
         return max(0.0, wait, self._bucket.seconds_until(len(batch), now))
 
     def answered(self, batch: Batch[Source], verdict: Verdict, now: float, epoch_s: float) -> None:
@@ -212,28 +162,21 @@ class Lane(Generic[Source]):
             case Retry():
                 self._failed(batch, verdict, now, epoch_s)
             case Unauthorised(status=status, detail=detail):
-                self.hold = Hold(status, detail)
+                self.gate.take(gates.Refused(status, detail))
                 self._ready.appendleft(batch)
             case Misconfigured(detail=detail):
-                self.hold = Hold(0, detail)
+                self.gate.take(gates.Suspended(detail))
                 self._ready.appendleft(batch)
             case _:
                 assert_never(verdict)
 
     def _succeeded(self, batch: Batch[Source], now: float, rate_used: float | None = None) -> None:
-        """Ends the back-off, unless the request was in flight before it began: then it tells nothing new."""
         self._succeeded_at = now
-        if batch.sent_at >= self._backing_off_since:
-            self._failures = 0
-            self._refusal = None
-            self._blocked_until = 0.0
+        self.gate.take(gates.Succeeded(batch.sent_at))
         self._limit.succeeded(now - batch.sent_at, rate_used)
 
     def _failed(self, batch: Batch[Source], verdict: Retry, now: float, epoch_s: float) -> None:
         self.retries += 1
-        if self._refusal is None:
-            self._failed_since = now
-        self._refusal = verdict
         retry_after = parse_retry_after(verdict.retry_after, epoch_s)
         others_succeed = (
             self._succeeded_at is not None and batch.failed_at is not None and self._succeeded_at > batch.failed_at
@@ -246,7 +189,7 @@ class Lane(Generic[Source]):
             batch.server_errors_since = None
         elif batch.server_errors_since is None:
             batch.server_errors_since = now
-        self._back_off(batch, retry_after, now)
+        self._back_off(batch, verdict, retry_after, now)
         if self._give_up_seconds is not None and now - batch.failing_since >= self._give_up_seconds:
             self._park(batch, "gave-up", verdict.status, verdict.detail)
         elif (
@@ -261,20 +204,15 @@ class Lane(Generic[Source]):
         else:
             self._ready.append(batch)
 
-    def _back_off(self, batch: Batch[Source], retry_after: float | None, now: float) -> None:
-        """Requests that were in flight together fail together: only the first of them lengthens the wait."""
-        is_first = self._failures == 0 or batch.sent_at >= self._backing_off_since
-        if is_first:
-            self._failures += 1
-            self._backing_off_since = now
+    def _back_off(self, batch: Batch[Source], verdict: Retry, retry_after: float | None, now: float) -> None:
+        before = self.gate.back_off()
+        self.gate.take(gates.Failed(batch.sent_at, now, verdict.status, verdict.detail, batch.failures, retry_after))
+        after = self.gate.back_off()
+        if after is None:  # held, parking or stopped: whoever ends that says when to send
+            return
+        if before is None or after.began > before.began:
             self._limit.throttled()
-            failures = max(self._failures, batch.failures)
-            wait = wait_seconds(self._limits.retry_base_seconds, failures, self._random, retry_after)
-            self._blocked_until = now + wait
-            batch.not_before = now + wait
-        else:
-            self._blocked_until = max(self._blocked_until, now + asked_seconds(retry_after))
-            batch.not_before = self._blocked_until
+        batch.not_before = after.next_try
 
     def _unvet(self, batch: Batch[Source]) -> None:
         if batch.alone:

@@ -17,7 +17,8 @@ from streams.delivery.contract import (
     Unauthorised,
     Undetermined,
 )
-from streams.delivery.lane import Hold, Lane
+from streams.delivery.gate import Gate, Held, Open, Stopped
+from streams.delivery.lane import Lane
 from streams.delivery.ledger import Ledger
 from streams.delivery.pace import TokenBucket
 
@@ -38,8 +39,9 @@ class Scene:
     def __init__(self, *, give_up_seconds: float | None = None, seed: int = 7) -> None:
         self.now = 1000.0
         self.ledger = Ledger[str](0, SinkCounts())
+        gate = Gate(LIMITS.retry_base_seconds, Random(seed))
         self.lane = Lane[str](
-            "default", LIMITS, give_up_seconds=give_up_seconds, random=Random(seed), bucket=TokenBucket(None, 0.0)
+            "default", LIMITS, gate=gate, give_up_seconds=give_up_seconds, bucket=TokenBucket(None, 0.0)
         )
         self._offset = 0
 
@@ -173,15 +175,33 @@ def test_a_success_ends_the_back_off() -> None:
     scene.answer(scene.send(), UNAVAILABLE)
     scene.advance_until_due()
     scene.answer(scene.send(), Delivered())
-    assert not scene.lane.is_backing_off
+    assert scene.lane.gate.state == Open()
     scene.send()
+
+
+def test_a_scope_that_is_valid_again_sends_at_once_whatever_an_older_answer_asked() -> None:
+    scene = Scene()
+    scene.batch(3)
+    scene.answer(scene.send(), Retry("status 429", retry_after="600", is_throttling=True, status=429))
+    assert scene.lane.next(scene.now) is None
+    scene.lane.reset()
+    assert scene.lane.due_in(scene.now) == 0.0
+    assert len(scene.send()) == 3
+
+
+def test_records_that_were_merged_with_a_refused_one_go_again_each_on_its_own() -> None:
+    scene = Scene()
+    scene.batch(4)
+    scene.answer(scene.send(), Refused({0: "no such user"}, apart=frozenset({1, 2})))
+    assert scene.lane.retries == 0
+    assert [scene.send().sources, scene.send().sources] == [["record 1"], ["record 2"]]
 
 
 def test_dead_credentials_hold_the_scope_and_nothing_is_parked() -> None:
     scene = Scene()
     scene.batch(5)
     scene.answer(scene.send(), Unauthorised(401, "Invalid credentials"))
-    assert scene.lane.hold == Hold(401, "Invalid credentials")
+    assert scene.lane.gate.state == Held(401, "Invalid credentials")
     assert scene.lane.next(scene.now + 1e6) is None
     assert scene.lane.due_in(scene.now) is None
     assert scene.counts() == (0, {})
@@ -191,7 +211,7 @@ def test_a_wrong_configuration_holds_and_nothing_is_parked() -> None:
     scene = Scene()
     scene.batch(5)
     scene.answer(scene.send(), Misconfigured("status 404"))
-    assert scene.lane.hold == Hold(0, "status 404")
+    assert scene.lane.gate.state == Stopped("status 404", Open())
     assert scene.lane.next(scene.now + 1e6) is None
     assert scene.counts() == (0, {})
 
@@ -284,7 +304,8 @@ def test_a_batch_that_was_sent_before_keeps_its_bytes_when_a_part_of_it_is_taken
 
 
 def test_a_rate_delays_what_is_sent() -> None:
-    lane = Lane[str]("default", LIMITS, give_up_seconds=None, random=Random(1), bucket=TokenBucket(100.0, 0.0))
+    gate = Gate(LIMITS.retry_base_seconds, Random(1))
+    lane = Lane[str]("default", LIMITS, gate=gate, give_up_seconds=None, bucket=TokenBucket(100.0, 0.0))
     ledger = Ledger[str](0, SinkCounts())
     for _ in range(2):
         batch = Batch[str]("default")

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from streams.delivery.account import Account, Returned, account
 from streams.delivery.contract import Destination, NoResponse, Request, Response
 from streams.delivery.flood import FloodRules
+from streams.delivery.gate import Gate
+from streams.delivery.pace import TokenBucket
 from streams.destinations import REGISTRY
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
@@ -50,6 +52,7 @@ from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import SchemaResolver
 from streams.workers.sink.committer import SinkCommitter, SinkTopics
 from streams.workers.sink.encoders import EncoderCache
+from streams.workers.sink.ports import SinkLimits, SinkPorts
 from streams.workers.sink.restraint import Restraint
 from streams.workers.sink.state_view import Following
 from streams.workers.sink.worker import Sink
@@ -107,6 +110,7 @@ class Stage:
         notifier: FakeNotifier | None = None,
         meter: SinkMeter = UNMEASURED,
         keeper_meter: KeeperMeter = UNMEASURED,
+        returning_rate: float | None = None,
     ) -> None:
         self.kafka = kafka or FakeKafka()
         self.clock = clock or MovableClock()
@@ -117,6 +121,9 @@ class Stage:
         self.consumer = FakeConsumer(self.kafka)
         self.transactions = FakeTransactions(self.kafka)
         self.notifier = notifier or FakeNotifier()
+        self.returning_rate = returning_rate
+        self.partitions = 1
+        """How many partitions the topic has; 0: no broker answers."""
         self.excess: int | None = None
         """How many more records wait than the account says, where somebody counted."""
         kind = REGISTRY[destination]
@@ -146,24 +153,26 @@ class Stage:
             clock=self.clock,
             meter=meter,
         )
-        restraint = Restraint("growth", build().scopes, following, committer, flood or FloodRules(), self.clock)
+        spread, base_seconds = Random(1), build().limits.retry_base_seconds
+        gates = {scope: Gate(base_seconds, spread) for scope in build().scopes}
+        restraint = Restraint("growth", gates, following, committer, flood or FloodRules(), self.clock)
         self.sink = Sink(
             "growth",
             TOPIC,
             build,
-            consumer=self.consumer,
+            SinkLimits(give_up_seconds),
+            SinkPorts(
+                consumer=self.consumer,
+                transport=self.transport,
+                clock=self.clock,
+                keep=self.keeper.own,
+                partition_count=lambda: self.partitions,
+                copies=self.copies,
+                meter=meter,
+            ),
             committer=committer,
             restraint=restraint,
-            keep=self.keeper.own,
-            transport=self.transport,
             encoders=encoders,
-            clock=self.clock,
-            random=Random(1),
-            give_up_seconds=give_up_seconds,
-            records_per_second=None,
-            partition_count=lambda: 1,
-            copies=self.copies,
-            meter=meter,
         )
         restraint.start()
         self.consumer.subscribe([TOPIC], self.sink)
@@ -183,14 +192,15 @@ class Stage:
         reading = FakeLetters(self.kafka)
         probes = Probes(build, self.probes, rules)
         purge = Purge(probes, topics, reading, events, rules)
-        jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC))
+        self.returning = TokenBucket(self.returning_rate, self.clock.monotonic())
+        jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC), self.returning)
         alerts = Alerts(self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once)
         tasks: list[Task] = [
             Reporting(meter, probes.scopes, purge.next_at),
             Asking(probes, jobs),
             probes,
             alerts,
-            Redrive(probes.scopes, topics, FakeLetters(self.kafka), 1_000.0),
+            Redrive(probes.scopes, topics, FakeLetters(self.kafka), 1_000.0, self.returning),
             purge,
             Expiry(topics, reading, events),
             jobs,

@@ -563,3 +563,19 @@ def test_what_a_gap_really_lost_is_counted_once_somebody_could_count(vendor: Ven
     stage.run(65)
     assert stage.standing.totals.overcounted == 4
     assert [title for title, _ in stage.notifier.told] == ["streams: growth: 6 records were lost"]
+
+
+def test_letters_on_their_way_back_wait_for_their_share_of_the_accounts_rate(vendor: Vendor) -> None:
+    vendor.status = 401
+    stage = Stage(vendor, returning_rate=10.0)
+    for _ in range(40):
+        stage.event()
+    stage.run(5)
+    assert len(stage.credential_letters()) == 40
+    stage.returning.take(1_000, stage.clock.monotonic())  # a replay took the share of the next 100 s
+    vendor.status = 200
+    stage.run(60)
+    assert stage.standing.scope("default").state == "VALID"
+    assert len(stage.kafka.read(TOPIC)) == 40
+    stage.run(100)
+    assert len(stage.kafka.read(TOPIC)) == 80

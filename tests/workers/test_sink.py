@@ -273,3 +273,16 @@ def test_a_kind_that_mparticle_refuses_is_parked_and_the_next_of_it_goes_alone_t
         stage.run(1)
     assert [request.url.rsplit("/", 1)[1] for request in stage.transport.requests] == ["events", "events"]
     assert stage.counts["parked"] == {"rejected": 2}
+
+
+def test_while_no_broker_says_how_many_partitions_there_are_nothing_of_the_accounts_rate_is_taken() -> None:
+    stage = Stage(destination="mparticle")
+    stage.partitions = 0
+    stage.event()
+    stage.run()
+    assert stage.transport.requests == []
+    stage.partitions = 4
+    stage.run()
+    stage.clock.advance(1.1)
+    stage.run()
+    assert stage.committed == 1

@@ -22,6 +22,7 @@ from streams.cli.assembly.installation import connect
 from streams.cli.assembly.observation import Observation
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
+from streams.delivery.pace import TokenBucket
 from streams.destinations import REGISTRY
 from streams.operations.books import KeptBooks
 from streams.ports.kafka import Partition
@@ -82,8 +83,9 @@ def connector_keeper(
         stack.callback(books.close)
         rules = Rules(connector.grace_seconds)
         probes = Probes(connector.build, transport, rules)
+        share = TokenBucket(_returning_rate(connector), clock.monotonic())
         purge = Purge(probes, topics, reading, events, rules)
-        jobs = Jobs(open_letters, topics, events, BackToConnector(settings.topics.connector(name)))
+        jobs = Jobs(open_letters, topics, events, BackToConnector(settings.topics.connector(name)), share)
         meter = observation.keeper_meter(settings, name, probes.scopes, stack)
         tasks: list[Task] = [
             Reporting(meter, probes.scopes, purge.next_at),
@@ -98,7 +100,7 @@ def connector_keeper(
                 run=_in_background,
                 runbooks=connector.notify.runbooks or RUNBOOKS,
             ),
-            Redrive(probes.scopes, topics, watching, _redrive_rate(connector)),
+            Redrive(probes.scopes, topics, watching, _redrive_rate(connector), share),
             purge,
             Expiry(topics, reading, events),
             jobs,
@@ -227,12 +229,15 @@ def _in_background(call: Callable[[], Result]) -> Future[Result]:
     return future
 
 
-def _redrive_rate(connector: Connector) -> float:
-    """The configured rate; else half of what the connector may send, so that live traffic goes on beside it."""
-    if connector.redrive_rate_per_second is not None:
-        return connector.redrive_rate_per_second
+def _returning_rate(connector: Connector) -> float | None:
+    """What letters may take of the account's rate, redriven and replayed together: half, so live traffic keeps half."""
     rate = connector.rate_per_second or connector.build().limits.records_per_second
-    return REDRIVE_RATE if rate is None else max(1.0, rate / 2)
+    return None if rate is None else rate / 2
+
+
+def _redrive_rate(connector: Connector) -> float:
+    """The configured rate, else all that letters may take."""
+    return connector.redrive_rate_per_second or _returning_rate(connector) or REDRIVE_RATE
 
 
 def copies_of(settings: Settings, name: str) -> Mapping[Partition, tuple[int, str]]:

@@ -19,12 +19,14 @@ from streams.cli.assembly.observation import Observation
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
 from streams.delivery.flood import FloodRules
+from streams.delivery.gate import Gate
 from streams.workers.keeper.keeper import Keeper
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.wait_report import WaitReport
 from streams.workers.router.worker import Router
 from streams.workers.sink.committer import SinkCommitter, SinkTopics
 from streams.workers.sink.encoders import EncoderCache
+from streams.workers.sink.ports import SinkLimits, SinkPorts
 from streams.workers.sink.restraint import Restraint
 from streams.workers.sink.state_view import Following
 from streams.workers.sink.worker import Sink
@@ -130,34 +132,31 @@ def sink(
         )
         _freeze_what_stays()
         flood = connector.flood_breaker
+        spread = Random()  # noqa: S311 - spreads retries, guards nothing
+        gates = {scope: Gate(destination.limits.retry_base_seconds, spread) for scope in destination.scopes}
         worker = Sink(
             name,
             topic,
             connector.build,
-            consumer=consumer,
+            SinkLimits(connector.give_up_after_seconds, connector.rate_per_second),
+            SinkPorts(
+                consumer=consumer,
+                transport=transport,
+                clock=clock,
+                keep=keeper.own,
+                partition_count=lambda: consumer.partitions_of(topic),
+                copies=partial(copies_of, settings, name),
+                report=WaitReport(
+                    name, instance, state_topic=settings.topics.state, transactions=transactions, clock=clock
+                ),
+                meter=meter,
+                pulse=observation.pulse,
+            ),
             committer=committer,
             restraint=Restraint(
-                name,
-                destination.scopes,
-                following,
-                committer,
-                FloodRules(flood.share, flood.records, flood.window),
-                clock,
+                name, gates, following, committer, FloodRules(flood.share, flood.records, flood.window), clock
             ),
-            keep=keeper.own,
-            transport=transport,
             encoders=encoders,
-            clock=clock,
-            random=Random(),  # noqa: S311 - spreads retries, guards nothing
-            give_up_seconds=connector.give_up_after_seconds,
-            records_per_second=connector.rate_per_second,
-            partition_count=lambda: consumer.partitions_of(topic),
-            copies=partial(copies_of, settings, name),
-            report=WaitReport(
-                name, instance, state_topic=settings.topics.state, transactions=transactions, clock=clock
-            ),
-            meter=meter,
-            pulse=observation.pulse,
         )
         yield worker, keeper
 

@@ -26,13 +26,17 @@ LOOK_SECONDS = 10.0
 
 
 class Redrive:
-    """`rate` is in letters per second, over all scopes; one reader watches all that are VALID."""
+    """`rate` is in letters per second, over all scopes; one reader watches all that are VALID. `share` is the part of
+    the account's rate that letters on their way back may take together, be it by redrive or by replay."""
 
-    def __init__(self, scopes: tuple[str, ...], topics: LetterTopics, reader: Letters, rate: float) -> None:
+    def __init__(
+        self, scopes: tuple[str, ...], topics: LetterTopics, reader: Letters, rate: float, share: TokenBucket
+    ) -> None:
         self._scopes = scopes
         self._topics = topics
         self._reader = reader
         self._rate = rate
+        self._share = share
         self._bucket: TokenBucket | None = None
         self._watched: tuple[str, ...] = ()
         self._names: dict[str, str] = {}
@@ -54,7 +58,7 @@ class Redrive:
         valid = tuple(scope for scope in self._scopes if office.standing.scope(scope).state == "VALID")
         if valid != self._watched or (len(self._names) < len(valid) and now >= self._look_at):
             self._watch(office, valid, now)
-        if not self._names or self._bucket.seconds_until(1, now) > 0.0:
+        if not self._names or max(self._bucket.seconds_until(1, now), self._share.seconds_until(1, now)) > 0.0:
             return False
         page = self._reader.read(max(1, min(LETTERS_PER_TRANSACTION_MAX, round(self._rate / 2))), 0.0)
         self._open.difference_update(page.ends)
@@ -62,6 +66,7 @@ class Redrive:
         if letters:
             self._return(office, letters)
             self._bucket.take(len(letters), now)
+            self._share.take(len(letters), now)
             return True
         if not self._open and self._returned:
             self._say_done(office)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
 from streams.delivery.flood import FloodBreaker, FloodRules
-from streams.delivery.lane import Hold
+from streams.delivery.gate import Gate, Invalid, Parking, Running, Stopped, Suspended, Valid
 from streams.ports.clock import Clock
 from streams.state.records import ConnectorState, Suspect
 from streams.state.standing import CONNECTOR_SCOPE
@@ -32,21 +33,18 @@ class Relief:
 
 
 class Restraint:
-    """`stopped` says why the whole connector sends nothing (empty: it does); `invalid` which scopes' records are
-    parked, and what the destination said."""
+    """Moves the gates of the connector's scopes as the keeper decides; their lanes move them as answers come."""
 
     def __init__(
         self,
         connector: str,
-        scopes: tuple[str, ...],
+        gates: Mapping[str, Gate],
         following: Following,
         committer: SinkCommitter,
         flood: FloodRules,
         clock: Clock,
     ) -> None:
-        self.stopped = ""
-        self.invalid: dict[str, Hold] = {}
-        self._scopes = scopes
+        self.gates = gates
         self._following = following
         self._committer = committer
         self._clock = clock
@@ -55,6 +53,16 @@ class Restraint:
         self._suspicions: dict[str, Suspect] = {}
         self._obeyed_since = -1
         self._log = log.bind(connector=connector)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the whole connector sends and parks nothing."""
+        return any(isinstance(gate.state, Stopped) for gate in self.gates.values())
+
+    @property
+    def invalid(self) -> dict[str, Parking]:
+        """Scopes whose records are parked, and what the destination said."""
+        return {scope: gate.state for scope, gate in self.gates.items() if isinstance(gate.state, Parking)}
 
     def start(self) -> None:
         """Read the state to its end: nothing is sent before. Raises `KafkaUnreachable` and `StateError`."""
@@ -71,7 +79,7 @@ class Restraint:
 
     def suspect(self, scope: str, suspect: Suspect) -> None:
         """Have the keeper look into it; until it has, nothing is sent for the scope, and nothing parked."""
-        if scope in self.invalid or scope in self._suspicions or self._following.awaits(scope):
+        if self._is_invalid(scope) or scope in self._suspicions or self._following.awaits(scope):
             return
         self._suspicions[scope] = suspect
         self._log.warning(
@@ -80,9 +88,16 @@ class Restraint:
 
     def stop(self, suspect: Suspect) -> None:
         """Send nothing any more, and have the keeper suspend the connector."""
-        if not self.stopped:
-            self.stopped = suspect.detail or suspect.what
+        if self._following.standing.state.state != "SUSPENDED":
+            self._suspend(suspect.detail or suspect.what)
             self.suspect(CONNECTOR_SCOPE, suspect)
+
+    def _suspend(self, reason: str) -> None:
+        for gate in self.gates.values():
+            gate.take(Suspended(reason))
+
+    def _is_invalid(self, scope: str) -> bool:
+        return scope in self.gates and isinstance(self.gates[scope].standing, Parking)
 
     def tell(self) -> None:
         """Write what is suspected to the state; what cannot be written now is written at the next call."""
@@ -109,17 +124,17 @@ class Restraint:
         if standing.state.since != self._obeyed_since or CONNECTOR_SCOPE in answered:
             self._obeyed_since = standing.state.since
             if self._obey_connector(standing.state):
-                at_once.update(dict.fromkeys(self._scopes))
-        for scope in self._scopes:
+                at_once.update(dict.fromkeys(self.gates))
+        for scope, gate in self.gates.items():
             state = standing.scope(scope)
             if state.state == "INVALID":
                 at_once.pop(scope, None)
-                if scope not in self.invalid:
+                if not self._is_invalid(scope):
                     evidence = state.evidence
-                    self.invalid[scope] = Hold(evidence.status, evidence.detail) if evidence else Hold(401, "")
+                    gate.take(Invalid(evidence.status, evidence.detail) if evidence else Invalid(401, ""))
                     self._log.error("credentials INVALID: records are parked", scope=scope)
-            elif scope in self.invalid:
-                del self.invalid[scope]
+            elif self._is_invalid(scope):
+                gate.take(Valid())
                 at_once[scope] = None
                 self._log.info("credentials VALID: records are delivered", scope=scope)
             elif scope in answered and scope not in at_once:
@@ -129,12 +144,13 @@ class Restraint:
     def _obey_connector(self, state: ConnectorState) -> bool:
         """Whether the connector is RUNNING again."""
         if state.state == "SUSPENDED":
-            self.stopped = state.reason or f"suspended by {state.by}"
+            self._suspend(state.reason or f"suspended by {state.by}")
             self._log.warning("connector SUSPENDED: nothing is sent", by=state.by, reason=state.reason)
             return False
-        if not self.stopped:
+        if not self.is_stopped:
             return False
-        self.stopped = ""
+        for gate in self.gates.values():
+            gate.take(Running())
         self._suspicions.clear()
         self._breaker.reset()
         self._log.info("connector RUNNING")

@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from streams.delivery.pace import TokenBucket
 from streams.ports.letters import Letters, LetterTopics
 from streams.state.orders import Action, OrderError, order_of, partition_of
 from streams.state.records import Answer, Job, Record, Request, key
@@ -47,16 +48,22 @@ class Jobs:
     """Accepts orders and carries them out, a transaction a step.
 
     `open_letters` makes a reader of dead letters; it is held while a job is under way. `way_back` is what a replay
-    does with a letter.
+    does with a letter; `share` is the part of the account's rate that letters on their way back may take together.
     """
 
     def __init__(
-        self, open_letters: Callable[[], Letters], topics: LetterTopics, events: EventReader, way_back: Way
+        self,
+        open_letters: Callable[[], Letters],
+        topics: LetterTopics,
+        events: EventReader,
+        way_back: Way,
+        share: TokenBucket | None = None,
     ) -> None:
         self._open_letters = open_letters
         self._topics = topics
         self._events = events
         self._way_back = way_back
+        self._share = share
         self._carrying: Carrying | None = None
 
     def begin(self) -> None:
@@ -151,6 +158,7 @@ class Jobs:
                 reader=self._open_letters(),
                 events=self._events,
                 way=self._way(job.action),
+                share=self._share,
             )
             log.info("job under way", connector=office.connector, job=job_id, action=job.action, done=job.done)
         return problem

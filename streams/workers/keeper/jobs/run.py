@@ -44,9 +44,19 @@ class Carrying:
     """One job in one term, from its committed positions on. Reads and decides; who commits calls `committed`."""
 
     def __init__(
-        self, office: Office, job_id: str, job: Job, *, reader: Letters, events: EventReader, way: Way
+        self,
+        office: Office,
+        job_id: str,
+        job: Job,
+        *,
+        reader: Letters,
+        events: EventReader,
+        way: Way,
+        share: TokenBucket | None = None,
     ) -> None:
-        """Raises `ValueError` where the job's selection cannot be read, and `OrderError` where its ends cannot."""
+        """`share` bounds replays beside the job's own rate: live traffic goes through the same sink.
+
+        Raises `ValueError` where the job's selection cannot be read, and `OrderError` where its ends cannot."""
         self.job_id = job_id
         self.office = office
         self._action = job.action
@@ -59,6 +69,7 @@ class Carrying:
         self._is_waiting_said = False
         self._burst = TAKEN_MAX if job.rate is None else max(1, min(TAKEN_MAX, int(job.rate * BURST_SECONDS)))
         self._pace = TokenBucket(job.rate, office.clock.monotonic())
+        self._share = share if job.action == "replay" else None
         name = self._selection.letters
         ends = {partition_of(place, name): end for place, end in job.ends.items()}
         starts = {
@@ -70,7 +81,9 @@ class Carrying:
     def gather(self) -> Gathered:
         """Look at some letters, within the limits of a step, of a transaction, of the order and of its rate."""
         now = self.office.clock.monotonic()
-        if self._pace.seconds_until(self._burst, now) > 0.0:
+        if self._pace.seconds_until(self._burst, now) > 0.0 or (
+            self._share is not None and self._share.seconds_until(1, now) > 0.0
+        ):
             return Gathered(None, is_over=False, waits=True)
         looked_at_max = self._batch.looked_at + LOOKED_AT_MAX
         waits = False
@@ -91,7 +104,10 @@ class Carrying:
 
     def committed(self) -> None:
         """What was gathered is committed."""
-        self._pace.take(self._batch.taken, self.office.clock.monotonic())
+        now = self.office.clock.monotonic()
+        self._pace.take(self._batch.taken, now)
+        if self._share is not None:
+            self._share.take(self._batch.taken, now)
         self._done += self._batch.taken
         self._batch = Batch()
 

@@ -1,0 +1,250 @@
+"""From batches to answers: sends what the lanes say is due, and gives them the answers' verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import structlog
+
+from streams.delivery import gate as gates
+from streams.delivery.backoff import parse_retry_after
+from streams.delivery.batch import Batch
+from streams.delivery.contract import (
+    Delivered,
+    Destination,
+    Misconfigured,
+    NoResponse,
+    Request,
+    Retry,
+    Token,
+    Unauthorised,
+    Verdict,
+)
+from streams.delivery.lane import Lane
+from streams.delivery.letter import again_of
+from streams.delivery.pace import TokenBucket
+from streams.ports.http import Answer
+from streams.ports.kafka import Message
+from streams.state.records import BackOff, Suspect
+from streams.workers.reading.wait_report import epoch_ms
+from streams.workers.sink.encoders import EncoderCache
+from streams.workers.sink.ports import SinkLimits, SinkPorts
+from streams.workers.sink.restraint import Restraint
+from streams.workers.sink.tokens import Tokens, signed
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS = 0.1
+SETTLE_SECONDS_MAX = 12.0
+"""When partitions go or the process stops, answers that are under way are awaited for this long: a process that stops
+has 25 s for these, a commit, its keeper's last step and leaving the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    batch: Batch[Message]
+    token: Token | None
+
+
+class Dispatch:
+    """One lane for each credential scope, and the requests in flight. `build` makes the destination with its secrets
+    as they are now; `generation` counts how often that changed what is sent."""
+
+    def __init__(
+        self,
+        connector: str,
+        build: Callable[[], Destination],
+        limits: SinkLimits,
+        ports: SinkPorts,
+        *,
+        restraint: Restraint,
+        encoders: EncoderCache,
+    ) -> None:
+        self.destination = destination = build()
+        self.generation = 0
+        self.rate = limits.records_per_second or destination.limits.records_per_second
+        self.bucket = TokenBucket(self.rate, ports.clock.monotonic())
+        self.lanes = {
+            scope: Lane[Message](
+                scope,
+                destination.limits,
+                gate=restraint.gates[scope],
+                give_up_seconds=limits.give_up_seconds,
+                bucket=self.bucket,
+            )
+            for scope in destination.scopes
+        }
+        self._build = build
+        self._transport = ports.transport
+        self._clock = ports.clock
+        self._meter = ports.meter
+        self._restraint = restraint
+        self._encoders = encoders
+        self._tokens = Tokens()
+        self._in_flight: dict[int, _Sent] = {}
+        self._next_ticket = 0
+        self._log = log.bind(connector=connector)
+
+    @property
+    def invalid(self) -> dict[str, gates.Parking]:
+        """Scopes whose records are parked."""
+        return self._restraint.invalid
+
+    @property
+    def in_flight(self) -> set[Batch[Message]]:
+        """Batches that were sent and not answered."""
+        return {sent.batch for sent in self._in_flight.values()}
+
+    def back_offs(self) -> dict[str, BackOff]:
+        """The back-off of each scope that has one."""
+        now, now_ms = self._clock.monotonic(), self._clock.epoch_ms()
+        return {
+            scope: BackOff(
+                status=one.status,
+                detail=one.detail,
+                since=epoch_ms(one.since, now, now_ms),
+                next_try=epoch_ms(one.next_try, now, now_ms),
+            )
+            for scope, lane in self.lanes.items()
+            if (one := lane.gate.back_off()) is not None
+        }
+
+    def send_due(self) -> None:
+        """Send every batch that its lane gives."""
+        now = self._clock.monotonic()
+        sign_in = self.destination.sign_in
+        for scope, lane in self.lanes.items():
+            token = None
+            if sign_in is not None:
+                token = self._tokens.current(scope, now)
+                if token is None:
+                    self._ask_token(scope, lane, now)
+                    continue
+            while (batch := lane.next(now)) is not None:
+                if batch.request is None or batch.generation != self.generation:
+                    self._encode_again(batch)
+                    batch.request = self._request(batch)
+                self._next_ticket += 1
+                self._in_flight[self._next_ticket] = _Sent(batch, token)
+                self._transport.submit(self._next_ticket, signed(batch.request, sign_in, token))
+                self._meter.sent(self._next_ticket, batch)
+
+    def take_answers(self, timeout_seconds: float) -> None:
+        """Give each answer that came to its lane; waits up to the time-out for the first."""
+        for answer in self._transport.answers(timeout_seconds):
+            asker = self._tokens.asker(answer.ticket)
+            if asker is not None:
+                self._take_token(*asker, answer)
+                continue
+            sent = self._in_flight.pop(answer.ticket)
+            lane = self.lanes[sent.batch.scope]
+            verdict = self._verdict(answer, sent)
+            self._meter.answered(sent.batch, answer, verdict)
+            lane.answered(sent.batch, verdict, self._clock.monotonic(), self._clock.epoch_ms() / 1000)
+            self._report(lane.scope, verdict)
+
+    def settle(self, batches: Collection[Batch[Message]]) -> None:
+        """Wait for the answers to these batches, as long as a graceful stop allows."""
+        deadline = self._clock.monotonic() + SETTLE_SECONDS_MAX
+        while self._clock.monotonic() < deadline and any(batch in batches for batch in self.in_flight):
+            self.take_answers(ANSWER_SECONDS)
+
+    def renew(self) -> None:
+        """Read the secrets again: whoever fixed them did so in their files."""
+        try:
+            destination = self._build()
+        except ValueError as error:
+            self._log.warning("secrets not read again", error=str(error))
+            return
+        if destination.scopes != self.destination.scopes:
+            self._log.warning(
+                "secrets not taken: their feeds fall into other scopes now; restart the sink to take them",
+                scopes=list(self.destination.scopes),
+                would_be=list(destination.scopes),
+            )
+            return
+        self.destination = destination
+        self._encoders.use(destination)
+        self._tokens.forget()
+        self.generation += 1
+
+    def _ask_token(self, scope: str, lane: Lane[Message], now: float) -> None:
+        """Before a batch is sent, and at the times when one would be."""
+        sign_in = self.destination.sign_in
+        if sign_in is None or self._tokens.awaits(scope) or lane.due_in(now) != 0.0:
+            return
+        self._next_ticket += 1
+        self._tokens.asked(self._next_ticket, scope, now)
+        self._transport.submit(self._next_ticket, sign_in.ask(scope))
+
+    def _take_token(self, scope: str, asked_at: float, answer: Answer) -> None:
+        """Keep the token; where there is none, the scope's gate moves as after a refused request."""
+        now, sign_in = self._clock.monotonic(), self.destination.sign_in
+        if sign_in is None:
+            return
+        outcome = answer.outcome
+        verdict: Verdict | None
+        if isinstance(outcome, NoResponse):
+            verdict = _unanswered(outcome)
+        else:
+            verdict = self._tokens.take(scope, sign_in, outcome, now)
+        gate = self.lanes[scope].gate
+        match verdict:
+            case Retry(detail=detail, status=status, retry_after=header):
+                retry_after = parse_retry_after(header, self._clock.epoch_ms() / 1000)
+                gate.take(gates.Failed(asked_at, now, status, f"no token: {detail}", 1, retry_after))
+            case Unauthorised(status=status, detail=detail):
+                gate.take(gates.Refused(status, detail))
+            case _:
+                pass
+        if verdict is not None:
+            self._report(scope, verdict)
+
+    def _report(self, scope: str, verdict: Verdict) -> None:
+        """What the log or the keeper should know of an answer."""
+        if isinstance(verdict, Retry):
+            self._log.warning("not delivered, sent again later", scope=scope, detail=verdict.detail)
+        elif isinstance(verdict, Unauthorised):
+            self._restraint.suspect(scope, Suspect(what="credentials", status=verdict.status, detail=verdict.detail))
+        elif isinstance(verdict, Misconfigured):
+            self._restraint.stop(Suspect(what="configuration", detail=verdict.detail))
+
+    def _verdict(self, answer: Answer, sent: _Sent) -> Verdict:
+        outcome, batch = answer.outcome, sent.batch
+        if isinstance(outcome, NoResponse):
+            return _unanswered(outcome)
+        assert batch.request is not None, "an answer to a request that was not built"
+        verdict = self.destination.interpret(outcome, batch.request, len(batch))
+        if self.destination.sign_in is None:
+            return verdict
+        if isinstance(verdict, Delivered):
+            self._tokens.proved(batch.scope, sent.token)
+        if isinstance(verdict, Unauthorised):
+            return self._tokens.refused(batch.scope, sent.token) or verdict
+        return verdict
+
+    def _request(self, batch: Batch[Message]) -> Request:
+        vetting = self.destination.vetting if batch.alone else None
+        if vetting is not None:
+            return vetting.request(batch.scope, batch.bodies[0])
+        return self.destination.request(batch.scope, batch.bodies)
+
+    def _encode_again(self, batch: Batch[Message]) -> None:
+        """Other credentials since it was encoded: they may be part of what is sent (a project's token is)."""
+        if batch.generation == self.generation:
+            return
+        batch.generation = self.generation
+        again = self.destination.again
+        for index, message in enumerate(batch.sources):
+            encoder, start = self._encoders.find(message, message.value() or b"")
+            encoding = encoder(message.value() or b"", start)
+            assert type(encoding) is tuple, "an event that was encoded before is encoded again"
+            body = encoding[1]
+            if again is not None and (job := again_of(message.headers() or ())):
+                body = again(body, job)
+            batch.bodies[index] = body
+
+
+def _unanswered(outcome: NoResponse) -> Retry | Misconfigured:
+    return Misconfigured(outcome.detail) if outcome.is_misconfigured else Retry(outcome.detail)
