@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,12 @@ def test_an_import_that_climbs_is_found(tmp_path: Path, room: str, forbidden: st
 def test_the_architecture_page_names_the_room(room: str) -> None:
     named = f"`streams/{room}`" if room.endswith(".py") else f"`streams/{room}/`"
     assert named in (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_every_file_that_the_architecture_page_names_is_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", page)
+    here = [name.removeprefix("streams/") for name in named if not name.startswith("tests/")]
+    assert len(here) > 20
+    assert [name for name in here if not (ROOT / "streams" / name).exists()] == []
+    assert [name for name in named if name.startswith("tests/") and not (ROOT / name).exists()] == []
