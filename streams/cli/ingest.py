@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,13 +14,14 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from streams.adapters.files.currents import Found
+    from streams.operations.ingest.plan import IngestPlan
+    from streams.workers.ingest import Failure, Outcome
 
-    from streams.adapters.files.currents import Broken, Export
-    from streams.adapters.kafka.admin import Administration
-    from streams.config import Settings
-    from streams.events.schema import WriterSchema
-    from streams.workers.ingest import File, Outcome, Progress, Target
+ASK_FROM_PARTITIONS = 100
+"""So many partitions are not created on a terminal without a question: Kafka cannot take them back from a topic."""
+NAMED_MAX = 10
+"""Files that are passed over and named; of more, only how many."""
 
 
 @translated
@@ -40,163 +39,63 @@ def ingest(
         typer.Option(metavar="LABEL", help="Ingest what was ingested before once more, under this name."),
     ] = "",
     partitions: Annotated[
-        int | None, typer.Option(min=1, help="Partitions of Currents topics that are created.")
+        int | None, typer.Option(min=1, help="Partitions of each Currents topic that is created.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go where and which topics would be created; do nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Create missing topics without a question.")] = False,
     output: OutputFormat = Format.TABLE,
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
 ) -> None:
     """Put Currents events from files onto their topics. Stopped anywhere and started again, each goes once."""
-    outcome = ingested(
-        settings_from(config), paths, restamp, again=again, partitions=partitions, shows_progress=progress
-    )
+    from streams.cli.assembly.ingest import ingesting
+    from streams.cli.assembly.processes import stop_on_signal
+    from streams.operations.ingest.run import Order
+
+    with ingesting(settings_from(config), paths) as work:
+        plan = work.plan(partitions)
+        _tell_plan(plan, work.found)
+        if dry_run:
+            _print_plan(plan, output)
+            _leave(plan.untaken, is_any_taken=bool(plan.files))
+            return
+        if partitions is None and not yes:
+            _ask(plan)
+        with stop_on_signal() as stop, _bar(plan.size_bytes, progress) as advance:
+            outcome = work.run(plan, Order(restamp, again), advance, stop.is_set)
     _print(outcome, output)
-    if outcome.failures:
-        is_any_done = outcome.files + outcome.files_before + outcome.records > 0
-        raise typer.Exit(ExitCode.PARTLY_DONE if is_any_done else ExitCode.FAILED)
+    if outcome.is_stopped:
+        raise CommandError("stopped; run it again, it goes on where it stopped", ExitCode.INTERRUPTED)
+    _leave(outcome.failures, is_any_taken=outcome.files + outcome.files_before + outcome.records > 0)
 
 
-def ingested(
-    settings: Settings,
-    paths: Sequence[str | Path],
-    restamp: bool,
-    *,
-    again: str = "",
-    partitions: int | None = None,
-    shows_progress: bool = False,
-) -> Outcome:
-    """Ingest the files of these paths. Raises `CommandError`, `KafkaUnreachable` and `KafkaRefusal`."""
-    from streams.adapters.files.currents import Broken, exports
-    from streams.adapters.kafka.admin import Administration
-    from streams.adapters.kafka.compacted import read_to_end
-    from streams.adapters.kafka.transactions import TransactionalProducer
-    from streams.ports.errors import Fenced, TransactionAborted
-    from streams.workers.ingest import Failure, Ingest
-
-    files = _found(paths)
-    name = f"{settings.kafka.topic_prefix}ingest"
-    client_config = settings.kafka.client_config(name)
-    administration = Administration(client_config)
-    _ensure_our_topics(settings, administration)
-    broken: list[Broken] = []
-
-    def readable() -> Iterator[Export]:
-        for file in files:
-            for export in exports(file):
-                if isinstance(export, Broken):
-                    broken.append(export)
-                else:
-                    yield export
-
-    transactions = TransactionalProducer(client_config, name, name)
-    total_bytes = sum(file.stat().st_size for file in files)
-    with ExitStack() as stack, _bar(total_bytes, shows_progress) as advance:
-        stack.callback(transactions.close)
-        try:
-            transactions.start()  # fences an ingest that runs elsewhere: what it committed is read below
-            state = read_to_end(client_config, settings.topics.state, name, b"ingest/")
-            schemas = read_to_end(client_config, settings.topics.schemas, name)
-            loop = Ingest(
-                _target(settings, administration, partitions, schemas),
-                transactions,
-                _progress_by_key(state),
-                monotonic=time.monotonic,
-                now_ms=time.time_ns() // 1_000_000,
-                restamp=restamp,
-                again=again,
-                report=advance,
-            )
-            outcome = loop.run(readable())
-        except Fenced:
-            mend = "another `streams ingest` took over; run this one again when it is done"
-            raise CommandError(mend, ExitCode.FAILED) from None
-        except TransactionAborted as error:
-            mend = f"Kafka refused the records ({error}); run it again, it goes on where it stopped"
-            raise CommandError(mend, ExitCode.FAILED) from None
-    outcome.failures += [Failure(file.name, None, file.reason) for file in broken]
-    return outcome
+def _leave(failures: list[Failure], *, is_any_taken: bool) -> None:
+    if failures:
+        raise typer.Exit(ExitCode.PARTLY_DONE if is_any_taken else ExitCode.FAILED)
 
 
-def _found(paths: Sequence[str | Path]) -> list[Path]:
-    from streams.adapters.files.currents import NoSuchFile, find
-
-    try:
-        files = find(str(path) for path in paths)
-    except NoSuchFile as error:
-        raise CommandError(str(error), ExitCode.NOTHING_MATCHED) from None
-    if not files:
-        names = ", ".join(str(path) for path in paths)
-        raise CommandError(f"no Avro, gzip or zip files in {names}", ExitCode.NOTHING_MATCHED)
-    return files
-
-
-def _target(
-    settings: Settings, administration: Administration, partitions: int | None, written: Collection[bytes]
-) -> Target:
-    from streams.events.schemas import shipped, writer_schema
-    from streams.workers.ingest import Target
-
-    book = shipped()
-    return Target(
-        topic_for=_Topics(settings, administration, partitions),
-        schema_for=writer_schema,
-        is_known=lambda mark: book.by_fingerprint(mark) is not None or mark.hex().encode() in written,
-        state_topic=settings.topics.state,
-        schemas_topic=settings.topics.schemas,
-    )
-
-
-class _Topics:
-    """Gives a file's topic, and creates it where it is missing."""
-
-    def __init__(self, settings: Settings, administration: Administration, partitions: int | None) -> None:
-        self._prefix = settings.source.topic_prefix
-        self._shape = settings.kafka.topics
-        self._partitions = partitions or self._shape.partitions
-        self._administration = administration
-        self._known = set(administration.topic_names())
-        self._replication = 1 if administration.brokers() == 1 else self._shape.replication
-
-    def __call__(self, file: File, schema: WriterSchema) -> str:
-        topic = self._prefix + _event_type(file, schema)
-        if topic in self._known:
-            return topic
-        if not self._shape.create:
-            mend = "create it, or set kafka.topics.create"
-            raise CommandError(f"missing topic: {topic}; {mend}", ExitCode.USAGE)
-        from streams.config.kafka import MESSAGE_BYTES_MAX
-
-        self._administration.create_topic(
-            topic, self._partitions, self._replication, {"max.message.bytes": str(MESSAGE_BYTES_MAX)}
+def _tell_plan(plan: IngestPlan, found: Found) -> None:
+    """What somebody would want to know before it happens."""
+    for remark in plan.remarks:
+        note(remark)
+    if found.passed_over:
+        names = ", ".join(found.passed_over[:NAMED_MAX])
+        more = len(found.passed_over) - NAMED_MAX
+        note(f"passed over, no events in them: {names}" + (f" and {more:,} more" if more > 0 else ""))
+    if plan.missing:
+        note(
+            f"{len(plan.missing):,} topics are missing and are created with {plan.partitions:,} partitions each, "
+            f"{plan.partitions_created:,} in all (--partitions N chooses, --dry-run names them)"
         )
-        self._known.add(topic)
-        return topic
 
 
-def _event_type(file: File, schema: WriterSchema) -> str:
-    """As the schema names it; the path decides only where the schema's name is none of Braze's."""
-    from streams.events.catalogue import CATALOGUE, canonical_name
-    from streams.workers.ingest import UnreadableFile
-
-    named = canonical_name(schema.event_type)
-    if file.path_event_type is not None:
-        by_path = canonical_name(file.path_event_type)
-        if named not in CATALOGUE and by_path in CATALOGUE:
-            return by_path
-        if by_path != named:
-            note(f"{file.name}: the path says {by_path}, the records are {named}; they go by their schema")
-    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,200}", named):
-        raise UnreadableFile(None, "its schema's name is no event type, and the path has no event_type=")
-    return named
-
-
-def _progress_by_key(state: dict[bytes, bytes]) -> dict[str, Progress]:
-    from streams.workers.ingest import Progress
-
-    try:
-        return {key.decode(): Progress.from_json(value) for key, value in state.items()}
-    except (ValueError, KeyError, TypeError):
-        mend = "the progress of an earlier ingest is not readable: was it written by a newer version?"
-        raise CommandError(mend, ExitCode.FAILED) from None
+def _ask(plan: IngestPlan) -> None:
+    is_large = plan.partitions_created > ASK_FROM_PARTITIONS
+    if not (is_large and sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    if not typer.confirm(f"Create {plan.partitions_created:,} partitions?", default=True, err=True):
+        raise CommandError("nothing was created; choose with --partitions N", ExitCode.FAILED)
 
 
 @contextmanager
@@ -219,6 +118,24 @@ def _bar(total_bytes: int, is_wanted: bool) -> Iterator[Callable[[Outcome], None
         yield lambda outcome: bar.update(task, completed=outcome.size_bytes, records=outcome.records)
 
 
+def _print_plan(plan: IngestPlan, output: Format) -> None:
+    rows = [(topic, files, topic in plan.missing) for topic, files in sorted(plan.files.items())]
+    if output is Format.JSON:
+        print_json(
+            {
+                "topics": [{"topic": topic, "files": files, "missing": missing} for topic, files, missing in rows],
+                "partitions": plan.partitions,
+                "replication": plan.replication,
+                "partitions_created": plan.partitions_created,
+                "failures": _listed(plan.untaken),
+            }
+        )
+    elif rows:
+        shape = f"create, {plan.partitions} partitions, replication {plan.replication}"
+        print_table(("TOPIC", "FILES", "ACTION"), ((topic, files, shape if new else "") for topic, files, new in rows))
+    _name_failures(plan.untaken)
+
+
 def _print(outcome: Outcome, output: Format) -> None:
     if output is Format.JSON:
         print_json(
@@ -228,17 +145,12 @@ def _print(outcome: Outcome, output: Format) -> None:
                 "records": outcome.records,
                 "records_before": outcome.records_before,
                 "topics": dict(sorted(outcome.topics.items())),
-                "failures": [
-                    {"file": failure.file, "record": failure.record, "reason": failure.reason}
-                    for failure in outcome.failures
-                ],
+                "failures": _listed(outcome.failures),
             }
         )
     elif outcome.topics:
         print_table(("TOPIC", "RECORDS"), sorted(outcome.topics.items()))
-    for failure in outcome.failures:
-        place = "" if failure.record is None else f", record {failure.record}"
-        note(f"not taken: {failure.file}{place}: {failure.reason}")
+    _name_failures(outcome.failures)
     note(f"{outcome.records:,} records of {outcome.files:,} files put onto their topics")
     if outcome.files_before or outcome.records_before:
         note(
@@ -247,14 +159,11 @@ def _print(outcome: Outcome, output: Format) -> None:
         )
 
 
-def _ensure_our_topics(settings: Settings, administration: Administration) -> None:
-    from streams.config.topology import wanted_topics
+def _listed(failures: list[Failure]) -> list[dict[str, object]]:
+    return [{"file": failure.file, "record": failure.record, "reason": failure.reason} for failure in failures]
 
-    needed = {settings.topics.state, settings.topics.schemas}
-    missing = needed - administration.topic_names()
-    if missing and not settings.kafka.topics.create:
-        mend = "create them with `streams topics apply`, or set kafka.topics.create"
-        raise CommandError(f"missing topics: {', '.join(sorted(missing))}; {mend}", ExitCode.USAGE)
-    for topic in wanted_topics(settings, administration.brokers()):
-        if topic.name in missing:
-            administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
+
+def _name_failures(failures: list[Failure]) -> None:
+    for failure in failures:
+        place = "" if failure.record is None else f", record {failure.record}"
+        note(f"not taken: {failure.file}{place}: {failure.reason}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from io import BytesIO
 from typing import IO, Any
 
@@ -56,11 +57,28 @@ def encode_bare(schema: WriterSchema, record: Mapping[str, Any]) -> bytes:
     return _encode(b"", schema, record)
 
 
-def read_container(stream: IO[bytes]) -> tuple[dict[str, Any], Iterator[bytes]]:
-    """The writer's schema of an Avro container file and its datums, byte for byte as they lie in the file.
+CODECS = {
+    "null": (),
+    "deflate": (),
+    "bzip2": (),
+    "xz": (),
+    "snappy": ("cramjam",),
+    "zstandard": ("compression.zstd", "backports.zstd"),
+}
+"""How Avro compresses blocks (its specification), and which modules can undo it where Python itself cannot: one of
+them is enough."""
 
-    Reads block by block, so memory holds one block. Raises `ContainerError` at once if the header is unreadable;
-    the iterator raises it at the first corrupt place, after it gave every datum before.
+Datum = tuple[bytes, dict[str, Any]]
+"""A record as its bytes stand, and decoded. Bytes of a string that are no UTF-8 are lone surrogates in the second
+(`surrogateescape`): they cost nobody the rest of the file."""
+
+
+def read_container(stream: IO[bytes]) -> tuple[dict[str, Any], Iterator[Datum]]:
+    """The writer's schema of an Avro container file, and its records, byte for byte as they lie in the file.
+
+    Reads block by block, so memory holds one block. Raises `ContainerError` at once if the header is unreadable, or
+    names a codec that cannot be had here; the iterator raises it at the first corrupt place, after it gave every record
+    before.
     """
     try:
         blocks = fastavro.block_reader(stream)
@@ -68,7 +86,25 @@ def read_container(stream: IO[bytes]) -> tuple[dict[str, Any], Iterator[bytes]]:
         schema = writer_schema(definition)
     except (*_CORRUPTIONS, SchemaParseException) as error:
         raise ContainerError(f"no readable Avro container file: {type(error).__name__} in its header") from None
+    if (problem := _codec_problem(blocks.codec)) is not None:
+        raise ContainerError(problem)
     return definition, _datums(blocks, schema.parsed, stream.tell())
+
+
+def _codec_problem(codec: str) -> str | None:
+    modules = CODECS.get(codec)
+    if modules is None:
+        return f"its codec is {codec!r}, which is none of Avro's: {', '.join(CODECS)}"
+    if not modules or any(_is_installed(module) for module in modules):
+        return None
+    return f"its codec is {codec}, which needs a library: pip install 'currents-streams[codecs]'"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
 
 
 _CORRUPTIONS = (
@@ -85,7 +121,7 @@ _CORRUPTIONS = (
 """What fastavro was seen to raise on corrupt bytes; a length read from them may ask for any amount of memory."""
 
 
-def _datums(blocks: fastavro.block_reader, schema: dict[str, Any], position: int) -> Iterator[bytes]:
+def _datums(blocks: fastavro.block_reader, schema: dict[str, Any], position: int) -> Iterator[Datum]:
     while (block := _next_block(blocks, position)) is not None:
         content: bytes = block.bytes_.getvalue()  # decompressed
         yield from _datums_of_block(content, block.num_records, schema, position)
@@ -96,22 +132,22 @@ def _next_block(blocks: fastavro.block_reader, position: int) -> Any:
     """fastavro's next block, None after the last."""
     try:
         return next(blocks, None)
-    except _CORRUPTIONS as error:
+    except Exception as error:  # each codec has errors of its own
         raise ContainerError(f"corrupt or cut-off block at byte {position}: {type(error).__name__}") from None
 
 
-def _datums_of_block(content: bytes, records: int, schema: dict[str, Any], position: int) -> Iterator[bytes]:
+def _datums_of_block(content: bytes, records: int, schema: dict[str, Any], position: int) -> Iterator[Datum]:
     """Cuts a block where its records end; nothing is encoded anew."""
     stream = BytesIO(content)
     start = 0
     for number in range(1, records + 1):
         try:
-            fastavro.schemaless_reader(stream, schema, None)
+            record: Any = fastavro.schemaless_reader(stream, schema, None, handle_unicode_errors="surrogateescape")
         except _CORRUPTIONS as error:
             place = f"record {number} of the block at byte {position}"
             raise ContainerError(f"corrupt {place}: {type(error).__name__}") from None
         end = stream.tell()
-        yield content[start:end]
+        yield content[start:end], record
         start = end
     if start != len(content):
         raise ContainerError(f"corrupt block at byte {position}: bytes are left over after its last record")

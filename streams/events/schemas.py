@@ -56,6 +56,14 @@ def writer_schema(definition: dict[str, Any]) -> WriterSchema:
     )
 
 
+def renamed(definition: dict[str, Any], event_type: str) -> WriterSchema:
+    """The same schema for an event type: a record's bytes do not know its name. Raises `ValueError`.
+
+    For files that another program wrote again under a name of its own (Spark: `topLevelRecord`).
+    """
+    return writer_schema({**definition, "namespace": "", "name": NAMESPACE + event_type})
+
+
 def currents_schema(content: bytes) -> WriterSchema:
     """The schema of Currents events in a file's bytes. Raises `ValueError` that says what is wrong with them.
 

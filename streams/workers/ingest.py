@@ -11,13 +11,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any, Protocol
 
-import fastavro
 import orjson
 
-from streams.events.encodings import encode_single_object, single_object_header
+from streams.events.encodings import Datum, encode_single_object, single_object_header
 from streams.events.schema import WriterSchema
 from streams.ports.kafka import Transactions
 
@@ -55,7 +53,15 @@ class File(Protocol):
     def path_event_type(self) -> str | None: ...
     def identity(self) -> str: ...
     def schema(self) -> dict[str, Any]: ...
-    def datums(self) -> Iterator[bytes]: ...
+    def datums(self) -> Iterator[Datum]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A file or folder that cannot even be opened."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +113,34 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     size_bytes: int = 0
     """Of the files that are done with."""
+    is_stopped: bool = False
+    """Whether somebody stopped it: what was not reached is no failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file's records go, and the schema that they go with."""
+
+    topic: str
+    schema: WriterSchema
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where records go, and what is known there. `topic_for` gives a file's topic, and sees that it exists."""
+    """Where records go, and what is known there.
 
-    topic_for: Callable[[File, WriterSchema], str]
-    schema_for: Callable[[dict[str, Any]], WriterSchema]
+    `place_of` sees that a file's topic exists; it raises `UnreadableFile`. `is_known` says of a fingerprint whether
+    every reader knows its schema already.
+    """
+
+    place_of: Callable[[File], Place]
     is_known: Callable[[bytes], bool]
     state_topic: str
     schemas_topic: str
+
+
+class _Stopped(Exception):
+    """Somebody stopped the ingest, and everything that was written is committed."""
 
 
 class Ingest:
@@ -134,6 +157,7 @@ class Ingest:
         restamp: bool = False,
         again: str = "",
         report: Callable[[Outcome], None] = lambda _outcome: None,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._target = target
         self._transactions = transactions
@@ -143,6 +167,7 @@ class Ingest:
         self._restamp = restamp
         self._again = again
         self._report = report
+        self._is_stopped = is_stopped
         self._outcome = Outcome()
         self._written_schemas: set[bytes] = set()
         self._touched: dict[str, str] = {}
@@ -152,17 +177,32 @@ class Ingest:
         self._batch_began = 0.0
 
     def run(self, files: Iterable[File]) -> Outcome:
-        """Ingest these files. Raises `TransactionAborted`, `Fenced` and `KafkaUnreachable`; then start again."""
-        for file in files:
-            if file.size_bytes > LONG_FILE_BYTES or self._is_due():
-                self._commit()
-            try:
-                self._take(file)
-            except UnreadableFile as damage:
-                self._fail(file, damage.record, damage.reason)
-            self._outcome.size_bytes += file.size_bytes
-        self._commit()
+        """Ingest these files, until all are done or `is_stopped` says so: it is asked after each transaction.
+
+        Raises `TransactionAborted`, `Fenced` and `KafkaUnreachable`; then start again.
+        """
+        try:
+            for file in files:
+                self._take_whole(file)
+            self._commit()
+        except _Stopped:
+            self._outcome.is_stopped = True
         return self._outcome
+
+    def _take_whole(self, file: File) -> None:
+        if file.size_bytes > LONG_FILE_BYTES or self._is_due() or self._is_stopped():
+            self._commit()
+            self._go_on()
+        try:
+            self._take(file)
+        except UnreadableFile as damage:
+            self._fail(file, damage.record, damage.reason)
+        self._outcome.size_bytes += file.size_bytes
+
+    def _go_on(self) -> None:
+        """Raises `_Stopped` where nobody wants more. Only after a commit."""
+        if self._is_stopped():
+            raise _Stopped
 
     def _take(self, file: File) -> None:
         key = "/".join(
@@ -173,20 +213,17 @@ class Ingest:
         if before.is_done:
             self._outcome.files_before += 1
             return
-        try:
-            schema = self._target.schema_for(file.schema())
-        except ValueError as error:
-            raise UnreadableFile(None, str(error)) from None
-        topic = self._target.topic_for(file, schema)
+        place = self._target.place_of(file)
         number = 0
         for datum in file.datums():
             number += 1
             if number <= before.records:
                 continue
-            self._write(file, key, number, topic, schema, datum, before.started_ms)
+            self._write(file, key, number, place, datum, before.started_ms)
             self._advance(key, file, Progress(number, False, before.started_ms))
             if self._is_due():
                 self._commit()
+                self._go_on()
         self._begin()
         self._advance(key, file, Progress(number, True, before.started_ms))
         self._outcome.files += 1
@@ -200,22 +237,22 @@ class Ingest:
         file: File,
         key: str,
         number: int,
-        topic: str,
-        schema: WriterSchema,
-        datum: bytes,
+        place: Place,
+        datum: Datum,
         started_ms: int,
     ) -> None:
+        schema, topic, (content, record) = place.schema, place.topic, datum
         self._begin()
         if schema.fingerprint not in self._written_schemas:
             self._written_schemas.add(schema.fingerprint)
             if not self._target.is_known(schema.fingerprint):
                 name = schema.fingerprint.hex().encode()
                 self._produce(self._target.schemas_topic, name, orjson.dumps(schema.definition))
-        record: Any = fastavro.schemaless_reader(BytesIO(datum), schema.parsed, None)
         if self._restamp:
-            value = encode_single_object(schema, restamped(record, f"{key}/{number}", number, started_ms))
+            stamped = restamped(record, f"{key}/{number}", number, started_ms)
+            value = encode_single_object(schema, _as_utf8(stamped))
         else:
-            value = single_object_header(schema) + datum
+            value = single_object_header(schema) + content
         if len(value) > VALUE_BYTES_MAX:
             self._fail(file, number, f"is larger than {VALUE_BYTES_MAX} bytes: no topic takes it")
             return
@@ -263,11 +300,22 @@ class Ingest:
 
 
 def record_key(record: Mapping[str, Any]) -> bytes | None:
-    """The Kafka key of an event: its external_user_id, else its user_id, else none."""
+    """The Kafka key of an event: its external_user_id, else its user_id, else none. Bytes as they stand in the file."""
     for name in ("external_user_id", "user_id"):
         if (text := record.get(name)) and isinstance(text, str):
-            return text.encode()
+            return text.encode(errors="surrogateescape")
     return None
+
+
+def _as_utf8(value: Any) -> Any:
+    """What is no UTF-8 becomes U+FFFD: a record that is written anew is written as Avro wants it."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="surrogateescape").decode(errors="replace")
+    if isinstance(value, dict):
+        return {_as_utf8(key): _as_utf8(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_utf8(inner) for inner in value]
+    return value
 
 
 def restamped(record: Mapping[str, Any], name: str, number: int, started_ms: int) -> dict[str, Any]:

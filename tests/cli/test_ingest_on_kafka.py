@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import signal
 import subprocess
 import sys
 import uuid
@@ -12,6 +14,7 @@ from typing import Any
 import fastavro
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams.testing.brokers import Broker
 from tests.cli.files import OPEN_SCHEMA, opens, write_avro
@@ -46,6 +49,9 @@ connectors:
     def start(self, *paths: Path) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "streams", "ingest", *map(str, paths), "--config", str(self.config)]
         return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def topics(self) -> set[str]:
+        return set(AdminClient({"bootstrap.servers": self.bootstrap_servers}).list_topics(timeout=10).topics)
 
     def records(self) -> list[dict[str, Any]]:
         """What a read_committed reader sees, per partition in order."""
@@ -126,3 +132,39 @@ def test_two_at_once_take_turns_and_each_record_arrives_once(cluster: Cluster, t
     assert last.returncode == 0, complaint
     ids = [record["id"] for record in cluster.records()]
     assert len(ids) == len(set(ids)) == RECORDS
+
+
+def test_what_would_be_created_is_said_before_and_a_dry_run_creates_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    write_avro(tmp_path / "in" / "a.avro", opens(3))
+    (tmp_path / "in" / "notes.txt").write_text("no events")
+    command = [sys.executable, "-m", "streams", "ingest", str(tmp_path / "in"), "--config", str(cluster.config)]
+    dry = subprocess.run(
+        [*command, "--dry-run", "-o", "json"], capture_output=True, text=True, timeout=RUN_SECONDS_MAX, check=False
+    )
+    assert dry.returncode == 0, dry.stderr
+    plan = json.loads(dry.stdout)
+    assert plan["topics"] == [{"topic": cluster.topic, "files": 1, "missing": True}]
+    assert plan["partitions_created"] == 3
+    assert f"passed over, no events in them: {tmp_path}/in/notes.txt" in dry.stderr
+    assert not [name for name in cluster.topics() if name.startswith(cluster.prefix[:-1])]
+    process = cluster.start(tmp_path / "in")
+    _, said = process.communicate(timeout=RUN_SECONDS_MAX)
+    assert process.returncode == 0, said
+    assert "1 topics are missing and are created with 3 partitions each, 3 in all (--partitions N chooses" in said
+    assert len(cluster.records()) == 3
+
+
+def test_ctrl_c_ends_it_after_a_transaction_and_the_next_run_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    path = write_avro(tmp_path / "a.avro", opens(3 * RECORDS))
+    process = cluster.start(path)
+    while cluster.topic not in cluster.topics():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=RUN_SECONDS_MAX)
+    assert process.returncode == 130, complaint
+    assert "stopped; run it again, it goes on where it stopped" in complaint
+    last = cluster.start(path)
+    _, complaint = last.communicate(timeout=RUN_SECONDS_MAX)
+    assert last.returncode == 0, complaint
+    ids = [record["id"] for record in cluster.records()]
+    assert len(ids) == len(set(ids)) == 3 * RECORDS

@@ -54,7 +54,7 @@ def read_until_damage(content: bytes) -> tuple[list[bytes], str | None]:
     datums: list[bytes] = []
     try:
         _, given_datums = read_container(BytesIO(content))
-        datums.extend(given_datums)
+        datums.extend(content for content, _ in given_datums)
     except ContainerError as error:
         return datums, str(error)
     return datums, None
@@ -108,7 +108,7 @@ def test_what_is_encoded_is_read_back(event_id: str, time_s: int, tags: list[str
 @pytest.mark.parametrize("codec", ["null", "deflate"])
 def test_a_container_gives_its_schema_and_each_datum(codec: str) -> None:
     definition, datums = read_container(BytesIO(container(RECORDS, codec)))
-    assert list(datums) == DATUMS
+    assert [content for content, _ in datums] == DATUMS
     assert writer_schema(definition).fingerprint == SCHEMA.fingerprint
 
 
@@ -147,7 +147,7 @@ def test_datums_of_real_files_are_what_fastavro_would_write() -> None:
         (record,) = fastavro.reader(BytesIO(content))
         written = BytesIO()
         fastavro.schemaless_writer(written, definition, record)
-        assert list(datums) == [written.getvalue()], path.name
+        assert list(datums) == [(written.getvalue(), record)], path.name
 
 
 @pytest.mark.parametrize("content", [b"", b"Obj\x01", b"PK\x03\x04" + bytes(60), b'{"id": "x"}\n' * 20])

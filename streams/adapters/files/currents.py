@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isal import igzip
 
-from streams.events.encodings import ContainerError, read_container
-from streams.workers.ingest import UnreadableFile
+from streams.events.encodings import ContainerError, Datum, read_container
+from streams.workers.ingest import Broken, UnreadableFile
 
 SUFFIXES = (".avro", ".gz", ".zip")
-"""What is taken from a folder; a file that is named is taken whatever it is called."""
+"""What is opened of a folder or an archive, beside files that begin as Avro container files do."""
 HASH_BYTES = 1 << 20
 ARCHIVE_DEPTH_MAX = 3
 """A gzip in a zip is an export; more layers are a bomb or a mistake."""
@@ -57,8 +58,8 @@ class Export:
 
     @property
     def path_event_type(self) -> str | None:
-        """The event type in a path of Braze's exports: `…/event_type=<type>/date=…/…`."""
-        found = re.search(r"event_type=([^/!]+)", self.name)
+        """The event type in a path of Braze's exports: `…/event_type=<type>/date=…/…`, by slashes of either kind."""
+        found = re.search(r"event_type=([^/\\!]+)", self.name)
         return None if found is None else found[1]
 
     def identity(self) -> str:
@@ -75,8 +76,8 @@ class Export:
             definition, _ = read_container(file)
             return definition
 
-    def datums(self) -> Iterator[bytes]:
-        """Records in the file's order, as their bytes stand."""
+    def datums(self) -> Iterator[Datum]:
+        """Records in the file's order, as their bytes stand and decoded."""
         number = 1
         try:
             with self.open() as file:
@@ -96,32 +97,98 @@ def _readable() -> Iterator[None]:
         raise UnreadableFile(None, _reason(error)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A file that cannot even be opened."""
+@dataclass(slots=True)
+class Found:
+    """What paths lead to: `files` to open, each once; what is `broken`; `passed_over`, which holds no events by its
+    name and its first bytes."""
 
-    name: str
-    reason: str
+    files: list[Path] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
 
-def find(paths: Iterable[str]) -> list[Path]:
-    """Files of these paths, folders and globs, each once, in a stable order. Raises `NoSuchFile`."""
-    found: dict[Path, None] = {}
+def find(paths: Iterable[str]) -> Found:
+    """Files of these paths, folders and globs, in a stable order. Raises `NoSuchFile`.
+
+    Links are followed, to folders too; what several ways lead to is taken once, by the first.
+    """
+    found, seen = Found(), set[Path]()
     for text in paths:
-        if re.match(r"[a-z][a-z0-9]+://", text):
-            raise NoSuchFile(f"{text}: only local files can be read; copy them here first")
-        path = Path(text)
-        if path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_wanted(file, path)]
-        elif path.is_file():
-            files = [path]
-        else:
-            matches = (Path(match) for match in sorted(glob.glob(text, recursive=True)))  # noqa: PTH207 - absolute too
-            files = [match for match in matches if match.is_file()]
-            if not files:
-                raise NoSuchFile(f"{text}: there is no such file, folder or glob with a match")
-        found.update(dict.fromkeys(file.resolve() for file in files))
-    return list(found)
+        for path in _named(text):
+            if _is(path, path.is_dir, found):
+                _walk(path, found, seen)
+            elif (real := path.resolve()) not in seen:
+                seen.add(real)
+                found.files.append(path)
+    return found
+
+
+def _named(text: str) -> list[Path]:
+    if re.match(r"[a-z][a-z0-9]+://", text):
+        raise NoSuchFile(f"{text}: only local files can be read; copy them here first")
+    path = Path(text)
+    if os.path.lexists(path):
+        return [path]
+    matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 - absolute too
+    if not matches:
+        raise NoSuchFile(f"{text}: there is no such file, folder or glob with a match")
+    return matches
+
+
+def _walk(folder: Path, found: Found, seen: set[Path]) -> None:
+    """Everything below a folder, but what is hidden or begins with `_`. A folder is entered once: links may go
+    round."""
+    pending, files = [folder], []
+    while pending:
+        folder = pending.pop()
+        if (real := folder.resolve()) in seen:
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError as error:
+            found.broken.append(Broken(str(folder), _reason(error)))
+            continue
+        for entry in entries:
+            if entry.name.startswith((".", "_")):
+                continue
+            if _is(entry, entry.is_dir, found):
+                pending.append(entry)
+            else:
+                files.append(entry)
+    for file in sorted(files):
+        _sort_out(file, found, seen)
+
+
+def _sort_out(file: Path, found: Found, seen: set[Path]) -> None:
+    real = file.resolve()
+    if real in seen:
+        return
+    seen.add(real)
+    if not file.exists():
+        found.broken.append(Broken(str(file), "is a link that leads nowhere"))
+    elif not file.is_file():
+        found.passed_over.append(str(file))
+    elif file.name.endswith(SUFFIXES) or _begins_as_avro(partial(file.open, "rb")):
+        found.files.append(file)
+    else:
+        found.passed_over.append(str(file))
+
+
+def _is(path: Path, question: Callable[[], bool], found: Found) -> bool:
+    try:
+        return question()
+    except OSError as error:
+        found.broken.append(Broken(str(path), _reason(error)))
+        return False
+
+
+def _begins_as_avro(opening: Open) -> bool:
+    try:
+        with opening() as file:
+            return bool(file.read(len(_AVRO)) == _AVRO)
+    except _DAMAGE:
+        return False
 
 
 def exports(path: Path) -> Iterator[Export | Broken]:
@@ -145,11 +212,26 @@ def _unpacked(name: str, path: Path, size_bytes: int, opening: Open, depth: int)
     elif magic == _ZIP:
         with opening() as file, zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
-                if not member.is_dir() and member.filename.endswith(SUFFIXES):
-                    inner = f"{name}!{member.filename}"
-                    yield from _unpacked(inner, path, member.compress_size, partial(archive.open, member), depth - 1)
+                yield from _member(name, path, archive, member, depth - 1)
     else:
         yield Broken(name, "is no Avro container file, gzip or zip" if magic else "is empty")
+
+
+def _member(
+    name: str, path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, depth: int
+) -> Iterator[Export | Broken]:
+    """A file of an archive, by the rules of a folder. One that cannot be opened costs nothing but itself."""
+    # Archives made on Windows may have backslashes; those of macOS have a folder `__MACOSX` of its own.
+    inner = member.filename.replace("\\", "/")
+    if member.is_dir() or inner.endswith("/") or any(part.startswith((".", "_")) for part in inner.split("/")):
+        return
+    opening = partial(archive.open, member)
+    if not (inner.endswith(SUFFIXES) or _begins_as_avro(opening)):
+        return
+    try:
+        yield from _unpacked(f"{name}!{inner}", path, member.compress_size, opening, depth)
+    except _DAMAGE as error:
+        yield Broken(f"{name}!{inner}", _reason(error))
 
 
 @contextmanager
@@ -158,13 +240,10 @@ def _gunzipped(opening: Open) -> Iterator[Any]:
         yield unpacked
 
 
-def _is_wanted(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
-    return not hidden and file.name.endswith(SUFFIXES)
-
-
 def _reason(error: BaseException) -> str:
     """Damage in words."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, RuntimeError) and "encrypted" in str(error):
+        return "is encrypted"  # zipfile says so with the file's name
     return str(error) or type(error).__name__

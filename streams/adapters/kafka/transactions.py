@@ -106,7 +106,7 @@ class TransactionalProducer:
         try:
             yield self._producer.produce
         except KafkaException as exception:
-            self._require_alive(exception)
+            self._require_alive(self._cause(exception))
             if exception.args[0].code() != KafkaError._STATE:
                 raise
             # An earlier record of the transaction was refused meanwhile; a commit, refused too, says why.
@@ -198,6 +198,16 @@ class TransactionalProducer:
             else:
                 return
 
+    def _cause(self, exception: KafkaException) -> KafkaException:
+        """`produce` says of a client that ended only that it did; the call that would abort says why."""
+        if exception.args[0].code() != KafkaError._FATAL:
+            return exception
+        try:
+            self._producer.abort_transaction(CALL_SECONDS_MAX)
+        except KafkaException as told:
+            return told
+        return exception
+
     def _require_alive(self, exception: KafkaException, group: str = "", read: str = "") -> None:
         """Raises `Fenced` or `AccessDenied` where this producer will never write again."""
         error: KafkaError = exception.args[0]
@@ -207,7 +217,7 @@ class TransactionalProducer:
         if is_fenced(error):
             self._is_open = False
             raise Fenced(f"{self._id}: {error.str()}") from exception
-        if error.fatal():
+        if error.fatal() or error.code() == KafkaError._FATAL:
             self._is_open = False
             raise ClientFatal(f"the Kafka producer {self._id} cannot go on: {error.str()}") from exception
 

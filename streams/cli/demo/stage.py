@@ -304,11 +304,14 @@ class Demonstration:
 
     def _send_files(self, stop: Event) -> Iterator[int]:
         """Files by `streams ingest`, as a user would."""
-        if stop.is_set():
-            return
-        from streams.cli.ingest import ingested
+        from streams.cli.assembly.ingest import ingesting
+        from streams.operations.ingest.run import Order
 
-        outcome = ingested(self._settings, list(self._source.paths), self._source.is_restamped)
+        with ingesting(self._settings, self._source.paths) as work:
+            order = Order(restamp=self._source.is_restamped)
+            outcome = work.run(work.plan(), order, is_stopped=stop.is_set)
+        for failure in outcome.failures:
+            print(f"not taken: {failure.file}: {failure.reason}", file=sys.stderr)
         self._sent = outcome.records
         yield self._sent
 
