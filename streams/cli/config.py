@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from streams.cli.errors import ExitCode, translated
+from streams.cli.help import examples
 from streams.cli.options import ConfigPath, OutputFormat, required
 from streams.cli.output import Format, note, print_json, print_table
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Check the configuration, or print its JSON Schema.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(epilog=examples("streams config check --config streams.yaml"))
 @translated
 def check(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Read the configuration and print every problem with its mend. Asks nobody outside this machine."""
@@ -46,7 +47,7 @@ def check(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> Non
         raise typer.Exit(ExitCode.USAGE)
 
 
-@app.command()
+@app.command(epilog=examples("streams config schema > streams.schema.json"))
 @translated
 def schema() -> None:
     """Print the JSON Schema of the whole file, for editors and charts."""

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
-from streams.cli.options import ConfigPath, OutputFormat, connector_of, settings_from
-from streams.cli.output import Format, note, print_json, print_table, told
+from streams.cli.help import examples
+from streams.cli.options import (
+    ConfigPath,
+    OutputFormat,
+    Watch,
+    connector_names,
+    connector_names_and,
+    connector_of,
+    settings_from,
+)
+from streams.cli.output import Format, note, print_json, print_table, told, watched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +29,15 @@ if TYPE_CHECKING:
     from streams.operations.router import RouterOverview
     from streams.state.records import PartitionWait
 
-ConnectorName = Annotated[str, typer.Argument(metavar="NAME", help="The connector.")]
+ConnectorName = Annotated[str, typer.Argument(metavar="NAME", help="The connector.", autocompletion=connector_names)]
+ShownName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The connector; `router` or `source` for the router.",
+        autocompletion=connector_names_and("router", "source"),
+    ),
+]
 
 app = typer.Typer(help="State, account and lag of connectors; suspend, resume, probe.", no_args_is_help=True)
 
@@ -32,10 +49,10 @@ ROUTER_NAMES = ("router", "source")
 """What `show` takes beside connectors: both are the router, which keeps the source's dead letters."""
 
 
-@app.command("list")
+@app.command("list", epilog=examples("streams connectors list --watch", "streams connectors list -o json | jq .router"))
 @translated
-def list_connectors(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
-    """List every connector of the configuration with its state and account."""
+def list_connectors(config: ConfigPath = None, watch: Watch = False, output: OutputFormat = Format.TABLE) -> None:
+    """List the router and every connector of the configuration, with state and account."""
     from streams.cli.assembly.installation import connected
     from streams.operations.accounts import Accounts
     from streams.operations.connectors.overview import overviews
@@ -43,63 +60,78 @@ def list_connectors(config: ConfigPath = None, output: OutputFormat = Format.TAB
 
     settings = settings_from(config)
 
-    def look() -> None:
+    def look() -> Callable[[], None]:
         with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
             router = router_overview(installation, accounts)
             found = overviews(installation, accounts, list(settings.connectors))
         if output is Format.JSON:
-            print_json({"router": router.to_json(), "connectors": [overview.to_json() for overview in found]})
-        else:
-            print_table(COLUMNS, [_router_row(router), *map(_row, found)])
+            content = {"router": router.to_json(), "connectors": [overview.to_json() for overview in found]}
+            return lambda: print_json(content)
+        return lambda: print_table(COLUMNS, [_router_row(router), *map(_row, found)])
 
-    look()
+    watched(look, watch)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "streams connectors show growth --watch",
+        "streams connectors show growth --ledger --verify",
+        "streams connectors show router",
+    )
+)
 @translated
 def show(
-    name: ConnectorName,
+    name: ShownName,
     ledger: Annotated[bool, typer.Option("--ledger", help="Also show what became of dead letters.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Count the topics and compare (with --ledger).")] = False,
     config: ConfigPath = None,
+    watch: Watch = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Show one connector: state per credential scope, account, lag, and the next step as a command."""
-    from streams.cli.assembly.installation import connected
-    from streams.operations.accounts import Accounts
-    from streams.operations.connectors.overview import overviews
-    from streams.operations.verification import verify as verified
-
     settings = settings_from(config)
     if verify and not ledger:
         raise CommandError("--verify compares the ledger with the topics: give --ledger too", ExitCode.USAGE)
     if name in ROUTER_NAMES and name not in settings.connectors:
-        _show_router(settings, output)
+        watched(lambda: _look_at_router(settings, output), watch)
         return
     connector_of(settings, name)
+    if verify:
+        _verify(settings, name, output)
+    else:
+        watched(lambda: _look_at(settings, name, ledger, output), watch)
+
+
+def _look_at(settings: Settings, name: str, has_ledger: bool, output: Format) -> Callable[[], None]:
+    from streams.cli.assembly.installation import connected
+    from streams.operations.accounts import Accounts
+    from streams.operations.connectors.overview import overviews
+
+    with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
+        (overview,) = overviews(installation, accounts, [name])
+    content = overview.to_json() | ({"ledger": overview.ledger()} if has_ledger else {})
+    return lambda: _print_overview(overview, content, output)
+
+
+def _verify(settings: Settings, name: str, output: Format) -> None:
+    """The account beside what the topics hold. Raises `CommandError` where they differ."""
+    from streams.cli.assembly.installation import connected
+    from streams.operations.accounts import Accounts
+    from streams.operations.connectors.overview import overviews
+    from streams.operations.verification import verify
+
     with connected(settings, CLIENT_ID) as installation:
         with Accounts(installation) as accounts:
             (overview,) = overviews(installation, accounts, [name])
-        verification = verified(installation, name) if verify else None
-    content = overview.to_json()
-    if ledger:
-        content["ledger"] = overview.ledger()
-    if verification is not None:
-        content["account"] = verification.account.to_json()
-        content["verified"] = {
-            "waiting": verification.waiting,
-            "parked": dict(verification.parked),
-            "problems": list(verification.problems),
-        }
-    if output is Format.JSON:
-        print_json(content)
-    else:
-        _print_overview(overview, content)
-    if verification is not None and verification.problems:
-        raise CommandError("; ".join(verification.problems), ExitCode.FAILED)
+        found = verify(installation, name)
+    verified = {"waiting": found.waiting, "parked": dict(found.parked), "problems": list(found.problems)}
+    counted = {"ledger": overview.ledger(), "account": found.account.to_json(), "verified": verified}
+    _print_overview(overview, overview.to_json() | counted, output)
+    if found.problems:
+        raise CommandError("; ".join(found.problems), ExitCode.FAILED)
 
 
-@app.command()
+@app.command(epilog=examples("streams connectors suspend growth --reason 'the account moves'"))
 @translated
 def suspend(
     name: ConnectorName,
@@ -113,7 +145,7 @@ def suspend(
     _order(config, name, lambda installation, who: orders.suspend(installation, name, who=who, reason=reason), output)
 
 
-@app.command()
+@app.command(epilog=examples("streams connectors resume growth --reason 'the mapping is fixed'"))
 @translated
 def resume(
     name: ConnectorName,
@@ -127,7 +159,7 @@ def resume(
     _order(config, name, lambda installation, who: orders.resume(installation, name, who=who, reason=reason), output)
 
 
-@app.command()
+@app.command(epilog=examples("streams connectors probe growth", "streams connectors probe cdp --scope ios"))
 @translated
 def probe(
     name: ConnectorName,
@@ -172,7 +204,10 @@ def _order(config: Path | None, name: str, order: Callable[[Installation, str], 
         print(f"{name} is {state}")
 
 
-def _print_overview(overview: Overview, content: dict[str, Any]) -> None:
+def _print_overview(overview: Overview, content: dict[str, Any], output: Format) -> None:
+    if output is Format.JSON:
+        print_json(content)
+        return
     rows: list[tuple[str, object]] = [
         ("connector", overview.connector.name),
         ("destination", overview.connector.destination),
@@ -200,13 +235,19 @@ def _rows(counts: dict[str, Any], prefix: str) -> list[tuple[str, object]]:
     return rows
 
 
-def _show_router(settings: Settings, output: Format) -> None:
+def _look_at_router(settings: Settings, output: Format) -> Callable[[], None]:
     from streams.cli.assembly.installation import connected
     from streams.operations.accounts import Accounts
-    from streams.operations.router import OPEN_TRANSACTION, router_overview
+    from streams.operations.router import router_overview
 
     with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
         router = router_overview(installation, accounts)
+    return lambda: _print_router(router, output)
+
+
+def _print_router(router: RouterOverview, output: Format) -> None:
+    from streams.operations.router import OPEN_TRANSACTION
+
     if output is Format.JSON:
         print_json(router.to_json())
         return

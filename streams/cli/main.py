@@ -13,9 +13,11 @@ from streams.cli import run as run_commands
 from streams.cli.demo import command as demo
 from streams.cli.dlq import commands as dlq
 from streams.cli.errors import ExitCode
+from streams.cli.help import Commands, examples
 
 app = typer.Typer(
     name="streams",
+    cls=Commands,
     help="Braze Currents on your own Kafka: routed, delivered to Mixpanel and mParticle, nothing lost.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
@@ -23,16 +25,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
-app.add_typer(run_commands.app, name="run")
-app.add_typer(config.app, name="config")
-app.add_typer(events.app, name="events")
-app.add_typer(topics.app, name="topics")
-app.add_typer(connectors.app, name="connectors")
-app.add_typer(dlq.app, name="dlq")
-app.add_typer(schemas.app, name="schemas")
-app.add_typer(emulate.app, name="emulate")
+app.add_typer(run_commands.app, name="run", cls=Commands)
+app.add_typer(config.app, name="config", cls=Commands)
+app.add_typer(events.app, name="events", cls=Commands)
+app.add_typer(topics.app, name="topics", cls=Commands)
+app.add_typer(connectors.app, name="connectors", cls=Commands)
+app.add_typer(dlq.app, name="dlq", cls=Commands)
+app.add_typer(schemas.app, name="schemas", cls=Commands)
+app.add_typer(emulate.app, name="emulate", cls=Commands)
 app.command("ingest")(ingest.ingest)
-app.command("doctor")(doctor.doctor)
+app.command("doctor", epilog=examples("streams doctor", "streams doctor -o json | jq .findings"))(doctor.doctor)
 app.command("explain")(explain.explain)
 
 
@@ -47,7 +49,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Braze Currents on your own Kafka: routed, delivered to Mixpanel and mParticle, nothing lost."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +19,33 @@ ConfigPath = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", envvar="STREAMS_CONFIG", help="The configuration file."),
 ]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again every 2 seconds, until Ctrl-C.")]
 OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="A table for people, or JSON.")]
+
+
+def connector_names(context: typer.Context, incomplete: str) -> list[str]:
+    """What a shell completes a connector's name to: those of the configuration that the command would read.
+
+    Nothing is checked, and no secret is read; a file that cannot be read completes to nothing.
+    """
+    import yaml
+
+    path = context.params.get("config") or os.environ.get("STREAMS_CONFIG")
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    names = content.get("connectors") if isinstance(content, dict) else None
+    return [str(name) for name in names if str(name).startswith(incomplete)] if isinstance(names, dict) else []
+
+
+def connector_names_and(*others: str) -> Callable[[typer.Context, str], list[str]]:
+    """The same, and these names."""
+
+    def complete(context: typer.Context, incomplete: str) -> list[str]:
+        return [*connector_names(context, incomplete), *(name for name in others if name.startswith(incomplete))]
+
+    return complete
 
 
 def settings_from(path: Path | None) -> Settings:

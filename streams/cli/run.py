@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
-from streams.cli.options import ConfigPath, connector_of, required
+from streams.cli.options import ConfigPath, connector_names, connector_of, required
 
 ParentOption = Annotated[int | None, typer.Option("--with-parent", hidden=True)]
 
@@ -51,7 +51,7 @@ def run_router(config: ConfigPath = None, http_port: PortOption = None, with_par
 @app.command("sink")
 @translated
 def run_sink(
-    name: Annotated[str, typer.Argument(help="The connector's name.")],
+    name: Annotated[str, typer.Argument(help="The connector's name.", autocompletion=connector_names)],
     config: ConfigPath = None,
     http_port: PortOption = None,
     with_parent: ParentOption = None,

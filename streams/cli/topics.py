@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
+from streams.cli.help import examples
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
@@ -32,7 +33,7 @@ class AclFormat(StrEnum):
     COMMANDS = "commands"
 
 
-@app.command()
+@app.command(epilog=examples("streams topics plan", "streams topics plan -o json | jq .changes"))
 @translated
 def plan(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Print what `streams topics apply` would do. Changes nothing."""
@@ -44,7 +45,7 @@ def plan(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None
     _print(found, output, "nothing to do")
 
 
-@app.command()
+@app.command(epilog=examples("streams topics apply"))
 @translated
 def apply(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Create missing topics and correct settings. Deletes nothing, shrinks nothing, adds no partitions."""
@@ -59,7 +60,11 @@ def apply(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> Non
         note(f"done: {made} topics created, {len(found.changes) - made} configured")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "streams topics acls --role 'sink growth'", "streams topics acls --format commands --principal User:streams"
+    )
+)
 @translated
 def acls(
     config: ConfigPath = None,

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.errors import CommandError, ExitCode
+from streams.cli.options import connector_names_and
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from streams.config import Connector, Settings
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The connector, or `source` for undecodable source records.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The connector, or `source` for undecodable source records.",
+        autocompletion=connector_names_and("source"),
+    ),
+]
 Scope = Annotated[
     str | None,
     typer.Option("--scope", metavar="SCOPE", help="The letters of a credential scope, instead of rejected ones."),
