@@ -60,6 +60,8 @@ class Membership(Record):
     target: Target = "attribute"
     session: str | None = None
     page: int | None = None
+    request: str | None = None
+    """Which request brought a member of a full copy: a page that comes again is told from its first version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Page(Record):
     session: str
     page: int = 1
     pages: int = 1
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
