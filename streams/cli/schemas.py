@@ -195,7 +195,7 @@ def _write(settings: Settings, client_config: ClientConfig, new: list[tuple[Writ
     from streams.adapters.schemas.sources import topic_key
     from streams.adapters.state.requests import who
     from streams.config.names import SOURCE
-    from streams.ports.errors import Fenced, TransactionAborted
+    from streams.ports.errors import Fenced, RecordsRefused, TransactionAborted
 
     line = {
         "v": 1,
@@ -213,9 +213,11 @@ def _write(settings: Settings, client_config: ClientConfig, new: list[tuple[Writ
         transactions.begin()
         for schema, _ in new:
             value = orjson.dumps(schema.definition)
-            transactions.produce(settings.topics.schemas, value=value, key=topic_key(schema))
-        transactions.produce(settings.topics.audit, value=orjson.dumps(line), key=SOURCE.encode())
+            transactions.write(settings.topics.schemas, value, topic_key(schema))
+        transactions.write(settings.topics.audit, orjson.dumps(line), SOURCE.encode())
         transactions.commit((), None)
+    except RecordsRefused as error:
+        raise CommandError(f"nothing was added: Kafka does not take it: {error}", ExitCode.FAILED) from None
     except (Fenced, TransactionAborted) as error:
         mend = f"nothing was added: another `streams schemas add` came between ({error}); run it again"
         raise CommandError(mend, ExitCode.FAILED) from None

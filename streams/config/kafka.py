@@ -29,7 +29,10 @@ LOG_LEVEL = 4
 """Warnings and worse; they go through our log, one of a kind each 30 s (`adapters.kafka.clients`).
 `kafka.options: {log_level: 6}` shows more."""
 MESSAGE_BYTES_MAX = 2_000_000
-"""Braze's largest events are near 1 MB; headers and batch framing come on top."""
+"""What our topics take at least: Braze's largest events are near 1 MB; headers and batch framing come on top."""
+RECORD_BYTES_MAX = 16_000_000
+"""A record before compression, with key and headers: what a client of ours tries to write. What a topic takes after
+compression is for the topic to say. `kafka.options: {message.max.bytes: …}` sets another limit."""
 
 _READS = "reads are read_committed, and what is aborted must never be delivered"
 _GROUPS = "the group's name carries the account of what was delivered"

@@ -13,10 +13,12 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-RouterSkip = Literal["no_mapping", "not_selected", "no_external_user_id"]
-SinkSkip = Literal["no_credentials_for_feed"]
+RouterSkip = Literal["no_mapping", "not_selected", "no_external_user_id", "refused_by_kafka"]
+SinkSkip = Literal["no_credentials_for_feed", "refused_by_kafka"]
+"""`refused_by_kafka`: a record that not even the topic of its dead letters takes, by its size or by a policy."""
 Cause = Literal["credentials", "rejected", "gave-up"]
-SourceCause = Literal["undecodable", "unknown-schema"]
+SourceCause = Literal["undecodable", "unknown-schema", "refused"]
+"""`refused`: Kafka did not take the record onto the topic of a connector that wants it."""
 
 METADATA_BYTES_MAX = 1024
 """Kafka takes 4,096 bytes of commit metadata by default (offset.metadata.max.bytes); the contract promises 1 KiB."""
@@ -81,7 +83,8 @@ class SinkCounts:
 class RouterCounts:
     """What became of the records of one partition of a Currents topic, since its first commit.
 
-    Each record that was `read` was routed to at least one connector, skipped for a reason, or undecodable.
+    Each record that was `read` was routed to at least one connector, skipped for a reason, or undecodable. One that
+    Kafka refused for some of its connectors is routed to the others, and a dead letter beside.
     """
 
     routed: dict[str, int] = field(default_factory=dict)
@@ -188,7 +191,7 @@ class Account:
             "imported": self.imported,
             "again": self.again,
             "delivered": self.delivered,
-            "skipped": {reason: self.skipped.get(reason, 0) for reason in get_args(SinkSkip)} | dict(self.skipped),
+            "skipped": {"no_credentials_for_feed": 0} | dict(self.skipped),
             "parked": {cause: self.parked.get(cause, 0) for cause in get_args(Cause)} | dict(self.parked),
             "purged": self.purged,
             "expired": self.expired,

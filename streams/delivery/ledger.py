@@ -134,6 +134,13 @@ class Ledger(Generic[Source]):
         self._settle(place, PARKED)
         self._letters[place] = letter
 
+    def unparked(self, letter: Parking[Source], reason: str) -> None:
+        """No topic takes this letter: its record counts as skipped."""
+        place = next(place for place, one in self._letters.items() if one is letter)
+        del self._letters[place]
+        self._outcomes[place - self._first] = SKIPPED
+        self._skips[place] = reason
+
     def progress(self, letters_max: int) -> Progress[Source] | None:
         """The longest settled prefix with at most `letters_max` letters; None where nothing is settled.
 

@@ -6,6 +6,8 @@ Exception
 ├── KafkaRefusal         Kafka answered, and refused
 ├── CommitRefused        the group moved on
 ├── TransactionAborted   nothing is left of the transaction
+│   └── RecordsRefused   because Kafka does not take one of its records
+│       └── RecordRefused  told at once, of one record: the others of the open transaction stand
 ├── Fenced               another process took the transactional id
 ├── ClientFatal          the Kafka client can never go on
 ├── AccessDenied         Kafka refuses what this process needs
@@ -13,6 +15,8 @@ Exception
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class KafkaUnreachable(Exception):
@@ -33,6 +37,26 @@ class CommitRefused(Exception):
 
 class TransactionAborted(Exception):
     """The transaction was aborted and left nothing behind; it may be done again if its partitions are still ours."""
+
+
+class RecordsRefused(TransactionAborted):
+    """Kafka does not take a record of the transaction, however often it is written: by its size, or by a policy.
+
+    `refusals` says why, by topic. Records that shared a batch with it failed with it: only a record that was alone in
+    its transaction is known to be the one.
+    """
+
+    def __init__(self, refusals: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{topic}: {why}" for topic, why in sorted(refusals.items())))
+        self.refusals = dict(refusals)
+
+
+class RecordRefused(RecordsRefused):
+    """This one record is not taken, and was not written. The open transaction may go on without it, or begin anew."""
+
+    def __init__(self, topic: str, why: str) -> None:
+        super().__init__({topic: why})
+        self.why = why
 
 
 class Fenced(Exception):

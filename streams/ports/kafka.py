@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -114,25 +113,28 @@ class Consumer(Protocol):
 class Transactions(Protocol):
     """Records and offsets written together or not at all. One thread uses it."""
 
-    @property
-    def produce(self) -> Callable[..., None]:
-        """`produce(topic, value, key, headers=)` in the transaction; raises `BufferError` when the queue is full."""
-        ...
-
-    def writing(self) -> AbstractContextManager[Callable[..., None]]:
-        """`produce` for a run of many records, as cheap as it can be; what `produce` raises is raised at its end."""
-        ...
-
     def begin(self) -> None:
-        """Open a transaction. Raises `Fenced`."""
+        """Open a transaction; one that was left open is aborted first. Raises `Fenced`."""
         ...
 
-    def flush_queue(self) -> None:
-        """Wait until the queue has room again."""
+    def write(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+        partition: int = -1,
+    ) -> None:
+        """Write a record in the transaction, once there is room for it.
+
+        Raises `RecordRefused` where this record alone cannot be written, `TransactionAborted` where an earlier one
+        failed meanwhile, and `Fenced`.
+        """
         ...
 
     def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
-        """Commit the records with the group's offsets. Raises `TransactionAborted` or `Fenced`."""
+        """Commit the records with the group's offsets. Raises `TransactionAborted` (`RecordsRefused` where Kafka does
+        not take one of them) or `Fenced`."""
         ...
 
     def abort(self) -> None: ...

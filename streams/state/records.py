@@ -180,6 +180,8 @@ class Imported(Record):
     kind = "imported"
     file: str
     letters: Mapping[str, int] = {}
+    refused: int = 0
+    """Letters of the file that Kafka did not take."""
     done: bool = False
 
 

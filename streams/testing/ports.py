@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.ports.clock import Clock
-from streams.ports.errors import CommitRefused, Fenced, TransactionAborted
+from streams.ports.errors import CommitRefused, Fenced, RecordRefused, RecordsRefused, TransactionAborted
 from streams.ports.http import Answer
 from streams.ports.kafka import Consumer, Headers, Listener, Message, Partition, Position, Start
 from streams.ports.letters import LetterPage
@@ -65,6 +64,12 @@ class FakeKafka:
 
     records: dict[Partition, list[FakeMessage]] = field(default_factory=dict)
     committed: dict[Partition, Position] = field(default_factory=dict)
+    record_bytes_max: int = 16_000_000
+    """A larger value is refused by the client that is to write it."""
+    topic_bytes_max: dict[str, int] = field(default_factory=dict)
+    """A larger value is refused by its topic, and its whole transaction with it."""
+    policies: dict[str, Callable[[bytes | None], str]] = field(default_factory=dict)
+    """By topic: why it does not take a value; empty where it does."""
     refuse_commits: int = 0
     """How many of the next commits are refused, as after a rebalance."""
     clock: Clock | None = None
@@ -88,6 +93,13 @@ class FakeKafka:
         message = FakeMessage(topic, partition, len(log), key, value, tuple(headers), written_ms)
         log.append(message)
         return message
+
+    def refusal(self, topic: str, value: bytes | None) -> str:
+        """Why the topic does not take this value; empty where it does."""
+        if len(value or b"") > self.topic_bytes_max.get(topic, self.record_bytes_max):
+            return "Broker: Message size too large"
+        policy = self.policies.get(topic)
+        return policy(value) if policy else ""
 
     def read(self, topic: str) -> list[FakeMessage]:
         """All records of a topic."""
@@ -200,22 +212,23 @@ class FakeTransactions:
         if transactional_id:
             kafka.owners[transactional_id] = self
         self.is_closed = False
-        self._open: list[tuple[str, bytes | None, bytes | None, Headers]] | None = None
-
-    @property
-    def produce(self) -> Callable[..., None]:
-        return self._produce
-
-    @contextmanager
-    def writing(self) -> Iterator[Callable[..., None]]:
-        yield self._produce
+        self._open: list[tuple[str, bytes | None, bytes | None, Headers, int]] | None = None
 
     def begin(self) -> None:
-        assert self._open is None, "a transaction is open"
         self._open = []
 
-    def flush_queue(self) -> None:
-        """The fake's queue is never full."""
+    def write(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+        partition: int = -1,
+    ) -> None:
+        assert self._open is not None, "no transaction is open"
+        if len(value or b"") > self.kafka.record_bytes_max:
+            raise RecordRefused(topic, "Unable to produce message: Message size too large")
+        self._open.append((topic, value, key, list(headers or ()), max(0, partition)))
 
     def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
         assert self._open is not None, "no transaction is open"
@@ -226,8 +239,10 @@ class FakeTransactions:
             raise Fenced(f"{self._id} was taken by another")
         if self.kafka.is_refused():
             raise TransactionAborted("the group moved on")
-        for topic, value, key, headers in written:
-            self.kafka.write(topic, value, key, headers)
+        if refusals := {topic: why for topic, value, *_ in written if (why := self.kafka.refusal(topic, value))}:
+            raise RecordsRefused(refusals)
+        for topic, value, key, headers, partition in written:
+            self.kafka.write(topic, value, key, headers, partition)
         self.kafka.commit(positions)
         if self.kafka.is_killed(self._id, is_committed=True):
             raise Killed
@@ -237,10 +252,6 @@ class FakeTransactions:
 
     def close(self) -> None:
         self.is_closed = True
-
-    def _produce(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers) -> None:
-        assert self._open is not None, "no transaction is open"
-        self._open.append((topic, value, key, list(headers)))
 
 
 class FakeJournal:

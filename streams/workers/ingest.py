@@ -4,12 +4,14 @@ Order of effects, in one transaction of up to `BATCH_RECORDS_MAX` records:
 1. a writer's schema that nobody knows yet, onto the topic of schemas;
 2. the records, each as it stands in its file;
 3. how far each file is, onto the topic of state, under the file's identity.
+
+A record that its topic does not take is found, named and passed.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,16 +19,14 @@ import orjson
 
 from streams.events.encodings import Datum, encode_single_object, single_object_header
 from streams.events.schema import WriterSchema
+from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Transactions
+from streams.workers.parts import write_in_parts
 
 BATCH_RECORDS_MAX = 2_000
 BATCH_BYTES_MAX = 8_000_000
 BATCH_SECONDS_MAX = 2.0
-"""Far below the 10 s after which Kafka aborts a transaction: finding the next file's identity comes on top."""
-LONG_FILE_BYTES = 16_000_000
-"""Reading a file of this size for its identity takes about a second: no transaction stays open meanwhile."""
-VALUE_BYTES_MAX = 1_900_000
-"""Topics take 2 MB with key and headers."""
+"""What is gathered is written after so long: progress is seen, and a kill costs little."""
 RESTAMP_SECONDS = 3_600
 """Restamped events spread over this time before the start."""
 RESTAMP_STEP_SECONDS = 1_009
@@ -143,6 +143,20 @@ class _Stopped(Exception):
     """Somebody stopped the ingest, and everything that was written is committed."""
 
 
+_Record = tuple[str, bytes | None, bytes, WriterSchema]
+"""Topic, key, value, and the writer's schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """How far a file is after one record of it, or at its end."""
+
+    file: str
+    key: str
+    progress: Progress
+    record: _Record | None = None
+
+
 class Ingest:
     """The loop. `progress` is what `state_topic` holds, by key; `again` names a further ingest of the same bytes."""
 
@@ -170,8 +184,7 @@ class Ingest:
         self._is_stopped = is_stopped
         self._outcome = Outcome()
         self._written_schemas: set[bytes] = set()
-        self._touched: dict[str, str] = {}
-        self._is_open = False
+        self._batch: list[_Step] = []
         self._batch_records = 0
         self._batch_bytes = 0
         self._batch_began = 0.0
@@ -190,13 +203,13 @@ class Ingest:
         return self._outcome
 
     def _take_whole(self, file: File) -> None:
-        if file.size_bytes > LONG_FILE_BYTES or self._is_due() or self._is_stopped():
+        if self._is_due() or self._is_stopped():
             self._commit()
             self._go_on()
         try:
             self._take(file)
         except UnreadableFile as damage:
-            self._fail(file, damage.record, damage.reason)
+            self._outcome.failures.append(Failure(file.name, damage.record, damage.reason))
         self._outcome.size_bytes += file.size_bytes
 
     def _go_on(self) -> None:
@@ -219,84 +232,75 @@ class Ingest:
             number += 1
             if number <= before.records:
                 continue
-            self._write(file, key, number, place, datum, before.started_ms)
-            self._advance(key, file, Progress(number, False, before.started_ms))
+            progress = Progress(number, False, before.started_ms)
+            self._gather(_Step(file.name, key, progress, self._record(key, progress, place, datum)))
             if self._is_due():
                 self._commit()
                 self._go_on()
-        self._begin()
-        self._advance(key, file, Progress(number, True, before.started_ms))
+        self._gather(_Step(file.name, key, Progress(number, True, before.started_ms)))
         self._outcome.files += 1
 
-    def _advance(self, key: str, file: File, progress: Progress) -> None:
-        self._progress[key] = progress
-        self._touched[key] = file.name
-
-    def _write(
-        self,
-        file: File,
-        key: str,
-        number: int,
-        place: Place,
-        datum: Datum,
-        started_ms: int,
-    ) -> None:
+    def _record(self, key: str, progress: Progress, place: Place, datum: Datum) -> _Record:
         schema, topic, (content, record) = place.schema, place.topic, datum
-        self._begin()
-        if schema.fingerprint not in self._written_schemas:
-            self._written_schemas.add(schema.fingerprint)
-            if not self._target.is_known(schema.fingerprint):
-                name = schema.fingerprint.hex().encode()
-                self._produce(self._target.schemas_topic, name, orjson.dumps(schema.definition))
         if self._restamp:
-            stamped = restamped(record, f"{key}/{number}", number, started_ms)
+            number = progress.records
+            stamped = restamped(record, f"{key}/{number}", number, progress.started_ms)
             value = encode_single_object(schema, _as_utf8(stamped))
         else:
             value = single_object_header(schema) + content
-        if len(value) > VALUE_BYTES_MAX:
-            self._fail(file, number, f"is larger than {VALUE_BYTES_MAX} bytes: no topic takes it")
-            return
-        self._produce(topic, record_key(record), value)
-        self._batch_records += 1
-        self._batch_bytes += len(value)
-        self._outcome.records += 1
-        self._outcome.topics[topic] = self._outcome.topics.get(topic, 0) + 1
+        return topic, record_key(record), value, schema
 
-    def _fail(self, file: File, record: int | None, reason: str) -> None:
-        self._outcome.failures.append(Failure(file.name, record, reason))
-
-    def _produce(self, topic: str, key: bytes | None, value: bytes) -> None:
-        while True:
-            try:
-                self._transactions.produce(topic, value=value, key=key, headers=[])
-            except BufferError:
-                self._transactions.flush_queue()
-            else:
-                return
-
-    def _begin(self) -> None:
-        if not self._is_open:
-            self._transactions.begin()
-            self._is_open = True
+    def _gather(self, step: _Step) -> None:
+        if not self._batch:
             self._batch_began = self._monotonic()
+        self._batch.append(step)
+        self._progress[step.key] = step.progress
+        if step.record is not None:
+            self._batch_records += 1
+            self._batch_bytes += len(step.record[2])
 
     def _is_due(self) -> bool:
-        return self._is_open and (
+        return bool(self._batch) and (
             self._batch_records >= BATCH_RECORDS_MAX
             or self._batch_bytes >= BATCH_BYTES_MAX
             or self._monotonic() - self._batch_began >= BATCH_SECONDS_MAX
         )
 
     def _commit(self) -> None:
-        if not self._is_open:
-            return
-        for key, name in self._touched.items():
-            self._produce(self._target.state_topic, key.encode(), self._progress[key].to_json(name))
-        self._transactions.commit((), None)
-        self._touched.clear()
-        self._is_open = False
-        self._batch_records = self._batch_bytes = 0
+        if self._batch:
+            write_in_parts(self._batch, self._write, self._refuse)
+        self._batch, self._batch_records, self._batch_bytes = [], 0, 0
         self._report(self._outcome)
+
+    def _write(self, steps: Sequence[_Step]) -> None:
+        """One transaction: new schemas, records, and how far their files are with them."""
+        self._transactions.begin()
+        schemas = set[bytes]()
+        for step in steps:
+            if step.record is None:
+                continue
+            topic, key, value, schema = step.record
+            mark = schema.fingerprint
+            if mark not in schemas and mark not in self._written_schemas and not self._target.is_known(mark):
+                schemas.add(mark)
+                definition = orjson.dumps(schema.definition)
+                self._transactions.write(self._target.schemas_topic, definition, mark.hex().encode())
+            self._transactions.write(topic, value, key)
+        for step in {step.key: step for step in steps}.values():
+            self._transactions.write(self._target.state_topic, step.progress.to_json(step.file), step.key.encode())
+        self._transactions.commit((), None)
+        self._written_schemas |= schemas
+        for step in steps:
+            if step.record is not None:
+                topic = step.record[0]
+                self._outcome.records += 1
+                self._outcome.topics[topic] = self._outcome.topics.get(topic, 0) + 1
+
+    def _refuse(self, step: _Step, error: RecordsRefused) -> None:
+        """The record is passed: its file goes on behind it with what is written next."""
+        if step.record is None:
+            raise error
+        self._outcome.failures.append(Failure(step.file, step.progress.records, f"Kafka does not take it: {error}"))
 
 
 def record_key(record: Mapping[str, Any]) -> bytes | None:

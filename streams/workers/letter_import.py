@@ -3,16 +3,20 @@
 Order of effects, in one transaction of up to `CHUNK_LETTERS_MAX` letters:
 1. the letters, byte for byte as they were exported;
 2. how many of the file are written, by cause, onto the topic of state.
+
+A letter that its topic does not take is found, named and passed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from streams.delivery.letter import CAUSE_HEADER, header_of
+from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Transactions
 from streams.state.letter_file import ExportedLetter
 from streams.state.records import Imported
+from streams.workers.parts import write_in_parts
 
 CHUNK_LETTERS_MAX = 500
 CHUNK_BYTES_MAX = 4_000_000
@@ -43,11 +47,12 @@ class Import:
         self._record = before
         self._now_ms = now_ms
         self._report = report
-        self._skip = sum(before.letters.values())
+        self._skip = sum(before.letters.values()) + before.refused
         self._written = 0
-        self._chunk_letters = 0
+        self._chunk: list[tuple[int, ExportedLetter]] = []
         self._chunk_bytes = 0
-        self._causes: dict[str, int] = dict(before.letters)
+        self.refusals: list[tuple[int, str]] = []
+        """Letters that Kafka does not take: their number in the file, counted from 1, and why."""
 
     @property
     def letters(self) -> Mapping[str, int]:
@@ -58,41 +63,39 @@ class Import:
         """Import what was not yet; how many letters. Raises `TransactionAborted`, `Fenced` and `KafkaUnreachable`."""
         if self._record.done:
             return 0
-        for number, letter in enumerate(letters):
-            if number >= self._skip:
-                self._take(letter)
-        self._commit(is_done=True)
+        for number, letter in enumerate(letters, start=1):
+            if number <= self._skip:
+                continue
+            self._chunk.append((number, letter))
+            self._chunk_bytes += len(letter.value or b"")
+            if len(self._chunk) >= CHUNK_LETTERS_MAX or self._chunk_bytes >= CHUNK_BYTES_MAX:
+                self._commit()
+        self._commit()
+        self._write([], is_done=True)
         return self._written
 
-    def _take(self, letter: ExportedLetter) -> None:
-        if not self._chunk_letters:
-            self._transactions.begin()
-        cause = (header_of(letter.headers, CAUSE_HEADER) or b"").decode("ascii", "replace") or CAUSE_UNKNOWN
-        self._produce(self._topics[letter.letters], letter.key, letter.value, list(letter.headers))
-        self._causes[cause] = self._causes.get(cause, 0) + 1
-        self._chunk_letters += 1
-        self._chunk_bytes += len(letter.value or b"")
-        if self._chunk_letters >= CHUNK_LETTERS_MAX or self._chunk_bytes >= CHUNK_BYTES_MAX:
-            self._commit(is_done=False)
+    def _commit(self) -> None:
+        if self._chunk:
+            write_in_parts(self._chunk, self._write, self._refuse)
+        self._chunk, self._chunk_bytes = [], 0
 
-    def _commit(self, *, is_done: bool) -> None:
-        if not self._chunk_letters:
-            self._transactions.begin()
-        after = self._record.model_copy(update={"at": self._now_ms(), "letters": dict(self._causes), "done": is_done})
-        self._produce(self._state_topic, self._record_key.encode(), after.to_bytes(), [])
+    def _write(self, letters: Sequence[tuple[int, ExportedLetter]], *, is_done: bool = False) -> None:
+        """One transaction of these letters, and of how far the file is with them."""
+        causes = dict(self._record.letters)
+        self._transactions.begin()
+        for _, letter in letters:
+            cause = (header_of(letter.headers, CAUSE_HEADER) or b"").decode("ascii", "replace") or CAUSE_UNKNOWN
+            causes[cause] = causes.get(cause, 0) + 1
+            self._transactions.write(self._topics[letter.letters], letter.value, letter.key, list(letter.headers))
+        update = {"at": self._now_ms(), "letters": causes, "done": is_done}
+        after = self._record.model_copy(update=update)
+        self._transactions.write(self._state_topic, after.to_bytes(), self._record_key.encode())
         self._transactions.commit((), None)
         self._record = after
-        self._written += self._chunk_letters
-        self._chunk_letters = self._chunk_bytes = 0
+        self._written += len(letters)
         self._report(self._written)
 
-    def _produce(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
-    ) -> None:
-        while True:
-            try:
-                self._transactions.produce(topic, value, key, headers=headers)
-            except BufferError:
-                self._transactions.flush_queue()
-            else:
-                return
+    def _refuse(self, numbered: tuple[int, ExportedLetter], error: RecordsRefused) -> None:
+        """It is passed, and remembered as such with what is written next."""
+        self.refusals.append((numbered[0], str(error)))
+        self._record = self._record.model_copy(update={"refused": self._record.refused + 1})

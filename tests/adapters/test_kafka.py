@@ -9,12 +9,12 @@ from random import Random
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.kafka.consumer import GroupConsumer, GroupProtocol
 from streams.adapters.kafka.transactions import TransactionalProducer
-from streams.ports.errors import CommitRefused, Fenced, TransactionAborted
+from streams.ports.errors import CommitRefused, Fenced, RecordRefused, RecordsRefused, TransactionAborted
 from streams.ports.kafka import Gap, Message, Partition, Position, Start
 from streams.testing.brokers import Broker
 
@@ -70,6 +70,22 @@ class Scene:
         transactions = TransactionalProducer(self.options, transactional_id, "test")
         transactions.start()
         return transactions
+
+    def values(self, *topics: str) -> list[bytes | None]:
+        """All committed values of these topics of one partition each."""
+        settings = {**self.options, "group.id": "nobody", "isolation.level": "read_committed"}
+        consumer = Consumer({**settings, "auto.offset.reset": "earliest", "enable.partition.eof": True})
+        consumer.assign([TopicPartition(topic, 0, 0) for topic in topics])
+        values, ends = list[bytes | None](), set[str | None]()
+        while len(ends) < len(topics):
+            message = consumer.poll(PATIENCE_SECONDS)
+            assert message is not None
+            if message.error() is None:
+                values.append(message.value())
+            else:
+                ends.add(message.topic())
+        consumer.close()
+        return values
 
     def delete_before(self, partition: int, offset: int) -> None:
         deletion = self.admin.delete_records([TopicPartition(self.topic, partition, offset)])
@@ -178,7 +194,7 @@ def test_a_partition_that_is_not_assigned_cannot_be_committed(scene: Scene) -> N
     stranger = GroupConsumer(scene.options, scene.group, "classic", "stranger")
     transactions = scene.transactions(scene.group)
     transactions.begin()
-    transactions.produce(scene.other, b"never seen")
+    transactions.write(scene.other, b"never seen")
     with pytest.raises(TransactionAborted, match="not assigned"):
         transactions.commit([Position(scene.topic, 0, 1, "")], stranger)
     transactions.close()
@@ -203,12 +219,12 @@ def test_a_member_whose_partition_went_to_another_cannot_commit_it(scene: Scene)
 def test_a_process_that_was_replaced_is_fenced_and_its_open_transaction_leaves_nothing(scene: Scene) -> None:
     zombie = scene.transactions("same-id-" + scene.group)
     zombie.begin()
-    zombie.produce(scene.topic, b"of the zombie", partition=0)
+    zombie.write(scene.topic, b"of the zombie", partition=0)
     successor = scene.transactions("same-id-" + scene.group)
     with pytest.raises(Fenced):
         zombie.commit([], None)
     successor.begin()
-    successor.produce(scene.topic, b"of the successor", partition=0)
+    successor.write(scene.topic, b"of the successor", partition=0)
     successor.commit([], None)
     consumer, _ = scene.member()
     messages = read(consumer, lambda messages: any(message.value() == b"of the successor" for message in messages))
@@ -223,10 +239,10 @@ def test_records_and_offsets_of_an_aborted_transaction_are_never_seen(scene: Sce
     read(consumer, lambda messages: len(messages) == 300)
     transactions = scene.transactions(scene.group + "-aborting")
     transactions.begin()
-    transactions.produce(scene.topic, b"aborted", partition=1)
+    transactions.write(scene.topic, b"aborted", partition=1)
     transactions.abort()
     transactions.begin()
-    transactions.produce(scene.topic, b"committed", partition=1)
+    transactions.write(scene.topic, b"committed", partition=1)
     transactions.commit([Position(scene.topic, 0, 33, "kept")], consumer)
     messages = read(consumer, lambda messages: len(messages) == 1)
     assert [message.value() for message in messages] == [b"committed"]
@@ -241,8 +257,7 @@ def write_on(scene: Scene, transactions: TransactionalProducer) -> None:
     """Until something is raised."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        transactions.produce(scene.other, b"value", b"key")
-        transactions.flush_queue()
+        transactions.write(scene.other, b"value", b"key")
 
 
 @pytest.mark.apache
@@ -280,9 +295,75 @@ def test_a_record_that_the_broker_refuses_aborts_its_transaction_and_the_next_on
     created[small].result(PATIENCE_SECONDS)
     transactions = scene.transactions(f"transactions-{uuid4().hex}")
     transactions.begin()
-    transactions.produce(small, Random(1).randbytes(5_000), b"key")
+    transactions.write(small, Random(1).randbytes(5_000), b"key")
     with pytest.raises(TransactionAborted):
         write_on(scene, transactions)
     transactions.begin()
-    transactions.produce(scene.other, b"value", b"key")
+    transactions.write(scene.other, b"value", b"key")
     transactions.commit((), None)
+
+
+def small_topic(scene: Scene, **settings: str) -> str:
+    """A topic that takes records of 1,000 bytes."""
+    small = f"{scene.topic}-small"
+    wanted = NewTopic(small, 1, 1, config=settings or {"max.message.bytes": "1000"})
+    scene.admin.create_topics([wanted])[small].result(PATIENCE_SECONDS)
+    return small
+
+
+@pytest.mark.apache
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [({"max.message.bytes": "1000"}, b"key"), ({"cleanup.policy": "compact"}, None)],
+    ids=["by its size", "by its lack of a key"],
+)
+def test_a_record_that_its_topic_does_not_take_is_told_from_a_transaction_that_may_be_done_again(
+    scene: Scene, settings: dict[str, str], key: bytes | None
+) -> None:
+    small = small_topic(scene, **settings)
+    transactions = scene.transactions(f"transactions-{uuid4().hex}")
+    transactions.begin()
+    for _ in range(10):
+        transactions.write(scene.other, b"beside it", b"key")
+        transactions.write(small, b"before it", b"key")
+    transactions.write(small, Random(1).randbytes(5_000), key)
+    with pytest.raises(RecordsRefused) as refused:
+        transactions.commit((), None)
+    assert list(refused.value.refusals) == [small]
+    transactions.begin()
+    transactions.write(small, b"after it", b"key")
+    transactions.commit((), None)
+    assert scene.values(small, scene.other) == [b"after it"]
+
+
+@pytest.mark.apache
+def test_a_record_that_the_client_does_not_take_leaves_the_others_of_its_transaction(scene: Scene) -> None:
+    scene.options["message.max.bytes"] = 10_000
+    transactions = scene.transactions(f"transactions-{uuid4().hex}")
+    transactions.begin()
+    transactions.write(scene.other, b"before it")
+    with pytest.raises(RecordRefused, match="too large"):
+        transactions.write(scene.other, b"x" * 20_000)
+    transactions.write(scene.other, b"after it")
+    transactions.commit((), None)
+    assert scene.values(scene.other) == [b"before it", b"after it"]
+
+
+@pytest.mark.apache
+def test_a_large_record_that_its_compression_makes_small_is_taken(scene: Scene) -> None:
+    transactions = scene.transactions(f"transactions-{uuid4().hex}")
+    transactions.begin()
+    transactions.write(scene.other, b"x" * 5_000_000)
+    transactions.commit((), None)
+    assert scene.values(scene.other) == [b"x" * 5_000_000]
+
+
+@pytest.mark.apache
+def test_more_records_than_the_client_holds_are_written_without_a_word_of_it(scene: Scene) -> None:
+    scene.options["queue.buffering.max.messages"] = 10
+    transactions = scene.transactions(f"transactions-{uuid4().hex}")
+    transactions.begin()
+    for number in range(200):
+        transactions.write(scene.other, b"%d" % number, b"key")
+    transactions.commit((), None)
+    assert scene.values(scene.other) == [b"%d" % number for number in range(200)]

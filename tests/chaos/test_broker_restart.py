@@ -66,7 +66,7 @@ def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker
                 continue
             try:
                 transactions.begin()
-                transactions.produce("out", value, b"key")
+                transactions.write("out", value, b"key")
                 if offset == 2:
                     consumer.poll(1, 0.1)
                     own_broker.restart()

@@ -60,7 +60,7 @@ def written(settings: Settings, options: dict[str, Any], topic: str) -> None:
     transactions = TransactionalProducer(options, name, name)
     transactions.start()
     transactions.begin()
-    transactions.produce(topic, b"value", b"key")
+    transactions.write(topic, b"value", b"key")
     transactions.commit([], None)
     transactions.close()
 

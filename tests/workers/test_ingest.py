@@ -232,6 +232,7 @@ def test_a_damaged_file_is_named_with_its_record_and_the_rest_goes_on(
 def test_a_record_that_no_topic_takes_is_named_and_the_rest_goes_on(harness: Harness, tmp_path: Path) -> None:
     records = opens(3)
     records[1]["subject_of_tests"] = "x" * 2_000_000
+    harness.kafka.topic_bytes_max[TOPIC] = 2_000_000
     outcome = harness.ingest(write_avro(tmp_path / "a.avro", records))
     (failure,) = outcome.failures
     assert failure.record == 2

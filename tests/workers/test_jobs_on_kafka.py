@@ -159,7 +159,7 @@ def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cur
         # Killed after some records of the next transaction went out.
         transactions.begin()
         for letter in letters[-5:]:
-            transactions.produce(stage.topics.connector, letter.value(), letter.key())
+            transactions.write(stage.topics.connector, letter.value(), letter.key())
         with stage.term() as (successor, its_jobs, _):
             carry_on(its_jobs, successor, lambda: successor.standing.jobs["job-1"].status == "done")
             assert successor.standing.jobs["job-1"].done == LETTERS

@@ -6,6 +6,9 @@ import json
 import threading
 from random import Random
 
+import pytest
+
+from streams.delivery.account import RouterCounts
 from streams.events.encodings import encode_confluent, encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schema import WriterSchema
@@ -254,3 +257,80 @@ def test_a_refusal_parks_at_once_with_the_registrys_own_words_and_holds_nobody()
         b"unknown schema id 7: the registry answers 422: 42202 bad id",
         b"undecodable: schema id 8: it is Protobuf, and only Avro is read",
     ]
+
+
+CONNECTOR_TOPIC, SOURCE_LETTERS = "streams.connector.one", "streams.dead-letter.source"
+
+
+def write_padded(stage: Stage, number: int, size: int) -> None:
+    record = {**sample_record(OPEN, Random(number), 1_790_000_000), "external_user_id": "u" * size}
+    stage.kafka.write(SOURCE, encode_single_object(known(), record), b"key")
+
+
+def numbers(stage: Stage) -> list[int]:
+    return [int(origin.rsplit("/", 1)[1]) for origin in stage.origins]
+
+
+def letter_facts(stage: Stage) -> list[tuple[str, str]]:
+    """Cause and scope of the source's letters."""
+    letters = [dict(message.headers() or []) for message in stage.kafka.read(SOURCE_LETTERS)]
+    verdicts = [json.loads(one["streams-verdict"] or b"") for one in letters]
+    return [
+        ((one["streams-cause"] or b"").decode(), verdict["scope"])
+        for one, verdict in zip(letters, verdicts, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("refusing", ["client", "topic"])
+def test_a_record_that_is_too_large_is_parked_or_passed_and_the_stream_goes_on(refusing: str) -> None:
+    stage = Stage()
+    for number in range(100):
+        write_padded(stage, number, 3_000 if number in (17, 18, 60) else 10)
+    if refusing == "client":
+        stage.kafka.record_bytes_max = 2_000
+    else:
+        stage.kafka.topic_bytes_max[CONNECTOR_TOPIC] = 2_000
+    stage.run(30)
+    assert numbers(stage) == [number for number in range(100) if number not in (17, 18, 60)]
+    account = RouterCounts.from_metadata(stage.kafka.committed[SOURCE, 0].metadata)
+    assert account.read == 100
+    if refusing == "topic":
+        assert letter_facts(stage) == [("refused", "one")] * 3
+        assert (account.undecodable, account.skipped) == (3, {})
+    else:
+        assert stage.kafka.read(SOURCE_LETTERS) == []
+        assert (account.undecodable, account.skipped) == (0, {"refused_by_kafka": 3})
+    assert account.routed == {"one": 97}
+
+
+def test_a_record_that_no_topic_takes_is_counted_and_the_audit_says_its_place() -> None:
+    stage = Stage()
+    for number in range(5):
+        write_padded(stage, number, 3_000 if number == 2 else 10)
+    stage.kafka.topic_bytes_max |= {CONNECTOR_TOPIC: 2_000, SOURCE_LETTERS: 2_000}
+    stage.run(10)
+    assert numbers(stage) == [0, 1, 3, 4]
+    account = RouterCounts.from_metadata(stage.kafka.committed[SOURCE, 0].metadata)
+    assert (account.read, account.skipped) == (5, {"refused_by_kafka": 1})
+    lines = [json.loads(one.value() or b"") for one in stage.kafka.read("streams.audit")]
+    (line,) = [line for line in lines if "passed" in line["what"]]
+    assert line["records"] == [f"{SOURCE}/0/2"]
+    assert "too large" in line["why"]
+
+
+def test_a_policy_of_the_cluster_that_refuses_one_record_stops_no_other() -> None:
+    stage = Stage()
+    for number in range(10):
+        write_padded(stage, number, 50 if number == 4 else 10)
+    stage.kafka.policies[CONNECTOR_TOPIC] = lambda value: "the policy" if b"u" * 50 in (value or b"") else ""
+    stage.run(10)
+    assert numbers(stage) == [number for number in range(10) if number != 4]
+    assert letter_facts(stage) == [("refused", "one")]
+
+
+def test_an_audit_that_takes_no_line_stops_no_record() -> None:
+    stage = Stage()
+    stage.write(0, known())
+    stage.kafka.policies["streams.audit"] = lambda _value: "no"
+    stage.run(5)
+    assert numbers(stage) == [0]

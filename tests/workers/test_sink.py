@@ -286,3 +286,25 @@ def test_while_no_broker_says_how_many_partitions_there_are_nothing_of_the_accou
     stage.clock.advance(1.1)
     stage.run()
     assert stage.committed == 1
+
+
+@pytest.mark.parametrize("letters", [1, 3, 40])
+def test_letters_that_their_topic_does_not_take_are_passed_counted_and_named(letters: int) -> None:
+    large = {7, 8, 30}
+    ids = [f"bad-{number}" for number in range(letters)]
+    stage = Stage(refusing(*ids))  # type: ignore[arg-type]
+    for number, event_id in enumerate(ids):
+        stage.event(id=event_id, external_user_id="u" * (3_000 if number in large or letters == 1 else 10))
+    stage.event(id="good")
+    stage.kafka.topic_bytes_max["streams.dead-letter.growth.rejected"] = 2_000
+    stage.run()
+    stage.run()
+    passed = 1 if letters == 1 else sum(number in large for number in range(letters))
+    parked = {"rejected": letters - passed} if letters > passed else {}
+    skipped = {"refused_by_kafka": passed} if passed else {}
+    counts = stage.counts
+    assert (counts["delivered"], counts["parked"], counts["skipped"]) == (1, parked, skipped)
+    assert len(stage.kafka.read("streams.dead-letter.growth.rejected")) == letters - passed
+    lines = [json.loads(one.value() or b"") for one in stage.kafka.read(AUDIT)]
+    named = [place for line in lines if "passed" in line["what"] for place in line["records"]]
+    assert len(named) == passed

@@ -14,6 +14,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 
 from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
+from streams.adapters.kafka.time_limits import Patience
 from streams.ports.errors import ClientFatal, CommitRefused, Fenced, KafkaUnreachable
 from streams.ports.kafka import Gap, Listener, Message, Partition, Position, Start
 
@@ -161,14 +162,14 @@ class GroupConsumer:
 
     def await_contact(self, seconds_max: float = CONTACT_SECONDS_MAX) -> None:
         """Wait until a broker answers. Raises `KafkaUnreachable`."""
-        deadline = time.monotonic() + seconds_max
+        patience = Patience(seconds_max)
         while True:
             try:
                 self._consumer.list_topics(timeout=min(5.0, seconds_max))
             except KafkaException as exception:
-                if time.monotonic() >= deadline:
-                    raise KafkaUnreachable(text_of(exception)) from exception
                 log.warning("waiting for Kafka", error=text_of(exception))
+                if not patience.again():
+                    raise KafkaUnreachable(text_of(exception)) from exception
             else:
                 return
 
@@ -288,13 +289,13 @@ class GroupConsumer:
 
     def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Waits for the pending transaction of a member that was killed, if there is one."""
-        deadline = time.monotonic() + COMMITTED_SECONDS_MAX
+        patience = Patience(COMMITTED_SECONDS_MAX)
         while True:
             try:
                 return self._consumer.committed(partitions, timeout=CALL_SECONDS_MAX)
             except KafkaException as exception:
                 self._raise_if_denied(exception.args[0], ", ".join(sorted({one.topic for one in partitions})))
-                if time.monotonic() >= deadline:
+                if not patience.again():
                     raise KafkaUnreachable(text_of(exception)) from exception
 
     def _move(self, place: TopicPartition) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
+PAUSE_SECONDS = 0.2
+"""Between two tries of a call: five a second while Kafka says "not now"."""
 SLICE_SECONDS = 0.5
 """Waited for at a time. A process that stood still, however long, has used up one of these, and not its patience."""
 
@@ -32,3 +35,24 @@ def within(seconds_max: float, call: Callable[[], Result]) -> Result:
         if wait([outcome], min(SLICE_SECONDS, seconds_max)).done:
             return outcome.result()
     raise TimeoutError(f"did not return within {seconds_max:g} s")
+
+
+class Patience:
+    """Tries that go on until a deadline. Between two of them is a pause: what fails at once would keep a core busy."""
+
+    def __init__(
+        self,
+        seconds_max: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._deadline = monotonic() + seconds_max
+
+    def again(self) -> bool:
+        """Whether there is time for another try; if so, after a pause."""
+        if self._monotonic() >= self._deadline:
+            return False
+        self._sleep(PAUSE_SECONDS)
+        return True

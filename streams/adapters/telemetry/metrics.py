@@ -58,7 +58,7 @@ METRICS: Mapping[str, Metric] = {
             "streams_router_skipped_records_total",
             ("reason",),
             "router",
-            "Records that no connector got: `no_mapping`, `not_selected`, `no_external_user_id`.",
+            "Records that no connector got: `no_mapping`, `not_selected`, `no_external_user_id`, `refused_by_kafka`.",
         ),
         Metric(
             "streams_undecodable_records_total",
@@ -83,7 +83,7 @@ METRICS: Mapping[str, Metric] = {
             "streams_skipped_records_total",
             ("connector", "reason"),
             "sink",
-            "Records that were not sent on purpose: `no_credentials_for_feed`.",
+            "Records that were not sent: `no_credentials_for_feed`, or `refused_by_kafka`, as a dead letter too.",
         ),
         Metric(
             "streams_parked_records_total",

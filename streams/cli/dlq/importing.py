@@ -37,7 +37,9 @@ def import_letters(
     dead = dead_letters(settings_from(config), name)
     _check_label(again)
     whole = _verified(dead, file)
-    written, before, letters = _imported(dead, file, whole, again)
+    written, before, letters, refusals = _imported(dead, file, whole, again)
+    for number, why in refusals:
+        note(f"not imported: letter {number:,}: Kafka does not take it: {why}")
     if output is Format.JSON:
         print_json(
             {
@@ -47,11 +49,14 @@ def import_letters(
                 "letters": written,
                 "letters_before": before,
                 "causes": letters,
+                "refused": len(refusals),
             }
         )
-        return
-    print(f"{written:,} letters imported, {before:,} were imported before")
-    note(f"what they are: streams dlq top {name}")
+    else:
+        print(f"{written:,} letters imported, {before:,} were imported before")
+        note(f"what they are: streams dlq top {name}")
+    if refusals:
+        raise typer.Exit(ExitCode.PARTLY_DONE if written + before else ExitCode.FAILED)
 
 
 def _check_label(label: str) -> None:
@@ -90,8 +95,10 @@ def _verified(dead: DeadLetters, file: Path) -> ExportReader:
     return reader
 
 
-def _imported(dead: DeadLetters, file: Path, whole: ExportReader, again: str) -> tuple[int, int, dict[str, int]]:
-    """How many letters were written now, and before, and all of them by cause."""
+def _imported(
+    dead: DeadLetters, file: Path, whole: ExportReader, again: str
+) -> tuple[int, int, dict[str, int], list[tuple[int, str]]]:
+    """How many letters were written now, and before, all of them by cause, and which Kafka does not take, and why."""
     from streams.adapters.files.letters import FileProblem, lines_of
     from streams.adapters.kafka.transactions import TransactionalProducer
     from streams.adapters.state.standings import read_standings
@@ -133,4 +140,4 @@ def _imported(dead: DeadLetters, file: Path, whole: ExportReader, again: str) ->
         except TransactionAborted as error:
             mend = f"Kafka refused the letters ({error}); run it again, it goes on where it stopped"
             raise CommandError(mend, ExitCode.FAILED) from None
-    return written, sum(before.letters.values()), dict(loop.letters)
+    return written, sum(before.letters.values()), dict(loop.letters), loop.refusals

@@ -133,12 +133,12 @@ class Office:
         }
         self._transactions.begin()
         for record in records:
-            self._write(record.topic, record.key, record.value, record.headers)
+            self._transactions.write(record.topic, record.value, record.key, record.headers)
         for name, value in values.items():
-            self._write(self.topics.state, name.encode(), value, [])
+            self._transactions.write(self.topics.state, value, name.encode())
         for line in audit:
             content = {"v": 1, "at": now, "who": f"keeper {self._instance}", "connector": self.connector, **line}
-            self._write(self.topics.audit, self.connector.encode(), orjson.dumps(content), [])
+            self._transactions.write(self.topics.audit, orjson.dumps(content), self.connector.encode())
         self._transactions.commit((), None)
         for name, value in values.items():
             self.standing.apply(name, value)
@@ -163,15 +163,6 @@ class Office:
             return  # an earlier keeper's
         self._broker_skew_ms = None if written_ms is None else written_ms - int(content.get("at", 0))
         self._skew_measured_at = self.clock.monotonic()
-
-    def _write(self, topic: str, record_key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        while True:
-            try:
-                self._transactions.produce(topic, value, record_key, headers=headers)
-            except BufferError:
-                self._transactions.flush_queue()
-            else:
-                return
 
 
 OpenOffice = Callable[[], Office]

@@ -71,7 +71,7 @@ class WaitReport:
         value = None if is_over else waits.model_copy(update={"at": self._clock.epoch_ms()}).to_bytes()
         try:
             self._transactions.begin()
-            self._transactions.produce(self._state_topic, value, self._key, headers=[])
+            self._transactions.write(self._state_topic, value, self._key)
             self._transactions.commit((), None)
         except TransactionAborted as error:
             log.warning("what is waited for was not told, told again", error=str(error))

@@ -14,8 +14,9 @@ exactly once. A refused commit means that the group moved on: what is still ours
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 import structlog
@@ -25,21 +26,21 @@ from streams.delivery.letter import ORIGIN_HEADER, Origin, Reason, letter_header
 from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES
 from streams.events.walker import MISSING, PRESENT
 from streams.ports.clock import Clock
-from streams.ports.errors import SchemasUnavailable, TransactionAborted
+from streams.ports.errors import RecordRefused, RecordsRefused, SchemasUnavailable, TransactionAborted
 from streams.ports.kafka import Consumer, Gap, Headers, Message, Partition, Position, Start, Transactions
 from streams.ports.meters import TRACEPARENT_HEADER, UNMEASURED, RouterMeter
 from streams.ports.pulse import NO_PULSE, Pulse
 from streams.state.records import Waits
+from streams.workers.reading.passed_records import passed_line
 from streams.workers.reading.paused_partitions import WaitingPartitions
 from streams.workers.reading.schema_resolver import SchemaResolver, Unknown
 from streams.workers.reading.start_positions import Beginning, Copies, audit_lines, beginnings
 from streams.workers.reading.wait_report import WaitReport, partition_waits
+from streams.workers.router.refusals import Refusals
 from streams.workers.router.routes import Found, Routes, Routing, source_topics
 
 log = structlog.get_logger(__name__)
 
-POLL_RECORDS_MAX = 5_000
-"""Records of one transaction: a commit costs two round trips, whatever it holds."""
 POLL_SECONDS_MAX = 0.1
 TOPICS_SECONDS = 10.0
 """How often new Currents topics are looked for; they must be seen within 30 s."""
@@ -102,6 +103,8 @@ class Router:
         self._looked_at: float | None = None
         self._say_waiting_at = float("-inf")
         self._must_commit = False
+        self._refusals = Refusals(audit_topic)
+        self._passed: list[tuple[Origin, str]] = []
 
     def run(self, stop: threading.Event) -> None:
         """Route until told to stop, then leave. What fails, raises; its transaction is aborted."""
@@ -123,17 +126,21 @@ class Router:
         self._waiting.resume_due(now)
         if self._report is not None:
             self._report.step(self._waits)
-        messages = self._consumer.poll(POLL_RECORDS_MAX, POLL_SECONDS_MAX)
+        messages = self._consumer.poll(self._refusals.records_max, POLL_SECONDS_MAX)
         if not messages and not self._must_commit:
             return
         trace = self._meter.began(messages)
         self._transactions.begin()
         try:
-            with self._transactions.writing() as produce:
-                self._route_all(messages, now, trace, produce)
+            self._route_all(messages, now, trace)
             self._audit_first_starts()
+            self._audit_passed()
             positions = self._positions()
             self._transactions.commit(positions, self._consumer)
+        except RecordsRefused as error:
+            self._refusals.learn(error, messages)
+            self._meter.aborted()
+            self._read_again()
         except TransactionAborted as error:
             log.warning("transaction aborted, read again", error=str(error))
             self._meter.aborted()
@@ -205,9 +212,11 @@ class Router:
         elif not self._subscribed:
             log.warning("no Currents topic yet", patterns=list(self._patterns))
 
-    def _route_all(self, messages: Sequence[Message], now: float, trace: bytes, produce: Callable[..., None]) -> None:
+    def _route_all(self, messages: Sequence[Message], now: float, trace: bytes) -> None:
         """The hot path: no log line and no metric per record."""
         states, routes, waiting = self._states, self._routes.by_header, self._waiting
+        write, refused = self._transactions.write, self._refusals.known
+        refusals: dict[str, str] = {}
         topic, number = "", -1
         state: PartitionState | None = None
         for message in messages:
@@ -240,11 +249,18 @@ class Router:
                 key = message.key()
                 routed = state.pending.routed
                 for connector, connector_topic in route.targets:
+                    if refused and (why := self._refusals.why((topic, number, offset), connector_topic)):
+                        refusals[connector] = why
+                        continue
                     try:
-                        produce(connector_topic, value, key, headers=headers)
-                    except BufferError:
-                        self._write(connector_topic, key, value, headers)
+                        write(connector_topic, value, key, headers)
+                    except RecordRefused as refusal:
+                        refusals[connector] = refusal.why
+                        continue
                     routed[connector] = routed.get(connector, 0) + 1
+                if refusals:
+                    self._park_refused(message, state, refusals)
+                    refusals.clear()
             elif presence == MISSING:
                 state.pending.skip("no_external_user_id")
             else:
@@ -279,21 +295,28 @@ class Router:
             self._say_waiting_at = now + SAY_SECONDS
             log.warning("schema registry does not answer, waiting", error=str(error))
 
-    def _park(self, message: Message, state: PartitionState, cause: SourceCause, detail: str) -> None:
-        origin = Origin(message.topic(), message.partition(), message.offset())
-        reason = Reason(cause, 0, detail, "", "", 0, self._clock.epoch_ms())
-        headers = letter_headers(message.headers() or [], origin, reason)
-        self._write(self._source_letters_topic, message.key(), message.value(), headers)
-        state.pending.undecodable += 1
+    def _park_refused(self, message: Message, state: PartitionState, refusals: Mapping[str, str]) -> None:
+        """The letter names the connectors that did not get the record: a replay is for those alone."""
+        why = "; ".join(dict.fromkeys(refusals.values()))
+        self._park(message, state, "refused", f"{', '.join(refusals)}: {why}", ",".join(refusals))
 
-    def _write(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        while True:
+    def _park(
+        self, message: Message, state: PartitionState, cause: SourceCause, detail: str, owed_to: str = ""
+    ) -> None:
+        origin = Origin(message.topic(), message.partition(), message.offset())
+        reason = Reason(cause, 0, detail, owed_to, "", 0, self._clock.epoch_ms())
+        headers = letter_headers(message.headers() or [], origin, reason)
+        why = self._refusals.why((origin.topic, origin.partition, origin.offset), self._source_letters_topic)
+        if not why:
             try:
-                self._transactions.produce(topic, value, key, headers=headers)
-            except BufferError:
-                self._transactions.flush_queue()
+                self._transactions.write(self._source_letters_topic, message.value(), message.key(), headers)
+            except RecordRefused as refusal:
+                why = refusal.why
             else:
+                state.pending.undecodable += 1
                 return
+        state.pending.skip("refused_by_kafka")
+        self._passed.append((origin, f"{detail}; as a dead letter: {why}" if cause == "refused" else why))
 
     # Committing.
 
@@ -302,7 +325,22 @@ class Router:
         begun = [state.beginning for state in self._states.values() if state.beginning and state.beginning.why]
         places = {f"{one.start.topic}/{one.start.partition}": (one.start.offset, one.why) for one in begun}
         for line in audit_lines("router", self._clock.epoch_ms(), places):
-            self._write(self._audit_topic, b"router", orjson.dumps(line), [])
+            self._audit(line)
+
+    def _audit_passed(self) -> None:
+        """Which records no topic took: in the transaction that passes them."""
+        if self._passed:
+            self._audit(passed_line("router", self._clock.epoch_ms(), self._passed))
+
+    def _audit(self, line: Mapping[str, Any]) -> None:
+        """What the audit itself does not take is in the log."""
+        if self._refusals.is_audit_refused:
+            log.error("the audit does not take a line", **line)
+            return
+        try:
+            self._transactions.write(self._audit_topic, orjson.dumps(line), b"router")
+        except RecordRefused as refusal:
+            log.error("the audit does not take a line", error=refusal.why, **line)  # noqa: TRY400 - a decision
 
     def _positions(self) -> list[Position]:
         positions = []
@@ -317,6 +355,15 @@ class Router:
 
     def _committed(self) -> None:
         self._must_commit = False
+        for origin, why in self._passed:
+            log.error(
+                "record passed, Kafka does not take it",
+                topic=origin.topic,
+                partition=origin.partition,
+                offset=origin.offset,
+                why=why,
+            )
+        self._passed.clear()
         counted = RouterCounts()
         for state in self._states.values():
             if state.pending_offset >= 0:
@@ -326,10 +373,12 @@ class Router:
                 state.pending = RouterCounts()
                 state.pending_offset = -1
             state.beginning = None
+        self._refusals.passed({partition: state.next_offset for partition, state in self._states.items()})
         self._meter.committed(counted)
 
     def _read_again(self) -> None:
         """Forget what the aborted transaction counted; what is still ours is read from the last commit."""
+        self._passed.clear()
         self._waiting.release_all()
         for partition, state in self._states.items():
             state.pending = RouterCounts()

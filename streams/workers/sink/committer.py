@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import structlog
@@ -11,10 +12,11 @@ import structlog
 from streams.delivery.ledger import Ledger, Parking, Progress
 from streams.delivery.letter import Origin, Reason, letter_headers, origin_of
 from streams.ports.clock import Clock
-from streams.ports.errors import CommitRefused, TransactionAborted
+from streams.ports.errors import CommitRefused, RecordsRefused, TransactionAborted
 from streams.ports.kafka import Consumer, Message, Position, Transactions
 from streams.ports.meters import UNMEASURED, SinkMeter
 from streams.state.records import Record
+from streams.workers.reading.passed_records import passed_line
 from streams.workers.reading.start_positions import Beginning, audit_lines
 from streams.workers.sink.encoders import EncoderCache
 
@@ -72,6 +74,7 @@ class SinkCommitter:
         self._first_starts: list[Beginning] = []
         self.on_commit: Callable[[int, int], None] = lambda _settled, _rejected: None
         self._must_restate = False
+        self._passed: list[tuple[Origin, str]] = []
         self._parked: dict[str, int] = {}
         self._say_parked_at = clock.monotonic()
         self._log = log.bind(connector=connector)
@@ -85,7 +88,7 @@ class SinkCommitter:
         try:
             self._transactions.begin()
             for name, suspicion in suspicions.items():
-                self._write(self._topics.state, name.encode(), suspicion.to_bytes(), [])
+                self._transactions.write(self._topics.state, suspicion.to_bytes(), name.encode())
             self._transactions.commit((), None)
         except TransactionAborted as error:
             self._log.warning("suspicion not written, told again", error=str(error))
@@ -126,15 +129,25 @@ class SinkCommitter:
         }
         if not progresses:
             return False
+        try:
+            self._commit_progresses(ledgers, progresses, commit)
+        except RecordsRefused as error:
+            self._log.info("a letter is refused, looking for it", error=str(error))
+            return self._commit_apart(ledgers, commit)
+        except (CommitRefused, TransactionAborted) as error:
+            self._say_moved_on(error)
+            return False
+        return True
+
+    def _commit_progresses(
+        self, ledgers: Mapping[int, Ledger[Message]], progresses: Mapping[int, Progress[Message]], commit: Commit
+    ) -> None:
+        """Raises `CommitRefused` and `TransactionAborted`: then nothing moved."""
         positions = [self._position(number, progress) for number, progress in progresses.items()]
         letters = [letter for progress in progresses.values() for letter in progress.letters]
         self._committed_at = self._clock.monotonic()
-        try:
-            commit(positions, letters)
-        except (CommitRefused, TransactionAborted) as error:
-            self._log.warning("commit refused, the group moved on", error=str(error))
-            self._meter.aborted()
-            return False
+        commit(positions, letters)
+        self._say_passed()
         self._say_parked(letters)
         skipped: dict[str, int] = {}
         for number, progress in progresses.items():
@@ -143,7 +156,48 @@ class SinkCommitter:
             ledgers[number].committed(progress)
         self._meter.committed(skipped, letters)
         self._count(letters, sum(progress.records for progress in progresses.values()))
+
+    def _commit_apart(self, ledgers: Mapping[int, Ledger[Message]], commit: Commit) -> bool:
+        """Commit partition by partition, half as many letters at a time, until one that Kafka refuses stands alone.
+
+        It is passed then: counted as skipped, said with its place.
+        """
+        for number, ledger in ledgers.items():
+            letters_max = LETTERS_PER_TRANSACTION_MAX
+            while (progress := ledger.progress(letters_max)) is not None:
+                try:
+                    self._commit_progresses(ledgers, {number: progress}, commit)
+                except RecordsRefused as error:
+                    letters_max = max(1, len(progress.letters) // 2)
+                    self._meter.aborted()
+                    if self._topics.audit in error.refusals:
+                        self._say_passed()
+                    elif len(progress.letters) == 1:
+                        [letter] = progress.letters
+                        ledger.unparked(letter, "refused_by_kafka")
+                        self._passed.append((self._origin(letter.source), str(error)))
+                except (CommitRefused, TransactionAborted) as error:
+                    self._say_moved_on(error)
+                    return False
+                else:
+                    letters_max = min(LETTERS_PER_TRANSACTION_MAX, letters_max * 2)
         return True
+
+    def _say_moved_on(self, error: Exception) -> None:
+        self._log.warning("commit refused, the group moved on", error=str(error))
+        self._meter.aborted()
+
+    def _say_passed(self) -> None:
+        """The records that were passed without a letter."""
+        for origin, why in self._passed:
+            self._log.error(
+                "record passed, its dead-letter topic does not take it",
+                topic=origin.topic,
+                partition=origin.partition,
+                offset=origin.offset,
+                why=why,
+            )
+        self._passed.clear()
 
     def _say_parked(self, letters: Sequence[Parking[Message]]) -> None:
         """What was parked since it was said last, by cause: at once, then every 10 s while it goes on."""
@@ -161,7 +215,7 @@ class SinkCommitter:
         self.on_commit(records - others, rejected)
 
     def _commit_plainly(self, positions: Sequence[Position], letters: Sequence[Parking[Message]]) -> None:
-        if letters:
+        if letters or self._passed:
             self._commit_transaction(positions, letters)
         else:
             self._consumer.commit(positions)
@@ -170,6 +224,8 @@ class SinkCommitter:
         self._transactions.begin()
         for letter in letters:
             self._park(letter)
+        if self._passed:
+            self._audit(passed_line(f"sink {self._connector}", self._clock.epoch_ms(), self._passed))
         self._transactions.commit(positions, self._consumer)
 
     def _position(self, number: int, progress: Progress[Message]) -> Position:
@@ -187,20 +243,16 @@ class SinkCommitter:
             parked_at_ms=self._clock.epoch_ms(),
         )
         headers = message.headers() or []
-        origin = origin_of(headers, Origin(message.topic(), message.partition(), message.offset()))
+        origin = self._origin(message)
         topic = self._topics.credentials + letter.scope if letter.cause == "credentials" else self._topics.rejected
-        self._write(topic, message.key(), message.value(), letter_headers(headers, origin, reason))
+        self._transactions.write(topic, message.value(), message.key(), letter_headers(headers, origin, reason))
 
-    def _write(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
-    ) -> None:
-        while True:
-            try:
-                self._transactions.produce(topic, value, key, headers=list(headers))
-            except BufferError:
-                self._transactions.flush_queue()
-            else:
-                return
+    def _origin(self, message: Message) -> Origin:
+        place = Origin(message.topic(), message.partition(), message.offset())
+        return origin_of(message.headers() or [], place)
+
+    def _audit(self, line: Mapping[str, Any]) -> None:
+        self._transactions.write(self._topics.audit, orjson.dumps(line), self._connector.encode())
 
     def _restate(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
         self._must_restate = False
@@ -234,8 +286,10 @@ class SinkCommitter:
         try:
             self._transactions.begin()
             for line in audit_lines(f"sink {self._connector}", self._clock.epoch_ms(), places):
-                self._write(self._topics.audit, self._connector.encode(), orjson.dumps(line), [])
+                self._audit(line)
             self._transactions.commit(positions, self._consumer)
+        except RecordsRefused as error:
+            self._log.error("the audit does not take where partitions began", error=str(error), **places)
         except TransactionAborted as error:
             self._log.warning("first commit refused, the group moved on", error=str(error))
             return False

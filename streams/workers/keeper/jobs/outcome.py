@@ -7,13 +7,24 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from streams.delivery.account import RouterSkip, SourceCause
-from streams.delivery.letter import ORIGIN_HEADER, PARKING_HEADERS, Origin, parked_from, returned_headers
+from streams.delivery.letter import (
+    CAUSE_HEADER,
+    ORIGIN_HEADER,
+    PARKING_HEADERS,
+    Origin,
+    header_of,
+    parked_from,
+    returned_headers,
+    verdict_of,
+)
 from streams.events.walker import MISSING, PRESENT
 from streams.ports.kafka import Headers, Message
 from streams.workers.keeper.office import Outgoing
 from streams.workers.reading.schema_resolver import Unknown
 from streams.workers.router.routes import Found, Route, Routes
 
+Targets = tuple[tuple[str, str], ...]
+"""Connectors with their topics."""
 LeftOut = Literal["replays"] | SourceCause
 """Why a letter that was meant stays where it is."""
 
@@ -91,8 +102,11 @@ class RoutedAgain:
             return Leaves(skipped=route.skip)
         presence = route.presence(letter.value() or b"", found.start)
         if presence == PRESENT:
+            targets = _owed(headers, route)
+            if not targets:
+                return Leaves(skipped="not_selected")
             kept = returned_headers(headers, job=job, again=True) if again else _foreign(headers)
-            return _routed(letter, route, [*kept, *_origin(parked), *found.added])
+            return _routed(letter, targets, [*kept, *_origin(parked), *found.added])
         return Leaves(skipped="no_external_user_id") if presence == MISSING else Stays("undecodable")
 
 
@@ -117,8 +131,17 @@ def _origin(parked: Origin | None) -> Headers:
     return [] if parked is None else [(ORIGIN_HEADER, parked.to_header())]
 
 
-def _routed(letter: Message, route: Route, headers: Headers) -> Leaves:
+def _owed(headers: Headers, route: Route) -> Targets:
+    """Where the letter goes: a refused one to the connectors alone that did not get the record."""
+    verdict = verdict_of(headers)
+    if header_of(headers, CAUSE_HEADER) != b"refused" or verdict is None:
+        return route.targets
+    names = verdict.scope.split(",")
+    return tuple(target for target in route.targets if target[0] in names)
+
+
+def _routed(letter: Message, targets: Targets, headers: Headers) -> Leaves:
     return Leaves(
-        tuple(Outgoing(topic, letter.key(), letter.value(), headers) for _, topic in route.targets),
-        {connector: 1 for connector, _ in route.targets},
+        tuple(Outgoing(topic, letter.key(), letter.value(), headers) for _, topic in targets),
+        {connector: 1 for connector, _ in targets},
     )
