@@ -20,7 +20,7 @@ from streams.config.kafka import Kafka
 from streams.config.names import SOURCE, Groups, Topics
 from streams.config.problems import ConfigurationError, Problem
 from streams.config.source import Source
-from streams.destinations import REGISTRY, DestinationKind
+from streams.destinations import BROKEN, REGISTRY, DestinationKind
 from streams.events.catalogue import SelectionError, select
 
 Registry = Mapping[str, DestinationKind]
@@ -140,6 +140,9 @@ def _connector(
         problems.append(_problem(document, path, "must be a mapping with at least destination"))
         return None
     destination = section.get("destination")
+    if isinstance(destination, str) and destination not in registry and destination in BROKEN:
+        problems.append(_problem(document, (*path, "destination"), BROKEN[destination], destination))
+        return None
     if not isinstance(destination, str) or destination not in registry:
         there_is = suggestion(destination if isinstance(destination, str) else "", registry)
         mend = f"is missing. {there_is}" if destination is None else f"is no destination; {there_is}"

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from random import Random
 
 WAIT_SECONDS_MAX = 60.0
-"""Mixpanel asks for doubling up to 60 s; a longer wait delays recovery more than it spares the destination."""
+"""Vendors ask for doubling up to 60 s; a longer wait delays recovery more than it spares the destination."""
 RETRY_AFTER_SECONDS_MAX = 900.0
 """A destination that asks for more than 15 minutes is asked again then: the header may be a mistake."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 GROUPS: Mapping[str, str] = {
     "CAMPAIGN": "campaign_id campaign_name message_variation_id message_variation_name",
@@ -26,10 +26,10 @@ class MappedEvent:
 
     event_type: str
     name: str
-    is_default: bool
-    is_inferred: bool
-    feed_rule: str
-    fields: Mapping[str, tuple[str, ...]]
+    is_default: bool = True
+    is_inferred: bool = False
+    feed_rule: str = ""
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     moves: frozenset[str] = frozenset()
     mobile: str | None = None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
 from streams.delivery.contract import (
     Delivered,
     Destination,
+    Misconfigured,
     Request,
     Response,
     Retry,
@@ -16,10 +18,12 @@ from streams.delivery.contract import (
     Undetermined,
     Verdict,
 )
+from streams.delivery.probe import Probe
 from streams.destinations import REGISTRY
 from streams.emulators.mparticle.options import Limits, MParticleOptions
 from streams.events.samples import sample_events
 from streams.events.schemas import shipped
+from streams.state.credentials import Outcome, outcome_of
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from tests.emulators.sending import NOON_MS, send
 
@@ -129,3 +133,38 @@ def test_a_probe_is_good_with_good_credentials_and_leaves_no_event_of_a_user(
     assert {batch["environment"] for batch in mparticle.unique()} == {"development"}
     mparticle.revoke("unbound")
     assert sent(feeds.probe("unbound", "nonce-2", now_ms)).status == 403
+
+
+HTML = {"body": "<html>welcome</html>", "headers": {"Content-Type": "text/html"}}
+PLAIN = {"body": "OK", "headers": {"Content-Type": "text/plain"}}
+OTHERS_JSON = {"body": {"message": "hello"}, "headers": {"Content-Type": "application/json"}}
+ROWS: list[tuple[dict[str, Any], type]] = [
+    *(
+        ({"status": status, **form}, Misconfigured)
+        for status in (200, 201, 202, 206)
+        for form in (HTML, PLAIN, OTHERS_JSON)
+    ),
+    *(({"status": status, **HTML}, Misconfigured) for status in (401, 403)),
+    *(({"status": status}, Misconfigured) for status in (302, 402, 404, 405, 410)),
+    *(({"status": status, **HTML}, Undetermined) for status in (400, 413)),
+    *(({"status": status}, Unauthorised) for status in (401, 403)),
+    *(({"status": status, **HTML}, Retry) for status in (408, 429, 500, 502, 503, 504)),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"), ROWS, ids=[f"{f['status']} {k.__name__} {n}" for n, (f, k) in enumerate(ROWS)]
+)
+def test_each_row_that_vendors_share_means_the_same_at_both_over_http(
+    mixpanel: MixpanelEmulator, mparticle: MParticleEmulator, fault: dict[str, Any], expected: type
+) -> None:
+    for emulator, name in ((mixpanel, "mixpanel"), (mparticle, "mparticle")):
+        destination = to_mixpanel(mixpanel) if name == "mixpanel" else to_mparticle(mparticle)
+        scope = destination.scopes[0]
+        for _ in ("a request", "a probe"):
+            emulator.fail(**fault)
+        assert isinstance(deliver(destination, scope, [b"{}"]), expected)
+        probe = Probe(destination, scope, "nonce", NOON_MS)
+        assert probe.request is not None
+        probe.answered(sent(probe.request))
+        assert outcome_of(probe.status) is (Outcome.BAD if expected is Unauthorised else Outcome.SILENT)

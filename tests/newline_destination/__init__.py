@@ -1,0 +1,1 @@
+"""A destination package outside of streams, with its tests; CONTRIBUTING.md walks through it."""
