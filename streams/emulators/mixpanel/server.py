@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from streams.emulators.bodies import TooLarge, Unreadable, events, unpacked
 from streams.emulators.call import Answer, Call, json_answer
+from streams.emulators.mixpanel.forms import is_form, short, unfolded
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.emulators.mixpanel.rules import IDENTITY_EVENTS, Failure, Rules, insert_id
 from streams.emulators.mixpanel.store import Store
 from streams.emulators.rates import RollingWindow
 
 PATHS = frozenset({"/import", "/import/"})
+TRACK_PATHS = frozenset({"/track", "/track/"})
+TRACK_DAYS = 5
+"""How old an event of `/track` may be."""
 INVALID = "some data points in the request failed validation"
 NO_IDENTITY_EVENTS = "identity events are not allowed when project is using simplified identity management"
 INSERT_ID_KEY = b'"$insert_id":'
@@ -72,8 +77,13 @@ class MixpanelServer:
         ]
 
     def receive(self, call: Call, now_ms: int) -> Answer:
-        if call.path not in PATHS:
+        is_track = call.path in TRACK_PATHS
+        if call.path not in PATHS and not is_track:
             return json_answer(404, {"code": 404, "error": "not found", "status": "Not Found"})
+        if is_form(call):
+            return self._receive_form(call, now_ms, is_track=is_track)
+        if is_track and call.method == "POST":
+            return short(self._track(call, now_ms), call.query)
         if call.method != "POST":
             refusal = {"code": 405, "error": "method not allowed", "status": "Method Not Allowed"}
             return json_answer(405, refusal, {"Allow": "POST"})
@@ -82,6 +92,56 @@ class MixpanelServer:
             return json_answer(401, {"code": 401, "error": "Invalid credentials", "status": "Unauthorized"})
         answer = self._import(call, credential.project, now_ms)
         return dataclasses.replace(answer, credential=credential.name)
+
+    def _receive_form(self, call: Call, now_ms: int, *, is_track: bool) -> Answer:
+        """What the vendor's own SDKs send. Without `verbose=1` the answer is `1` or `0`."""
+        try:
+            encoding = call.headers.get("content-encoding", "").strip().lower()
+            unfolded_call = unfolded(call, unpacked(call.body, encoding, self._limits.bytes_max))
+        except TooLarge:
+            return short(_too_large(f"{self._limits.bytes_max} bytes"), call.query)
+        except Unreadable as error:
+            return short(_unreadable(str(error), len(call.body)), call.query)
+        posted = dataclasses.replace(unfolded_call, method="POST")
+        if is_track:
+            return short(self._track(posted, now_ms), posted.query)
+        answer = self.receive(posted, now_ms)
+        return answer if posted.query.get("verbose") == "1" else short(answer, posted.query)
+
+    def _track(self, call: Call, now_ms: int) -> Answer:
+        """`/track`: no credentials but the token in each event, events of the last five days, `$insert_id` made up.
+
+        An event with an unknown token is dropped behind the same answer.
+        """
+        try:
+            body = unpacked(call.body, call.headers.get("content-encoding", "").strip().lower(), self._limits.bytes_max)
+            found = events(body, call.headers.get("content-type", ""))
+        except TooLarge:
+            return _too_large(f"{self._limits.bytes_max} bytes")
+        except Unreadable as error:
+            return _unreadable(str(error), len(call.body))
+        if len(found) > self._limits.events_max:
+            return self._too_many(len(body))
+        failures = [failure for event in found if (failure := self._track_one(event, now_ms)) is not None]
+        if failures:
+            return _unreadable(failures[0][1], len(body))
+        return json_answer(200, {}, bytes_decompressed=len(body))
+
+    def _track_one(self, event: object, now_ms: int) -> Failure | None:
+        properties = event.get("properties") if isinstance(event, dict) else None
+        token = properties.get("token") if isinstance(properties, dict) else None
+        credential = next((each for each in self._credentials.values() if each.user == token), None)
+        if credential is None or not isinstance(event, dict) or not isinstance(properties, dict):
+            return None if isinstance(token, str) else ("properties.token", "token, missing or empty")
+        if properties.get("$insert_id") in (None, ""):
+            event = {**event, "properties": {**properties, "$insert_id": uuid.uuid4().hex}}
+        rules = dataclasses.replace(credential.project.rules, retention_days=TRACK_DAYS)
+        failure = rules.failure(event, now_ms)
+        if failure is None:
+            self._store.add(credential.project.project_id, rules.id_mode, event, now_ms)
+        else:
+            self._store.refused += 1
+        return failure
 
     def _credential(self, call: Call) -> _Credential | None:
         given_id = call.query.get("project_id")
