@@ -367,3 +367,15 @@ def test_more_records_than_the_client_holds_are_written_without_a_word_of_it(sce
         transactions.write(scene.other, b"%d" % number, b"key")
     transactions.commit((), None)
     assert scene.values(scene.other) == [b"%d" % number for number in range(200)]
+
+
+@pytest.mark.apache
+def test_many_new_partitions_begin_at_their_earliest_each(scene: Scene) -> None:
+    many = f"{scene.topic}-many"
+    scene.admin.create_topics([NewTopic(many, 60, 1)])[many].result(PATIENCE_SECONDS)
+    scene.delete_before(1, 20)
+    consumer, events = scene.member()
+    consumer.subscribe([scene.topic, many], events)
+    read(consumer, lambda _: len(events.starts) == 62)
+    expected = {(scene.topic, 0): 0, (scene.topic, 1): 20} | {(many, number): 0 for number in range(60)}
+    assert {(start.topic, start.partition): start.offset for start in events.starts} == expected

@@ -334,3 +334,11 @@ def test_an_audit_that_takes_no_line_stops_no_record() -> None:
     stage.kafka.policies["streams.audit"] = lambda _value: "no"
     stage.run(5)
     assert numbers(stage) == [0]
+
+
+def test_a_topic_that_comes_soon_after_the_start_is_read_within_seconds() -> None:
+    stage = Stage()
+    stage.run(1)
+    stage.write(0, known())
+    stage.run(2.5)
+    assert numbers(stage) == [0]

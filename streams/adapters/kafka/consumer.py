@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
@@ -33,6 +33,8 @@ COMMITTED_SECONDS_MAX = 30.0
 """Reading committed offsets waits for a pending transaction of a killed member: 10 s, and as much again."""
 CONTACT_SECONDS_MAX = 60.0
 SAY_SECONDS = 30.0
+SAY_PARTITIONS = 50
+"""So many partitions that start at once are worth a line: it may take seconds."""
 
 GroupProtocol = Literal["classic", "consumer"]
 
@@ -134,7 +136,7 @@ class GroupConsumer:
         except KafkaException as exception:
             if exception.args[0].code() != KafkaError._STATE:
                 raise
-            self._move(place)
+            self._move([place])
 
     def topics(self) -> frozenset[str]:
         """Every topic that there is; none while no broker answers."""
@@ -274,15 +276,20 @@ class GroupConsumer:
 
     def _start(self) -> None:
         """Tell the listener where new partitions begin; those that were never committed are set to their earliest."""
-        committed = self._committed([TopicPartition(*partition) for partition in sorted(self._unstarted)])
+        unstarted = [TopicPartition(*partition) for partition in sorted(self._unstarted)]
+        if len(unstarted) >= SAY_PARTITIONS:
+            log.info("asking where partitions begin", partitions=len(unstarted))
+        committed = self._committed(unstarted)
+        new = self._earliest([one for one in committed if one.offset == OFFSET_INVALID])
+        if new:
+            self._move([TopicPartition(*partition, offset) for partition, offset in new.items()])
         starts = []
-        for partition in committed:
-            if partition.offset != OFFSET_INVALID:
-                starts.append(Start(partition.topic, partition.partition, partition.offset, partition.metadata or ""))
-                continue
-            earliest = self._earliest(partition)
-            self._move(TopicPartition(partition.topic, partition.partition, earliest))
-            starts.append(Start(partition.topic, partition.partition, earliest, None))
+        for one in committed:
+            earliest = new.get((one.topic, one.partition))
+            if earliest is None:
+                starts.append(Start(one.topic, one.partition, one.offset, one.metadata or ""))
+            else:
+                starts.append(Start(one.topic, one.partition, earliest, None))
         self._unstarted.clear()
         if self._listener is not None:
             self._listener.assigned(starts)
@@ -298,14 +305,24 @@ class GroupConsumer:
                 if not patience.again():
                     raise KafkaUnreachable(text_of(exception)) from exception
 
-    def _move(self, place: TopicPartition) -> None:
-        """Read on from this place: a partition that is not being fetched cannot be sought, so it is assigned anew."""
-        self._consumer.incremental_unassign([place])
-        self._consumer.incremental_assign([place])
+    def _move(self, places: list[TopicPartition]) -> None:
+        """Read on from these places: a partition that is not being fetched cannot be sought, so it is assigned anew."""
+        self._consumer.incremental_unassign(places)
+        self._consumer.incremental_assign(places)
 
-    def _earliest(self, partition: TopicPartition) -> int:
-        low, _ = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS_MAX)
-        return int(low)
+    def _earliest(self, partitions: Sequence[TopicPartition]) -> dict[Partition, int]:
+        """The first offset of each, asked in one go. Raises `KafkaUnreachable`."""
+        if not partitions:
+            return {}
+        asked = [TopicPartition(one.topic, one.partition, OFFSET_BEGINNING) for one in partitions]
+        patience = Patience(COMMITTED_SECONDS_MAX)
+        while True:
+            try:
+                return _offsets(self._consumer.offsets_for_times(asked, timeout=CALL_SECONDS_MAX))
+            except KafkaException as exception:
+                self._raise_if_denied(exception.args[0], ", ".join(sorted({one.topic for one in partitions})))
+                if not patience.again():
+                    raise KafkaUnreachable(text_of(exception)) from exception
 
     def _report(self, message: Any) -> None:
         error: KafkaError = message.error()
@@ -313,7 +330,7 @@ class GroupConsumer:
             partition = TopicPartition(message.topic(), message.partition())
             if (partition.topic, partition.partition) not in self._assigned or message.offset() is None:
                 return  # it went to another member, or it had no committed offset and was moved to its earliest
-            earliest = self._earliest(partition)
+            earliest = self._earliest([partition])[partition.topic, partition.partition]
             gap = Gap(partition.topic, partition.partition, message.offset(), earliest)
             self.rewind((partition.topic, partition.partition), earliest)
             if self._listener is not None:
@@ -332,6 +349,16 @@ class GroupConsumer:
 def is_fatal(error: KafkaError) -> bool:
     """Whether a client can never go on. As a record's error it does not call itself fatal."""
     return error.fatal() or error.code() == KafkaError._FATAL
+
+
+def _offsets(found: Sequence[TopicPartition]) -> dict[Partition, int]:
+    """The offset of each; 0 of one that is gone meanwhile: there is nothing to pass by. Raises `KafkaException`."""
+    offsets = {}
+    for one in found:
+        if one.error is not None and one.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise KafkaException(one.error)
+        offsets[one.topic, one.partition] = max(0, one.offset)
+    return offsets
 
 
 def topic_partitions(positions: Sequence[Position]) -> list[TopicPartition]:

@@ -42,6 +42,9 @@ from streams.workers.router.routes import Found, Routes, Routing, source_topics
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS_MAX = 0.1
+TOPICS_SECONDS_FIRST = 2.0
+TOPICS_FIRST_SECONDS = 120.0
+"""Shortly after the start, and after each new topic, more are likely to come: they are looked for often for so long."""
 TOPICS_SECONDS = 10.0
 """How often new Currents topics are looked for; they must be seen within 30 s."""
 SAY_SECONDS = 30.0
@@ -101,6 +104,7 @@ class Router:
         self._waiting = WaitingPartitions(consumer)
         self._subscribed: frozenset[str] = frozenset()
         self._looked_at: float | None = None
+        self._found_at = 0.0
         self._say_waiting_at = float("-inf")
         self._must_commit = False
         self._refusals = Refusals(audit_topic)
@@ -200,11 +204,16 @@ class Router:
     # Routing.
 
     def _look_for_topics(self, now: float) -> None:
-        if self._looked_at is not None and now - self._looked_at < TOPICS_SECONDS:
-            return
+        if self._looked_at is None:
+            self._found_at = now
+        else:
+            is_early = now - self._found_at < TOPICS_FIRST_SECONDS
+            if now - self._looked_at < (TOPICS_SECONDS_FIRST if is_early else TOPICS_SECONDS):
+                return
         self._looked_at = now
         topics = source_topics(self._consumer.topics(), self._patterns, self._own_prefix)
         if topics and not topics <= self._subscribed:
+            self._found_at = now
             self._subscribed |= topics
             self._tell_keeper()
             self._consumer.subscribe(sorted(self._subscribed), self)
