@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -15,11 +16,18 @@ SECRET_FILE_BYTES_MAX = 64_000
 """A credential is a line, not a document: a larger file is a wrong path."""
 
 
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PADDING = " \t\r\n\v\f\0\ufeff"
+"""What stands around a secret by accident: `echo` adds a line feed, some editors a byte order mark."""
+
+
 class Secret:
     """A credential given by reference: `${ENV}`, `file:/path`, or the text itself. `repr` and `str` never show it.
 
-    A file is read again at every `reveal()`, so that a swapped Kubernetes Secret is seen without a restart.
-    Validated by pydantic, it takes its environment from the validation context's `environment`, else the process's.
+    A file is read again at every `reveal()`, so that a swapped Kubernetes Secret is seen without a restart; a variable
+    stays what it was when the process started. Blanks, line feeds and byte order marks around it are no part of it.
+    Validated by pydantic, it takes from the validation's context its `environment`, else the process's, and whether
+    secrets are to be read now (`reads_secrets`, true unless it is said otherwise).
     """
 
     __slots__ = ("_environment", "_reference")
@@ -31,24 +39,27 @@ class Secret:
     def reveal(self) -> str:
         """The secret's text. Raises `ValueError` that names the reference, never the content."""
         reference = self._reference
-        if match := re.fullmatch(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", reference):
-            text = self._environment.get(match[1])
+        if match := _VARIABLE.fullmatch(reference):
+            text = self._environment.get(match[1], "").strip(_PADDING)
             if not text:
                 raise ValueError(f"environment variable {match[1]} is not set: set it, or use file:/path")
             return text
+        if "${" in reference:
+            raise ValueError("must be ${NAME} as a whole: letters, digits and _; nothing else is put in its place")
         if reference.startswith("file:"):
-            path = Path(reference.removeprefix("file:"))
-            try:
-                with path.open(encoding="utf-8") as file:
-                    text = file.read(SECRET_FILE_BYTES_MAX + 1)
-            except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(f"cannot read secret file {path}: {type(error).__name__}") from None
-            if len(text) > SECRET_FILE_BYTES_MAX:
-                raise ValueError(f"secret file {path} is larger than {SECRET_FILE_BYTES_MAX} characters")
-            if not text.strip():
-                raise ValueError(f"secret file {path} is empty")
-            return text.strip()
-        return reference
+            return _content(Path(reference.removeprefix("file:")))
+        return reference.strip(_PADDING)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the text stands elsewhere: in a variable, or in a file."""
+        return "${" in self._reference or self._reference.startswith("file:")
+
+    def checked(self, context: Mapping[str, Any]) -> Secret:
+        """Itself, if it can be read; where secrets are not read (`reads_secrets`), if its reference is well formed."""
+        if context.get("reads_secrets", True) or not _is_well_formed(self._reference):
+            self.reveal()
+        return self
 
     def __repr__(self) -> str:
         return "Secret(…)"
@@ -68,9 +79,8 @@ class Secret:
                 return value
             if not isinstance(value, str) or not value.strip():
                 raise ValueError("must be ${ENV}, file:/path or the text of the secret, in quotes")
-            secret = cls(value.strip(), (info.context or {}).get("environment"))
-            secret.reveal()
-            return secret
+            context = info.context or {}
+            return cls(value.strip(), context.get("environment")).checked(context)
 
         return core_schema.with_info_plain_validator_function(parse)
 
@@ -79,6 +89,28 @@ class Secret:
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"type": "string", "minLength": 1, "writeOnly": True}
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read secret file {path}: {type(error).__name__}") from None
+    if len(content) > SECRET_FILE_BYTES_MAX:
+        raise ValueError(f"secret file {path} is larger than {SECRET_FILE_BYTES_MAX} bytes")
+    try:
+        text = content.decode("utf-8-sig").strip(_PADDING)
+    except UnicodeDecodeError as error:
+        hint = "; save it as UTF-8" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise ValueError(f"cannot read secret file {path}: {type(error).__name__}{hint}") from None
+    if not text:
+        raise ValueError(f"secret file {path} is empty")
+    return text
+
+
+def _is_well_formed(reference: str) -> bool:
+    return "${" not in reference or _VARIABLE.fullmatch(reference) is not None
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -118,11 +150,54 @@ Bytes = Annotated[
 """A size in bytes, written with its unit."""
 
 
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])"
+HOST_LENGTH_MAX = 253
+
+
+def host_problem(host: str, port: str | None = None) -> str | None:
+    """Why nobody can be reached under this host and port, or None. An IPv6 address stands in brackets."""
+    if not re.fullmatch(_HOST, host) or len(host) > HOST_LENGTH_MAX:
+        return f"{host!r} is no host's name and no address"
+    if any(len(label) > 63 for label in host.split(".")) and not host.startswith("["):
+        return f"{host!r} is no host's name: 63 characters at most between two dots"
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host[1:-1])
+        elif re.fullmatch(r"[0-9.]+", host):
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        return f"{host!r} is no IP address"
+    if port is not None and not (re.fullmatch(r"\d{1,5}", port) and 1 <= int(port) <= 65_535):
+        return f"{port!r} is no port: 1 to 65535"
+    return None
+
+
+def http_problem(text: str) -> str | None:
+    """Why no request can go to this address, or None. The words never hold what may be a secret: its path."""
+    match = re.fullmatch(r"https?://(\[[^\]/]*\]|[^\s/?#@:\[\]]*)(?::([^\s/?#@]*))?([/?#].*)?", text, re.IGNORECASE)
+    if match is None or not text.isprintable() or " " in text:
+        return "must be http://host:port or https://host:port"
+    return host_problem(match[1], match[2])
+
+
 def _is_http(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#@]*)?", text):
         raise ValueError("must be http://host:port or https://host:port, without user or password")
+    if problem := http_problem(text):
+        raise ValueError(f"must be an address that can be reached: {problem}")
     return text
 
+
+def _is_host(text: str) -> str:
+    bare = f"[{text}]" if ":" in text and not text.startswith("[") else text
+    if text and (problem := host_problem(bare)):
+        raise ValueError(f"must be a host's name or address, without port: {problem}")
+    return text
+
+
+Host = Annotated[str, AfterValidator(_is_host)]
+"""A host's name or address; empty where there is none."""
 
 HttpUrl = Annotated[str, AfterValidator(_is_http)]
 """An address that holds no secret: no user, no password, no query."""

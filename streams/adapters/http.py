@@ -114,8 +114,8 @@ class HttpTransport:
             return NoResponse(f"TLS: {_tls_reason(error)}", is_misconfigured=True)
         except aiohttp.ClientHttpProxyError as error:
             return NoResponse(f"the proxy answers {error.status}", is_misconfigured=400 <= error.status < 500)
-        except _NoWay as error:
-            return NoResponse(str(error), is_misconfigured=True)
+        except _NoWay as error:  # a file that is swapped is away for a moment: wait, and try again
+            return NoResponse(str(error))
         except TimeoutError:
             return NoResponse("no answer in time")
         except aiohttp.ClientPayloadError:

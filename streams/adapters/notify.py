@@ -21,7 +21,7 @@ from streams.adapters.http import HttpTransport
 from streams.config.connector import Notify, Smtp
 from streams.config.http import Http
 from streams.delivery.contract import NoResponse, Request
-from streams.values import Secret
+from streams.values import Secret, http_problem
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class Notifications:
         if webhook is not None:
             self._channels["webhook"] = lambda title, text: _post(way, webhook, title, text)
         if address:
-            self._channels["email"] = lambda title, text: _mail(way.tls(), server, address, title, text)
+            self._channels["email"] = lambda title, text: _mail(_tls(way), server, address, title, text)
 
     def notify(self, title: str, text: str) -> bool:
         """Whether every channel took it, now or before; True where there is none. Never raises."""
@@ -83,10 +83,13 @@ class _NotSent(Exception):
 
 def _post(way: Http, webhook: Secret, title: str, text: str) -> None:
     url = _revealed("notify.webhook", webhook)
-    if not url.startswith(("http://", "https://")):
+    if http_problem(url):
         raise _NotSent("notify.webhook must be an address that begins with http:// or https://")
     body = orjson.dumps({"text": _escaped(f"{title}\n{text}")})
-    transport = HttpTransport(way, request_seconds_max=ANSWER_SECONDS_MAX)
+    try:
+        transport = HttpTransport(way, request_seconds_max=ANSWER_SECONDS_MAX)
+    except ValueError as error:  # http.ca_file is away
+        raise _NotSent(str(error)) from None
     try:
         answer = transport.fetch(Request("POST", url, {"Content-Type": "application/json"}, body))
     finally:
@@ -152,6 +155,13 @@ def _start_tls(connection: smtplib.SMTP, server: Smtp, tls: ssl.SSLContext) -> N
         connection.ehlo()
     elif server.username is not None and server.host not in LOOPBACK:
         raise _NotSent("the mail server offers no STARTTLS, and the password is not sent unencrypted")
+
+
+def _tls(way: Http) -> ssl.SSLContext:
+    try:
+        return way.tls()
+    except ValueError as error:
+        raise _NotSent(str(error)) from None
 
 
 def _revealed(path: str, secret: Secret) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,13 +19,19 @@ app = typer.Typer(help="Check the configuration, or print its JSON Schema.", no_
 
 @app.command(epilog=examples("streams config check --config streams.yaml"))
 @translated
-def check(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
+def check(
+    config: ConfigPath = None,
+    no_secrets: Annotated[
+        bool, typer.Option("--no-secrets", help="Do not ask for variables and files of secrets: for CI.")
+    ] = False,
+    output: OutputFormat = Format.TABLE,
+) -> None:
     """Read the configuration and print every problem with its mend. Asks nobody outside this machine."""
     from streams.adapters.kafka.clients import option_problem
     from streams.operations.configuration import checked
 
     path = required(config)
-    found = checked(path, option_problem)
+    found = checked(path, option_problem, reads_secrets=not no_secrets)
     problems, settings = found.problems, found.settings
     if output is Format.JSON:
         print_json({"problems": _listed(problems), "warnings": _listed(found.warnings)})

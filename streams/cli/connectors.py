@@ -58,7 +58,7 @@ def list_connectors(config: ConfigPath = None, watch: Watch = False, output: Out
     from streams.operations.connectors.overview import overviews
     from streams.operations.router import router_overview
 
-    settings = settings_from(config)
+    settings = settings_from(config, reads_secrets=False)
 
     def look() -> Callable[[], None]:
         with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
@@ -89,7 +89,7 @@ def show(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Show one connector: state per credential scope, account, lag, and the next step as a command."""
-    settings = settings_from(config)
+    settings = settings_from(config, reads_secrets=False)
     if verify and not ledger:
         raise CommandError("--verify compares the ledger with the topics: give --ledger too", ExitCode.USAGE)
     if name in ROUTER_NAMES and name not in settings.connectors:
@@ -172,7 +172,7 @@ def probe(
     from streams.cli.assembly.installation import connected
     from streams.operations.connectors import orders
 
-    settings = settings_from(config)
+    settings = settings_from(config, reads_secrets=False)
     connector_of(settings, name)
     with connected(settings, CLIENT_ID) as installation:
         found = orders.probe(installation, name, scope or [], who=who())
@@ -194,7 +194,7 @@ def _order(config: Path | None, name: str, order: Callable[[Installation, str], 
     from streams.adapters.state.requests import who
     from streams.cli.assembly.installation import connected
 
-    settings = settings_from(config)
+    settings = settings_from(config, reads_secrets=False)
     connector_of(settings, name)
     with connected(settings, CLIENT_ID) as installation:
         state = order(installation, who())

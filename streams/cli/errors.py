@@ -61,7 +61,8 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
         except CommandError as error:
             _leave(str(error), error.exit_code)
         except ConfigurationError as error:
-            _leave("\n".join(str(problem) for problem in error.problems), ExitCode.USAGE)
+            place = f"{error.file}: " if error.file else ""
+            _leave("\n".join(f"{place}{problem}" for problem in error.problems), ExitCode.USAGE)
         except BadRequest as error:
             _leave(str(error), ExitCode.USAGE)
         except NothingMatched as error:

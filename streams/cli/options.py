@@ -48,11 +48,14 @@ def connector_names_and(*others: str) -> Callable[[typer.Context, str], list[str
     return complete
 
 
-def settings_from(path: Path | None) -> Settings:
-    """The settings; without a file the mend is named. Raises `CommandError`, `ConfigurationError`."""
+def settings_from(path: Path | None, *, reads_secrets: bool = True) -> Settings:
+    """The settings; without a file the mend is named. Raises `CommandError`, `ConfigurationError`.
+
+    A command that asks no destination does without `reads_secrets`: on-call people have no secrets on their machine.
+    """
     from streams.config import load
 
-    return load(required(path))
+    return load(required(path), reads_secrets=reads_secrets)
 
 
 def required(path: Path | None) -> Path:

@@ -34,7 +34,7 @@ Place = tuple[str, str]
 @translated
 def list_schemas(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """List every schema by fingerprint: shipped, in a configured folder, or on the topic of schemas."""
-    settings = settings_from(config)
+    settings = settings_from(config, reads_secrets=False)
     found = _gathered(_known(settings))
     if output is Format.JSON:
         print_json({"schemas": [_listed(schema, places) for schema, places in found]})
@@ -62,7 +62,7 @@ def add(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Put schemas onto the topic of schemas, where routers and sinks find them at once. All of the files, or none."""
-    settings = settings_from(config)
+    settings = settings_from(config, reads_secrets=False)
     read = _read(files)
     client_config = settings.kafka.client_config(f"{settings.kafka.topic_prefix}schemas")
     _require_topics(settings, client_config)

@@ -84,7 +84,7 @@ def acls(
 
     if not all(principal.partition(":")):
         raise CommandError(f"--principal {principal}: must be TYPE:NAME, for example User:streams", ExitCode.USAGE)
-    settings = settings_from(config)
+    settings = settings_from(config, reads_secrets=False)
     wanted = access_roles(settings, role)
     match output:
         case AclFormat.JSON:

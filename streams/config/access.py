@@ -190,7 +190,7 @@ def _readers() -> Grant:
 
 def _dead_letters(settings: Settings, connector: Connector) -> Iterable[str]:
     yield settings.topics.dead_letter_rejected(connector.name)
-    for scope in connector.build().scopes:
+    for scope in connector.scopes:
         yield settings.topics.dead_letter_credentials(connector.name, scope)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,8 +12,10 @@ from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, Wit
 from streams.config.kafka import Section
 from streams.delivery.contract import Destination
 from streams.destinations import DestinationKind
-from streams.values import HttpUrl, Seconds, Secret
+from streams.values import Host, HttpUrl, Seconds, Secret
 
+DEFAULT_SCOPE = "default"
+"""The credential scope of a connector with one key pair."""
 CONNECTOR_NAME_PATTERN = r"[a-z][a-z0-9-]{0,39}"
 
 
@@ -63,7 +66,7 @@ class FloodBreaker(Section):
 class Smtp(Section):
     """A mail server for alerts."""
 
-    host: Annotated[StrictStr, Field(description="Mail server; without one no mail is sent.")] = ""
+    host: Annotated[Host, Field(description="Mail server; without one no mail is sent.")] = ""
     port: Annotated[StrictInt, Field(ge=1, le=65_535, description="Port of the mail server.")] = 587
     username: Annotated[StrictStr | None, Field(description="User, where the server wants one.")] = None
     password: Annotated[Secret | None, Field(description="Password of the user.")] = None
@@ -154,6 +157,15 @@ class Connector:
     def destination(self) -> str:
         """The destination's name in the registry."""
         return self.kind.name
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Its credential scopes; where secrets cannot be read here, as the references tell."""
+        try:
+            return self.build().scopes
+        except ValueError:
+            scopes: Callable[[], Mapping[str, str]] | None = getattr(self.settings, "scopes", None)
+            return tuple(dict.fromkeys(scopes().values())) if scopes is not None else (DEFAULT_SCOPE,)
 
     def build(self) -> Destination:
         """The vendor side, with the secrets as they are now. Raises `ValueError` if one cannot be read."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from types import UnionType
+from collections.abc import Iterable, Iterator, Mapping
+from types import SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -36,10 +36,46 @@ def explain(error: ValidationError, model: type[BaseModel], document: Document, 
         if mend not in mends.setdefault(path, []):
             mends[path].append(mend)
         values[path] = shown(path, detail["input"]) if _shows_value(detail) else None
+    for path, mend in _relations(model, raw, prefix):  # pydantic looks at them only where all else is right
+        values.setdefault(path, None)
+        if mend not in mends.setdefault(path, []):
+            mends[path].append(mend)
     return [
         Problem(dotted(path), ", or ".join(sentences), values[path], document.line(path))
         for path, sentences in mends.items()
     ]
+
+
+def _relations(model: type[BaseModel], raw: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """What keys have against each other, by the values as they are written: the checks of a model that come last."""
+    if not isinstance(raw, Mapping):
+        return
+    keys = _as_written(model, raw)
+    for check in model.__pydantic_decorators__.model_validators.values():
+        if check.info.mode != "after":
+            continue
+        try:
+            check.func(keys)
+        except ValueError as error:
+            yield path, str(error)
+        except (TypeError, AttributeError, KeyError):
+            continue  # a value of another kind, which is a problem of its own
+    for name, field in model.model_fields.items():
+        for inner in _alternatives(field.annotation):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _relations(inner, raw.get(name), (*path, name))
+
+
+def _as_written(model: type[BaseModel], raw: Mapping[Any, Any]) -> SimpleNamespace:
+    """A section with the values of the file, else the defaults, for checks that ask what is there."""
+    keys = SimpleNamespace()
+    for name, field in model.model_fields.items():
+        value = raw.get(name, field.get_default(call_default_factory=True))
+        models = [
+            one for one in _alternatives(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)
+        ]
+        setattr(keys, name, _as_written(models[0], value) if models and isinstance(value, Mapping) else value)
+    return keys
 
 
 def shown(path: Path, value: Any) -> str | None:

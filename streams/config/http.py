@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StrictStr, model_validator
+from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema, model_validator
 
 from streams.config.kafka import Section
-from streams.values import HttpUrl, Secret
+from streams.values import HttpUrl, Secret, host_problem
 
 
 def _is_authorities(path: Path) -> Path:
@@ -22,6 +23,32 @@ def _is_authorities(path: Path) -> Path:
     return path
 
 
+def _is_exception(text: str) -> str:
+    """What is compared with hosts' names: other programs' forms (`*`, ports, networks) would never match."""
+    if text.startswith("*"):
+        raise ValueError("must be a host's name, or .name for every host that ends so, without *")
+    if "/" in text:
+        raise ValueError("must be a host's name or address: networks (10.0.0.0/8) and URLs are not known here")
+    address = text.removeprefix("[").removesuffix("]")
+    if address.count(":") > 1:
+        try:
+            return str(ipaddress.IPv6Address(address))
+        except ValueError:
+            raise ValueError("must be a host's name or address") from None
+    if ":" in text:
+        raise ValueError("must be a host's name or address, without a port: every port of it is meant")
+    if problem := host_problem(f"any{text}" if text.startswith(".") and text != "." else text):
+        raise ValueError(f"must be a host's name, or .name for every host that ends so: {problem}")
+    return text
+
+
+ExceptedHost = Annotated[
+    StrictStr,
+    AfterValidator(_is_exception),
+    WithJsonSchema({"type": "string", "pattern": r"^\.?[A-Za-z0-9_.:\[\]-]+$"}),
+]
+
+
 class Proxy(Section):
     """A proxy that every request goes through."""
 
@@ -31,9 +58,9 @@ class Proxy(Section):
     )
     password: Annotated[Secret | None, Field(description="Password of the user.")] = None
     no_proxy: Annotated[
-        tuple[Annotated[StrictStr, Field(pattern=r"^\.?[A-Za-z0-9_.:\[\]-]+$")], ...],
+        tuple[ExceptedHost, ...],
         Field(
-            description="Hosts that are reached without it; `.name` is every host that ends so.",
+            description="Hosts that are reached without it, without port; `.name` is every host that ends so.",
             examples=[["schema-registry", ".svc.cluster.local"]],
         ),
     ] = ()
@@ -46,7 +73,7 @@ class Proxy(Section):
 
     def is_for(self, host: str) -> bool:
         """Whether requests to this host go through it."""
-        name = host.lower()
+        name = host.lower().removesuffix(".")
         return not any(
             name.endswith(wanted.lower()) if wanted.startswith(".") else name == wanted.lower()
             for wanted in self.no_proxy
@@ -63,8 +90,14 @@ class Http(Section):
     proxy: Annotated[Proxy | None, Field(description="A proxy that every request goes through.")] = None
 
     def tls(self) -> ssl.SSLContext:
-        """What verifies a server's certificate: the system's authorities and the configured ones."""
+        """What verifies a server's certificate: the system's authorities and the configured ones.
+
+        Raises `ValueError` where the file is away, as it is for a moment while it is swapped.
+        """
         context = ssl.create_default_context()
         if self.ca_file is not None:
-            context.load_verify_locations(self.ca_file)
+            try:
+                context.load_verify_locations(self.ca_file)
+            except (OSError, ssl.SSLError) as error:
+                raise ValueError(f"http.ca_file: cannot be read now: {type(error).__name__}") from None
         return context

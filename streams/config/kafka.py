@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -12,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     StrictBool,
     StrictInt,
     StrictStr,
@@ -20,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from streams.values import Secret
+from streams.config.problems import ConfigurationError, Problem
+from streams.values import Secret, host_problem
 
 ClientConfig = dict[str, str | bool | int | float]
 """What confluent-kafka's clients take. Holds revealed secrets: never log it."""
@@ -75,10 +76,9 @@ def _permitted(option: str) -> str:
 def _option(value: object, info: ValidationInfo) -> str | bool | int | float | Secret:
     if not isinstance(value, str | bool | int | float):
         raise ValueError("must be text, a number, true or false")  # noqa: TRY004 - pydantic collects these
-    if isinstance(value, str) and (value.startswith("file:") or re.fullmatch(r"\$\{\w+\}", value)):
-        secret = Secret(value, (info.context or {}).get("environment"))
-        secret.reveal()
-        return secret
+    if isinstance(value, str) and (value.startswith("file:") or "${" in value):
+        context = info.context or {}
+        return Secret(value.strip(), context.get("environment")).checked(context)
     return value
 
 
@@ -119,6 +119,16 @@ class TopicDefaults(Section):
         return self
 
 
+def _are_brokers(text: str) -> str:
+    for broker in text.split(","):
+        host, _, port = broker.strip().rpartition("://")[2].rpartition(":")
+        if not host or broker.strip().endswith("]"):
+            host, port = broker.strip(), "9092"
+        if problem := host_problem(host, port):
+            raise ValueError(f"must be host:port, separated by commas: {problem}")
+    return text
+
+
 class Kafka(Section):
     """The cluster and how we use it."""
 
@@ -129,6 +139,7 @@ class Kafka(Section):
             description="Brokers to ask first: host:port, separated by commas.",
             examples=["kafka:9092"],
         ),
+        AfterValidator(_are_brokers),
     ]
     options: Annotated[
         dict[OptionName, OptionValue],
@@ -150,14 +161,29 @@ class Kafka(Section):
         ),
     ] = "streams."
     topics: Annotated[TopicDefaults, Field(description="What topics that we create look like.")] = TopicDefaults()
+    _last: dict[str, str] = PrivateAttr(default_factory=dict)
+    """Secrets of the options as they were read last."""
 
     def client_config(self, client_id: str) -> ClientConfig:
-        """Settings for any client (administration); secrets are revealed, read anew at each call."""
+        """Settings for any client (administration); secrets are revealed, read anew at each call.
+
+        Raises `ConfigurationError` where one cannot be read.
+        """
         config: ClientConfig = {
             "bootstrap.servers": self.bootstrap_servers,
             "client.id": client_id,
             "log_level": LOG_LEVEL,
         }
         for name, value in self.options.items():
-            config[name] = value.reveal() if isinstance(value, Secret) else value
+            config[name] = self._revealed(name, value) if isinstance(value, Secret) else value
         return config
+
+    def _revealed(self, name: str, secret: Secret) -> str:
+        """The secret; what it was, while its file is away: files are swapped, and Kafka itself says what is wrong."""
+        try:
+            text = self._last[name] = secret.reveal()
+        except ValueError as error:
+            if name not in self._last:
+                raise ConfigurationError([Problem(f"kafka.options.{name}", str(error))]) from None
+            return self._last[name]
+        return text

@@ -45,23 +45,44 @@ class Settings:
         object.__setattr__(self, "groups", Groups(self.kafka.topic_prefix))
 
 
-def load(path: str | Path, environment: Mapping[str, str] | None = None, *, registry: Registry = REGISTRY) -> Settings:
-    """Settings from a YAML file. Raises `ConfigurationError` with every problem at once."""
+def load(
+    path: str | Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    registry: Registry = REGISTRY,
+    reads_secrets: bool = True,
+) -> Settings:
+    """Settings from a YAML file. Raises `ConfigurationError` with every problem at once.
+
+    Without `reads_secrets` variables and files of secrets may be missing here: they fail where they are used.
+    """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigurationError([Problem("", f"{path} is not UTF-8")]) from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError([Problem("", f"cannot read {path}: {reason}")]) from None
-    return loads(text, environment, registry=registry)
+        raise ConfigurationError([Problem("", f"{path} is not UTF-8")], str(path)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ConfigurationError([Problem("", f"cannot read {path}: {reason}")], str(path)) from None
+    try:
+        return loads(text, environment, registry=registry, reads_secrets=reads_secrets)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.problems, str(path)) from None
 
 
-def loads(text: str, environment: Mapping[str, str] | None = None, *, registry: Registry = REGISTRY) -> Settings:
+def loads(
+    text: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    registry: Registry = REGISTRY,
+    reads_secrets: bool = True,
+) -> Settings:
     """Settings from the text of a YAML file; see `load`."""
     document = parse(text)
     problems = list(document.problems)
-    context = {"environment": os.environ if environment is None else environment}
+    context = {
+        "environment": os.environ if environment is None else environment,
+        "reads_secrets": reads_secrets,
+    }
     content = document.content
     problems += [
         _problem(document, (key,), f"is no section; {suggestion(str(key), SECTIONS)}")
@@ -147,6 +168,7 @@ def _connector(
         there_is = suggestion(destination if isinstance(destination, str) else "", registry)
         mend = f"is missing. {there_is}" if destination is None else f"is no destination; {there_is}"
         problems.append(_problem(document, (*path, "destination"), mend, destination))
+        _common_problems(section, document, path, context, problems)
         return None
     kind = registry[destination]
     model = connector_model(kind)
@@ -171,6 +193,22 @@ def _connector(
         give_up_after_seconds=keys.retry.give_up_after,
         notify=keys.notify,
     )
+
+
+def _common_problems(
+    section: Mapping[str, Any],
+    document: Document,
+    path: tuple[str, str],
+    context: dict[str, Any],
+    problems: list[Problem],
+) -> None:
+    """What is wrong with the keys that every connector has, where nobody can tell which others it may have."""
+    known = ConnectorKeys.model_fields.keys() - {"destination"}
+    common = {key: value for key, value in section.items() if key in known}
+    try:
+        ConnectorKeys.model_validate({"destination": "", **common}, context=context)
+    except ValidationError as error:
+        problems += explain(error, ConnectorKeys, document, path)
 
 
 def _selection(

@@ -24,8 +24,9 @@ class Problem:
 
 
 class ConfigurationError(ValueError):
-    """The configuration cannot be used; `problems` holds every mistake, in the file's order."""
+    """The configuration cannot be used; `problems` holds every mistake, in the order of `file`, if there is one."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], file: str = "") -> None:
         self.problems = tuple(problems)
+        self.file = file
         super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -70,7 +70,7 @@ def wanted_topics(settings: Settings, brokers: int) -> tuple[WantedTopic, ...]:
         topics.append(topic(names.dead_letter_rejected(connector.name), "delete", FOR_EVER))
         topics += [
             topic(names.dead_letter_credentials(connector.name, scope), "delete", FOR_EVER)
-            for scope in connector.build().scopes
+            for scope in connector.scopes
         ]
     topics.append(topic(names.dead_letter_source, "delete", FOR_EVER))
     topics.append(topic(names.schemas, "compact"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from streams.config.loader import Settings
 from streams.config.problems import Problem
+from streams.events.schemas import read_folder
+from streams.values import Secret, http_problem
 
 
 def warnings(settings: Settings) -> tuple[Problem, ...]:
@@ -20,7 +22,25 @@ def warnings(settings: Settings) -> tuple[Problem, ...]:
             place, _, mend = sentence.partition(": ")
             remarks.append(Problem(f"{path}.{place}", mend))
         webhook = connector.notify.webhook
-        if webhook is not None and not webhook.reveal().startswith(("http://", "https://")):
-            mend = "no alert will arrive: must be an address that begins with http:// or https://"
-            remarks.append(Problem(f"{path}.notify.webhook", mend))
+        if webhook is not None and (problem := _webhook_problem(webhook)):
+            remarks.append(Problem(f"{path}.notify.webhook", f"no alert will arrive: {problem}"))
     return tuple(remarks)
+
+
+def schema_problems(settings: Settings) -> tuple[Problem, ...]:
+    """Files in folders of schemas that hold none: a running process passes over them, and over nothing else."""
+    return tuple(
+        Problem("source.schema_folders", sentence)
+        for folder in settings.source.schema_folders
+        for sentence in read_folder(folder)[1]
+    )
+
+
+def _webhook_problem(webhook: Secret) -> str | None:
+    """Its address is a secret: the words hold nothing of it."""
+    try:
+        address = webhook.reveal()
+    except ValueError:  # not set here: whoever checks without secrets knows
+        return None
+    problem = http_problem(address)
+    return None if problem is None else "must be the address of a host, with http:// or https:// before it"

@@ -7,6 +7,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from random import Random
 
+HEADER_CHARACTERS_MAX = 100
+"""A date has 29 characters; the parser's time grows with what it reads."""
 WAIT_SECONDS_MAX = 60.0
 """Vendors ask for doubling up to 60 s; a longer wait delays recovery more than it spares the destination."""
 RETRY_AFTER_SECONDS_MAX = 900.0
@@ -42,12 +44,14 @@ def parse_retry_after(header: str | None, now_s: float) -> float | None:
     text = header.strip()
     if re.fullmatch(MOMENT, text):
         return max(0.0, float(text) - now_s)
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         return float(text)
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
+        return RETRY_AFTER_SECONDS_MAX  # more seconds than anybody means: the longest wait that we take
     try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max(0.0, at.timestamp() - now_s)
+        at = parsedate_to_datetime(text[:HEADER_CHARACTERS_MAX])
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        return max(0.0, at.timestamp() - now_s)
+    except (ValueError, OverflowError, TypeError, IndexError, AttributeError):
+        return None  # no date, or one that no calendar has

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streams.config import ConfigurationError, Problem, Settings, load
 from streams.config.kafka import ClientConfig
-from streams.config.warnings import warnings
+from streams.config.warnings import schema_problems, warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,21 @@ class Checked:
     warnings: tuple[Problem, ...]
 
 
-def checked(path: Path, option_problem: Callable[[ClientConfig], str | None]) -> Checked:
-    """Read the file and gather every problem. `option_problem` says what the Kafka client has against its options."""
+def checked(path: Path, option_problem: Callable[[ClientConfig], str | None], *, reads_secrets: bool = True) -> Checked:
+    """Read the file and gather every problem. `option_problem` says what the Kafka client has against its options.
+
+    Without `reads_secrets` nothing is said of secrets that are not there, nor of options that they are part of.
+    """
     try:
-        settings = load(path)
+        settings = load(path, reads_secrets=reads_secrets)
     except ConfigurationError as error:
         return Checked(None, error.problems, ())
-    reason = option_problem(settings.kafka.client_config("streams-config-check"))
-    problems = (Problem("kafka.options", reason),) if reason else ()
-    return Checked(settings, problems, warnings(settings))
+    problems = list(schema_problems(settings))
+    try:
+        reason = option_problem(settings.kafka.client_config("streams-config-check"))
+    except ConfigurationError as error:
+        reason = None
+        problems += error.problems if reads_secrets else ()
+    if reason:
+        problems.append(Problem("kafka.options", reason))
+    return Checked(settings, tuple(problems), warnings(settings))

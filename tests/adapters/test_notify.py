@@ -105,7 +105,7 @@ def test_what_a_webhook_refuses_is_told_by_status_and_without_its_address(hook: 
     [
         (f"http://127.0.0.1:PORT/{SECRET}", "no answer"),
         (f"ftp://127.0.0.1/{SECRET}", "http:// or https://"),
-        (f"https://[{SECRET}", "no answer"),
+        (f"https://[{SECRET}", "must be an address"),
     ],
 )
 def test_a_webhook_that_cannot_be_reached_fails_and_raises_nothing(address: str, reason: str) -> None:

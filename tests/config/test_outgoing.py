@@ -34,7 +34,7 @@ def settings(http: str) -> Settings:
             "http.proxy.username",
             "must match",
         ),
-        ("{proxy: {url: 'http://proxy:3128', no_proxy: ['*']}}", "http.proxy.no_proxy[0]", "must match"),
+        ("{proxy: {url: 'http://proxy:3128', no_proxy: ['*']}}", "http.proxy.no_proxy[0]", "without *"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_mend(http: str, path: str, mend: str) -> None:

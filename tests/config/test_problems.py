@@ -111,7 +111,9 @@ BROKEN = [
         "smtp.host",
     ),
     (
-        with_connector("{destination: acme, project_token: t, notify: {email: 'a@b.example, c@d.example'}}"),
+        with_connector(
+            "{destination: acme, project_token: t, notify: {email: 'a@b.example, c@d.example', smtp: {host: mail}}}"
+        ),
         "connectors.one.notify.email",
         "'a@b.example, c@d.example'",
         "one mail address",

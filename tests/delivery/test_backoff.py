@@ -49,3 +49,23 @@ def test_retry_after_is_never_undercut_and_capped_at_fifteen_minutes(failures: i
 )
 def test_retry_after_is_understood_in_both_forms(header: str | None, seconds: float | None) -> None:
     assert parse_retry_after(header, 1_700_000_000.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("9" * 30, 900.0),
+        ("-3", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e5", None),
+        ("٣", None),
+        ("Fri, 32 Dec 2020 10:00:00 GMT", None),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+        ("x" * 100_000, None),
+    ],
+)
+def test_a_retry_after_out_of_range_never_raises(header: str, seconds: float | None) -> None:
+    assert parse_retry_after(header, 1_790_000_000.0) == seconds

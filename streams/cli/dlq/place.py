@@ -80,7 +80,7 @@ def dead_letters(settings: Settings, name: str) -> DeadLetters:
         raise CommandError(f"there is no connector {name}; {there_is}", ExitCode.USAGE)
     connector = settings.connectors[name]
     topics = {REJECTED: settings.topics.dead_letter_rejected(name)}
-    for scope in connector.build().scopes:
+    for scope in connector.scopes:
         topics[CREDENTIALS + scope] = settings.topics.dead_letter_credentials(name, scope)
     return DeadLetters(settings, name, connector, topics)
 

@@ -29,6 +29,13 @@ class FeedCredentials(_Section):
     key: Annotated[Secret, Field(description="Key of the input.")]
     secret: Annotated[Secret, Field(description="Secret of the input.")]
 
+    def identity(self) -> tuple[object, object]:
+        """What tells two inputs apart: the keys themselves, else the references where they cannot be read here."""
+        try:
+            return self.pair()
+        except ValueError:
+            return self.key, self.secret
+
     def pair(self) -> tuple[str, str]:
         return self.key.reveal(), self.secret.reveal()
 
@@ -92,10 +99,10 @@ class MParticleSettings(_Section):
     def scopes(self) -> Mapping[str, str]:
         """The credential scope of each feed that has credentials: the first feed with the same key pair."""
         scopes: dict[str, str] = {}
-        first: dict[tuple[str, str], str] = {}
+        first: dict[tuple[object, object], str] = {}
         for feed in FEEDS:
             if feed in self.feeds:
-                scopes[feed] = first.setdefault(self.feeds[feed].pair(), feed)
+                scopes[feed] = first.setdefault(self.feeds[feed].identity(), feed)
         return scopes
 
     def warnings(self) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def _order(installation: Installation, name: str, what: Literal["suspend", "resu
 
 
 def _require_scopes(connector: Connector, scopes: Sequence[str]) -> None:
-    there_are = connector.build().scopes
+    there_are = connector.scopes
     for scope in scopes:
         if scope not in there_are:
             raise BadRequest(f"{connector.name} has no credential scope {scope}; it has {', '.join(there_are)}")

@@ -167,7 +167,7 @@ def overviews(installation: Installation, accounts: Accounts, names: Sequence[st
         found.append(
             Overview(
                 connector=connector,
-                scopes=connector.build().scopes,
+                scopes=connector.scopes,
                 standing=standings[name],
                 account=sums[name],
                 members=cluster.members(settings.groups.sink(name)),
