@@ -67,11 +67,11 @@ class WriterSchema:
         return all(field.kind is not Kind.OTHER for field in self.fields)
 
     def decode(self, value: bytes, start: int) -> dict[str, Any]:
-        """The record by fastavro. Raises `Undecodable`."""
+        """The record by fastavro, with U+FFFD for bytes that are no UTF-8. Raises `Undecodable`."""
         stream = BytesIO(value)
         stream.seek(start)
         try:
-            record = fastavro.schemaless_reader(stream, self.parsed, None)
+            record = fastavro.schemaless_reader(stream, self.parsed, None, handle_unicode_errors="replace")
         except _UNREADABLE as error:
             raise Undecodable(f"not a datum of its schema ({type(error).__name__})") from None
         if stream.tell() != len(value) or not isinstance(record, dict):

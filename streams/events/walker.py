@@ -91,9 +91,9 @@ def walk(
 ) -> int:
     """Fill `properties` and `captured` from the datum at `start`; gives how many strings were cut.
 
-    Nulls, empty strings, NaN and infinities are left out, null and empty items of arrays too. Strings of properties
-    over `string_bytes_max` bytes (or `NO_LIMIT`) are cut on a character boundary. Raises `Undecodable` or one of
-    `CORRUPT`. A length that reaches past the end is found at the next field, or by the datum's length at last.
+    Nulls, empty strings, NaN and infinities are left out, null items of arrays too (empty ones stay). Strings of
+    properties over `string_bytes_max` bytes (or `NO_LIMIT`) are cut on a character boundary. Raises `Undecodable` or
+    one of `CORRUPT`. A length that reaches past the end is found at the next field, or by the datum's length at last.
     """
     at = start
     cuts = 0
@@ -215,10 +215,10 @@ def pick(
 
 
 def _is_scalar(item: Any) -> bool:
-    """Whether an item of an array can be sent: no null, no empty string, no number that JSON lacks, nothing nested."""
+    """Whether an item of an array can be sent: no null, no number that JSON lacks, nothing nested."""
     if isinstance(item, float):
         return math.isfinite(item)
-    return isinstance(item, str | int) and item != ""
+    return isinstance(item, str | int)
 
 
 def presence_reader(source: EventSource) -> Callable[[bytes, int], int]:
@@ -271,6 +271,11 @@ def _presence(ops: list[Op], value: bytes, start: int) -> int:
                 return PRESENT if value[at:end].decode().strip() else MISSING
             else:
                 at = _skip(code, value, at)
+    except UnicodeDecodeError:
+        try:
+            return _presence(ops, repaired(ops, value, start)[0], 0)
+        except (Undecodable, *CORRUPT):
+            return UNDECODABLE
     except (Undecodable, *CORRUPT):
         return UNDECODABLE
     return UNDECODABLE if at > len(value) else MISSING
@@ -287,6 +292,93 @@ def _skip(code: int, value: bytes, at: int) -> int:
     if code == DOUBLE:
         return at + 8
     return _strings(value, at, code == NULLABLE_STRINGS)[1]
+
+
+def repaired(ops: list[Op], value: bytes, start: int) -> tuple[bytes, int]:
+    """The datum with U+FFFD for bytes that are no UTF-8, and how many strings had some.
+
+    For a datum that `walk` found such bytes in: one wrong byte must not cost the event. Strings that nobody wants, and
+    what comes after the fields of `ops`, stay as they are. Raises `Undecodable` or one of `CORRUPT`.
+    """
+    parts: list[bytes] = []
+    at = start
+    changed = 0
+    for code, nullable, _, _ in ops:
+        if nullable:
+            branch = value[at]
+            parts.append(value[at : at + 1])
+            at += 1
+            if branch == 0:
+                continue
+            if branch != 2:
+                raise Undecodable("a union's branch is neither 0 nor 1")
+        if code in (TEXT_PROPERTY, STRING):
+            text, at = _string_bytes(value, at)
+            changed += _append_repaired(text, parts)
+        elif code in (STRINGS, NULLABLE_STRINGS):
+            more, at = _repaired_items(value, at, code == NULLABLE_STRINGS, parts)
+            changed += more
+        else:
+            end = _string_bytes(value, at)[1] if code == TEXT_SKIPPED else _skip(code, value, at)
+            parts.append(value[at:end])
+            at = end
+    if at > len(value):
+        raise Undecodable("the datum's length does not fit its schema")
+    parts.append(value[at:])
+    return b"".join(parts), changed
+
+
+def _repaired_items(value: bytes, at: int, nullable: bool, parts: list[bytes]) -> tuple[int, int]:
+    """Appends an array of strings to `parts`, repaired; gives how many were, and where it ends."""
+    changed = 0
+    while True:
+        count, at = _varint(value, at)
+        count = (count >> 1) ^ -(count & 1)
+        if count == 0:
+            parts.append(b"\0")
+            return changed, at
+        if count < 0:
+            count = -count
+            _, at = _varint(value, at)
+        parts.append(_packed(count << 1))
+        for _ in range(count):
+            if nullable:
+                branch = value[at]
+                parts.append(value[at : at + 1])
+                at += 1
+                if branch == 0:
+                    continue
+                if branch != 2:
+                    raise Undecodable("a union's branch is neither 0 nor 1")
+            text, at = _string_bytes(value, at)
+            changed += _append_repaired(text, parts)
+
+
+def _append_repaired(text: bytes, parts: list[bytes]) -> int:
+    """1 where the text had bytes that are no UTF-8."""
+    good = text.decode(errors="replace").encode()
+    parts.append(_packed(len(good) << 1))
+    parts.append(good)
+    return 0 if good == text else 1
+
+
+def _string_bytes(value: bytes, at: int) -> tuple[bytes, int]:
+    """A string's bytes, and where it ends."""
+    size, at = _varint(value, at)
+    end = at + (size >> 1)
+    if size & 1 or end > len(value):
+        raise Undecodable("a string's length is negative, or reaches past the datum")
+    return value[at:end], end
+
+
+def _packed(number: int) -> bytes:
+    """An unsigned varint."""
+    packed = bytearray()
+    while number > 127:
+        packed.append(number & 127 | 128)
+        number >>= 7
+    packed.append(number)
+    return bytes(packed)
 
 
 def shortest_float(packed: bytes) -> float:
@@ -327,7 +419,7 @@ def _varint(value: bytes, at: int) -> tuple[int, int]:
 
 
 def _strings(value: bytes, at: int, nullable: bool) -> tuple[list[str], int]:
-    """An array of strings, without its nulls and empty ones, and where it ends."""
+    """An array of strings without its nulls, and where it ends. Empty ones stay: their place says something."""
     items: list[str] = []
     while True:
         count, at = _varint(value, at)
@@ -351,6 +443,5 @@ def _strings(value: bytes, at: int, nullable: bool) -> tuple[list[str], int]:
             end = at + (size >> 1)
             if end > len(value):
                 raise Undecodable("a string is longer than the datum")
-            if size:
-                items.append(value[at:end].decode())
+            items.append(value[at:end].decode())
             at = end

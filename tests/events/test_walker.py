@@ -29,6 +29,7 @@ from streams.events.walker import (
     pick,
     plan,
     presence_reader,
+    repaired,
     shortest_float,
     walk,
 )
@@ -67,7 +68,7 @@ def expected(record: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
     sent = {}
     for name, item in record.items():
         if isinstance(item, list):
-            item = [element for element in item if element]
+            item = [element for element in item if element is not None]
         if item is None or item in ("", []) or (isinstance(item, float) and not math.isfinite(item)):
             continue
         if isinstance(item, float) and kinds[name] in ("float", ["null", "float"]):
@@ -232,3 +233,32 @@ def test_a_type_without_the_field_has_no_user() -> None:
     schema = shipped().by_event_type("agentconsole.ToolInvocation")
     assert schema is not None
     assert presence_reader(schema)(b"anything", 0) == MISSING
+
+
+@given(schemas_and_records())
+def test_repairing_good_bytes_changes_nothing_that_is_sent(made: tuple[WriterSchema, dict[str, Any]]) -> None:
+    schema, record = made
+    value = encode_bare(schema, record)
+    names = {field.name: field.name for field in schema.fields}
+    datum, changed = repaired(plan(schema, names, {}), b"header" + value, 6)
+    assert changed == 0
+    assert walked(schema, datum) == walked(schema, value)
+
+
+@given(schemas_and_records(), st.data())
+def test_repairing_corrupt_bytes_gives_a_named_error_or_what_can_be_walked(
+    made: tuple[WriterSchema, dict[str, Any]], data: st.DataObject
+) -> None:
+    schema, record = made
+    value = bytearray(encode_bare(schema, record))
+    for _ in range(data.draw(st.integers(1, 4))):
+        if value:
+            value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
+    names = {field.name: field.name for field in schema.fields}
+    try:
+        datum, _ = repaired(plan(schema, names, {}), bytes(value), 0)
+        walked(schema, datum)
+    except UnicodeDecodeError:
+        raise
+    except (Undecodable, *CORRUPT):
+        pass

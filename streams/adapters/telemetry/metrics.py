@@ -93,7 +93,10 @@ METRICS: Mapping[str, Metric] = {
             "before it had one.",
         ),
         Metric(
-            "streams_truncated_strings_total", _CONNECTOR, "sink", "Strings that were cut to the destination's limit."
+            "streams_truncated_strings_total",
+            _CONNECTOR,
+            "sink",
+            "Strings that were cut to the destination's limit, or held bytes that are no UTF-8 (U+FFFD is sent).",
         ),
         Metric(
             "streams_delivery_requests_total",

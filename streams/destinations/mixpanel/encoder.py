@@ -14,7 +14,7 @@ import orjson
 
 from streams.delivery.contract import Encoder, Encoding, Rejected
 from streams.destinations.mixpanel.mapping import CUSTOM_EVENT, EVENTS, JSON_PREFIXES, NAME_PLACE
-from streams.destinations.wire import is_safe, safe_id
+from streams.destinations.wire import UNDECODABLE_DETAIL, encoded_repaired, is_safe, safe_id
 from streams.events.source import EventSource
 from streams.events.walker import (
     CORRUPT,
@@ -79,8 +79,10 @@ def encoder(
                 walk(value, start, ops, properties, captured, NO_LIMIT)
             else:
                 pick(source.decode(value, start), source, ops, properties, captured, NO_LIMIT)
-        except (ValueError, *CORRUPT):
-            return Rejected("undecodable: the datum does not fit its schema")
+        except (ValueError, *CORRUPT) as error:
+            if is_walkable and isinstance(error, UnicodeDecodeError):
+                return encoded_repaired(encode, ops, value, start)
+            return Rejected(UNDECODABLE_DETAIL)
         user, time, event_id = captured[USER], captured[TIME], captured[ID]
         if not user or user.isspace():
             return Rejected("no external_user_id")

@@ -16,7 +16,7 @@ from streams.delivery.contract import Encoder, Encoding, Rejected, Skipped
 from streams.destinations.mparticle.mapping import CLASSIC, EVENTS, UNINSTALL
 from streams.destinations.mparticle.settings import MParticleSettings
 from streams.destinations.table import MappedEvent
-from streams.destinations.wire import is_safe, safe_id
+from streams.destinations.wire import UNDECODABLE_DETAIL, encoded_repaired, is_safe, safe_id
 from streams.events.schema import Kind
 from streams.events.source import EventSource
 from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, cut, pick, plan, walk
@@ -83,8 +83,10 @@ def encoder(source: EventSource, settings: MParticleSettings, scopes: Mapping[st
             else:
                 cuts = pick(source.decode(value, start), source, ops, attributes, captured, VALUE_BYTES_MAX)
                 attributes = {key: item for key, item in attributes.items() if not isinstance(item, list)}
-        except (ValueError, *CORRUPT):
-            return Rejected("undecodable: the datum does not fit its schema")
+        except (ValueError, *CORRUPT) as error:
+            if is_walkable and isinstance(error, UnicodeDecodeError):
+                return encoded_repaired(encode, ops, value, start)
+            return Rejected(UNDECODABLE_DETAIL)
         user, time, event_id = captured[USER], captured[TIME], captured[ID]
         if not user or user.isspace():
             return Rejected("no external_user_id")
@@ -101,7 +103,7 @@ def encoder(source: EventSource, settings: MParticleSettings, scopes: Mapping[st
         safe = event_id if is_safe(event_id) else safe_id(event_id)
         attributes["source_request_id"] = safe
         identities: dict[str, str] = {identity: user}
-        if captured[EMAIL] is not None:
+        if captured[EMAIL] is not None and identity != "email":
             identities["email"] = captured[EMAIL]
         batch = {**constants, "source_request_id": safe, "user_identities": identities}
         device = _device(captured, moves, apps)

@@ -57,8 +57,8 @@ users.messages.contentcard.Dismiss | Content Card Dismisses | default | platform
     content_card_id>card_id @ads @idfv @model @platform
 users.messages.contentcard.Impression | Content Card Impressions | default | platform | MESSAGE SENDING app_id
     content_card_id>card_id @ads @idfv @model @platform
-users.messages.contentcard.Send | Content Card Sends | default | unbound | MESSAGE SENDING content_card_id>card_id
-    message_extras @idfv
+users.messages.contentcard.Send | Content Card Sends | default | by app_id | MESSAGE SENDING app_id
+    content_card_id>card_id message_extras @idfv
 users.messages.email.Abort | Email Aborts | default | unbound | MESSAGE SENDING abort_log abort_type ip_pool @idfv
     @email
 users.messages.email.Bounce | Email Bounces | default | unbound | MESSAGE SENDING bounce_reason esp from_domain
@@ -134,8 +134,8 @@ users.messages.sms.CarrierSend | SMS Carrier Sends | default | unbound | MESSAGE
     subscription_group_id @idfv to_phone_number@mobile
 users.messages.sms.Delivery | SMS Deliveries | default | unbound | MESSAGE SENDING from_phone_number is_sms_fallback
     subscription_group_id @idfv to_phone_number@mobile
-users.messages.sms.DeliveryFailure | SMS Delivery Failures | default | unbound | MESSAGE SENDING error is_sms_fallback
-    provider_error_code subscription_group_id @idfv to_phone_number@mobile
+users.messages.sms.DeliveryFailure | SMS Delivery Failures | default | unbound | MESSAGE SENDING error from_phone_number
+    is_sms_fallback provider_error_code subscription_group_id @idfv to_phone_number@mobile
 users.messages.sms.InboundReceive | SMS Inbound Received | default | unbound | MESSAGE action inbound_phone_number
     message_body subscription_group_id user_phone_number@mobile
 users.messages.sms.Rejection | SMS Rejections | default | unbound | MESSAGE SENDING error from_phone_number

@@ -13,9 +13,11 @@ from streams.values import HttpUrl, Seconds, Secret
 Pod = Literal["us1", "us2", "eu1", "au1"]
 Feed = Literal["ios", "android", "web", "unbound"]
 Identity = Literal[
-    "customer_id", "other", "other_id_2", "other_id_3", "other_id_4", "other_id_5", "other_id_6", "other_id_7",
-    "other_id_8", "other_id_9", "other_id_10",
+    "customer_id", "email", "mobile_number", "phone_number_2", "phone_number_3", "alias", "other", "other_id_2",
+    "other_id_3", "other_id_4", "other_id_5", "other_id_6", "other_id_7", "other_id_8", "other_id_9", "other_id_10",
+    "facebook", "facebook_custom_audience_id", "google", "microsoft", "twitter", "yahoo",
 ]  # fmt: skip
+"""Every type that mParticle's schema has for `user_identities`."""
 FEEDS: tuple[Feed, ...] = get_args(Feed)
 
 

@@ -119,5 +119,5 @@ class Intake:
     def say_cuts(self, now: float) -> None:
         """Strings that were cut to the destination's limit are counted, and said once a minute."""
         if self._strings_cut and now - self._cuts_said_at >= CUTS_SECONDS:
-            self._log.warning("strings truncated to the destination's limit", count=self._strings_cut)
+            self._log.warning("strings changed: cut to the destination's limit, or no UTF-8", count=self._strings_cut)
             self._strings_cut, self._cuts_said_at = 0, now
