@@ -55,7 +55,7 @@ def test_what_mixpanel_does_not_take_is_refused_with_its_place_and_what_is_right
         ({"feeds": {"ios": PAIR}}, "", "feed_fallback: skip"),
         ({"feeds": {"unbound": {"key": "k"}}}, "secret", "Field required"),
         ({"feeds": {"unbound": PAIR}, "apps": {"a": "tv"}}, "apps", "'ios', 'android', 'web' or 'unbound'"),
-        ({"feeds": {"unbound": PAIR}, "identity": "email"}, "identity", "customer_id"),
+        ({"feeds": {"unbound": PAIR}, "identity": "e-mail"}, "identity", "customer_id"),
         ({"feeds": {"unbound": PAIR}, "wire": "json"}, "wire", "'schema' or 'braze'"),
         ({"feeds": {"unbound": PAIR}, "pod": "us9"}, "pod", "'us1', 'us2', 'eu1' or 'au1'"),
         ({"feeds": {"unbound": PAIR}, "environment": "staging"}, "environment", "'production' or 'development'"),
