@@ -177,7 +177,7 @@ def _doctor(settings: Settings) -> Iterable[Grant]:
     ours: tuple[Operation, ...] = ("Describe", "DescribeConfigs")
     yield Grant("topic", topics.prefix, ours, "topics that are missing or differ", is_prefix=True)
     yield Grant("topic", topics.state, ("Read",), "states")
-    yield from _source(settings, "Describe", "whether there are any")
+    yield from _source(settings, "Read", "what the router has to read, and how old it is")
     yield Grant("group", groups.sink(""), ("Describe",), "processes that run", is_prefix=True)
     yield Grant("group", groups.router, ("Describe",), "processes that run")
     yield _readers()

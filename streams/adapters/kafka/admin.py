@@ -281,7 +281,10 @@ def _times_of_first(consumer: Consumer, waiting: set[Partition]) -> dict[Partiti
         if partition not in waiting:
             continue
         waiting.discard(partition)
-        if message.error() is None:
+        error = message.error()
+        if error is not None and (denied := denial(error, topic=partition[0], operation="Read")):
+            raise KafkaRefusal(str(denied))
+        if error is None:
             found[partition] = message.timestamp()[1]
     return found
 

@@ -144,7 +144,10 @@ def _routed(read: Sighting | None, is_parked: bool, known: Known) -> tuple[Route
     if committed is None:
         return "waiting", "no router ever read this partition"
     if read.offset >= committed:
-        return "waiting", f"{read.offset - committed:,} offsets before it"
+        source = known.standings.get(SOURCE, Standing(SOURCE))
+        wait = source.partition_waits(known.now_ms).get(f"{read.partition[0]}/{read.partition[1]}")
+        why = "" if wait is None else f"; the partition waits for {wait.why}: {wait.detail}"
+        return "waiting", f"{read.offset - committed:,} offsets before it{why}"
     if not read.is_decoded:
         return "unseen", "it is not decodable now, and no letter of it was seen"
     if read.skip:
@@ -199,6 +202,8 @@ def _copy_now(
         detail = f"{copy.offset - committed:,} offsets before it"
         if standing.state.state == "SUSPENDED":
             detail += f"; the connector is SUSPENDED by {standing.state.by}: {standing.state.reason}"
+        for scope, back_off in standing.back_offs(known.now_ms).items():
+            detail += f"; scope {scope} is {back_off.sentence(known.now_ms)}"
         now = Step("waiting", known.now_ms, detail)
         return Way(connector, "waiting", (*steps, now), next_step=f"streams connectors show {connector}")
     if copy.skip:
