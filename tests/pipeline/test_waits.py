@@ -85,6 +85,10 @@ def test_a_sink_that_backs_off_says_since_when_and_what_was_answered(
         line.scene.wait_until(lambda: back_off() is not None, "the back-off to be told")
         found = back_off()
         assert (found["status"], found["since"][:2], found["next_try"] is None) == (503, "20", False)
+        (record,) = asked(line, "explain", "first")["records"]
+        (step,) = [one for one in record["connectors"][ANALYTICS]["steps"] if "backing off" in one["detail"]]
+        assert "scope default is backing off since" in step["detail"]
+        assert "last answer 503" in step["detail"]
         mixpanel.clear_faults()
         line.settle()
         line.scene.wait_until(lambda: back_off() is None, "the back-off to be taken back")
