@@ -20,6 +20,7 @@ from streams.config.kafka import Kafka
 from streams.config.names import SOURCE, Groups, Topics
 from streams.config.problems import ConfigurationError, Problem
 from streams.config.source import Source
+from streams.delivery.account import KAFKA_METADATA_BYTES_MAX, router_metadata_bytes
 from streams.destinations import BROKEN, REGISTRY, DestinationKind
 from streams.events.catalogue import SelectionError, select
 
@@ -145,6 +146,14 @@ def _connectors(
         connector = _connector(str(name), section, document, registry, context, problems)
         if connector is not None:
             connectors[connector.name] = connector
+    needed = router_metadata_bytes(connectors)
+    if needed > KAFKA_METADATA_BYTES_MAX:
+        mend = (
+            f"are {len(connectors)}: the router's counts of them may need {needed:,} bytes beside a commit, and Kafka "
+            f"takes {KAFKA_METADATA_BYTES_MAX:,} (offset.metadata.max.bytes); choose shorter names that begin alike, "
+            "or divide them among two installations"
+        )
+        problems.append(_problem(document, ("connectors",), mend))
     return connectors
 
 

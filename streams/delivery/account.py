@@ -7,6 +7,8 @@ routed + imported + again = delivered + skipped + parked + purged + expired + lo
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -21,7 +23,11 @@ SourceCause = Literal["undecodable", "unknown-schema", "refused"]
 """`refused`: Kafka did not take the record onto the topic of a connector that wants it."""
 
 METADATA_BYTES_MAX = 1024
-"""Kafka takes 4,096 bytes of commit metadata by default (offset.metadata.max.bytes); the contract promises 1 KiB."""
+"""What the contract promises of a sink's metadata. A router's beyond it, of many connectors, is compressed."""
+KAFKA_METADATA_BYTES_MAX = 4096
+"""What Kafka takes of commit metadata by default (offset.metadata.max.bytes)."""
+_COMPRESSED = "z1:"
+"""Begins metadata that is compressed: base 85 of zlib of the JSON."""
 
 
 class MetadataError(ValueError):
@@ -112,16 +118,18 @@ class RouterCounts:
             self.skip(reason, count)
 
     def to_metadata(self) -> str:
-        """The commit metadata: JSON; under 1 KiB with up to 12 connectors, under Kafka's 4,096 bytes with 60."""
-        return _dump(
-            {
-                "v": 1,
-                "read": self.read,
-                "routed": self.routed,
-                "skipped": self.skipped,
-                "undecodable": self.undecodable,
-                "lost": self.lost,
-            }
+        """The commit metadata: JSON; compressed where it is larger than 1 KiB, from some 12 connectors on."""
+        return _compact(
+            _dump(
+                {
+                    "v": 1,
+                    "read": self.read,
+                    "routed": self.routed,
+                    "skipped": self.skipped,
+                    "undecodable": self.undecodable,
+                    "lost": self.lost,
+                }
+            )
         )
 
     @classmethod
@@ -241,12 +249,34 @@ def _dump(content: dict[str, Any]) -> str:
     return orjson.dumps(content).decode()
 
 
+def router_metadata_bytes(connectors: Iterable[str]) -> int:
+    """About the most that a router's metadata needs for connectors of these names, each with trillions of events."""
+    names = sorted(connectors)
+    # Counts that no two connectors share, as compression finds them hardest.
+    routed = {name: (number + 1) * 7_919_123_457 % 10**12 + 10**12 for number, name in enumerate(names)}
+    skipped = dict.fromkeys(get_args(RouterSkip), 10**12)
+    return len(RouterCounts(routed, skipped, 10**12, 10**12, 10**13).to_metadata())
+
+
+def _compact(text: str) -> str:
+    if len(text) <= METADATA_BYTES_MAX:
+        return text
+    return _COMPRESSED + base64.b85encode(zlib.compress(text.encode(), 6)).decode()
+
+
+def _plain(metadata: str) -> bytes:
+    """Raises `ValueError` and `zlib.error` on what this program did not write."""
+    if not metadata.startswith(_COMPRESSED):
+        return metadata.encode()
+    return zlib.decompress(base64.b85decode(metadata.removeprefix(_COMPRESSED)))
+
+
 def _load(metadata: str | None) -> dict[str, Any] | None:
     if not metadata:
         return None
     try:
-        content = orjson.loads(metadata)
-    except orjson.JSONDecodeError as error:
+        content = orjson.loads(_plain(metadata))
+    except (orjson.JSONDecodeError, ValueError, zlib.error) as error:
         raise MetadataError(f"commit metadata is not JSON: {error}") from error
     if not isinstance(content, dict) or content.get("v") != 1:
         raise MetadataError('commit metadata has no "v": 1: was it written by a newer version, or another program?')

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.kafka.consumer import GroupConsumer, GroupProtocol
 from streams.adapters.kafka.transactions import TransactionalProducer
+from streams.delivery.account import RouterCounts
 from streams.ports.errors import CommitRefused, Fenced, RecordRefused, RecordsRefused, TransactionAborted
 from streams.ports.kafka import Gap, Message, Partition, Position, Start
 from streams.testing.brokers import Broker
@@ -379,3 +380,15 @@ def test_many_new_partitions_begin_at_their_earliest_each(scene: Scene) -> None:
     read(consumer, lambda _: len(events.starts) == 62)
     expected = {(scene.topic, 0): 0, (scene.topic, 1): 20} | {(many, number): 0 for number in range(60)}
     assert {(start.topic, start.partition): start.offset for start in events.starts} == expected
+
+
+def test_a_commit_with_the_counts_of_two_hundred_connectors_is_taken(scene: Scene) -> None:
+    names = [f"connector-of-a-large-customer-no-{number:04d}" for number in range(200)]
+    counts = RouterCounts({name: number * 7_919_123_457 for number, name in enumerate(names)}, {}, 1, 2, 3)
+    consumer, events = scene.member()
+    read(consumer, lambda _: len(events.starts) == 2)
+    consumer.commit([Position(scene.topic, 0, 5, counts.to_metadata())])
+    consumer.close()
+    second, again = scene.member()
+    read(second, lambda _: len(again.starts) == 2)
+    assert RouterCounts.from_metadata({start.partition: start.metadata for start in again.starts}[0]) == counts

@@ -257,3 +257,16 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     for path, mend in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "directory"), (latin, "not UTF-8")):
         with pytest.raises(ConfigurationError, match=mend):
             load(path, {}, registry=REGISTRY)
+
+
+def test_more_connectors_than_kafka_takes_the_counts_of_are_a_problem_that_names_the_limit() -> None:
+    def many(count: int) -> str:
+        names = [f"connector-of-a-large-customer-no-{number:04d}" for number in range(count)]
+        lines = "".join(f"  {name}: {{destination: acme, project_token: t}}\n" for name in names)
+        return f"kafka: {{bootstrap_servers: kafka:9092}}\nconnectors:\n{lines}"
+
+    assert len(loads(many(200), {}, registry=REGISTRY).connectors) == 200
+    (problem,) = problems_of(many(800))
+    assert problem.path == "connectors"
+    assert "offset.metadata.max.bytes" in problem.mend
+    assert "4,096" in problem.mend

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from streams.delivery.account import MetadataError, RouterCounts, SinkCounts, account
+from streams.delivery.account import (
+    KAFKA_METADATA_BYTES_MAX,
+    MetadataError,
+    RouterCounts,
+    SinkCounts,
+    account,
+    router_metadata_bytes,
+)
 
 
 def test_an_account_sums_every_partition_and_what_waits_is_the_difference() -> None:
@@ -65,3 +74,23 @@ def test_metadata_reads_back_as_written() -> None:
 def test_metadata_that_is_not_ours_is_refused_not_guessed(metadata: str) -> None:
     with pytest.raises(MetadataError):
         SinkCounts.from_metadata(metadata)
+
+
+@pytest.mark.parametrize("name", ["currents-of-the-largest-customer-no-{}", "{}"])
+def test_the_counts_of_two_hundred_connectors_fit_what_kafka_takes(name: str) -> None:
+    names = [name.format(f"c{number:03d}") for number in range(200)]
+    assert max(len(one) for one in names) <= 40
+    assert router_metadata_bytes(names) <= KAFKA_METADATA_BYTES_MAX
+    counts = RouterCounts({one: number * 7_919_123_457 for number, one in enumerate(names)}, {"no_mapping": 3}, 4, 5, 6)
+    assert RouterCounts.from_metadata(counts.to_metadata()) == counts
+
+
+def test_metadata_of_an_earlier_version_is_read_however_large() -> None:
+    routed = {f"connector-{number}": number for number in range(60)}
+    earlier = json.dumps({"v": 1, "read": 9, "routed": routed, "skipped": {}, "undecodable": 1, "lost": 2})
+    assert RouterCounts.from_metadata(earlier) == RouterCounts(routed, {}, 1, 2, 9)
+
+
+def test_compressed_metadata_that_is_damaged_is_an_error_that_says_so() -> None:
+    with pytest.raises(MetadataError):
+        RouterCounts.from_metadata("z1:not what we wrote")
