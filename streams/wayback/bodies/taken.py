@@ -1,0 +1,81 @@
+"""What a body becomes: records, counted skips, and the vendor's answer; or a refusal of the whole body."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from streams.wayback.records import BODY_BYTES_MAX, Malformed, Record
+
+EXTERNAL_ID_BYTES_MAX = 987
+"""Braze takes no longer one."""
+RECORD_BYTES_MAX = 900_000
+"""Of an item: Kafka's own limit of a record is a million by default."""
+
+ReceiverSkip = Literal["loop", "not_selected", "no_external_user_id", "hashed_identity", "not_mapped"]
+
+
+class BadBody(Exception):
+    """Nothing of the body can be taken, and no retry cures it: a setup fault, answered 400. The text holds no value."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one request becomes. All of it is written in one transaction, or nothing."""
+
+    entry: str
+    received_ms: int
+    request: str
+    """An id of our own for this request."""
+    records: list[Record] = field(default_factory=list)
+    skipped: Counter[ReceiverSkip] = field(default_factory=Counter)
+    answer: Mapping[str, Any] = field(default_factory=dict)
+
+    def malformed(self, reason: str, item: object) -> None:
+        """An item that no retry makes whole: it is parked, so that a person sees it."""
+        body = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+        shown = body[:BODY_BYTES_MAX].decode(errors="ignore")
+        found = hashlib.sha256(self.entry.encode() + b"/" + body).hexdigest()
+        self.records.append(
+            Malformed(
+                id=found, entry=self.entry, time_ms=self.received_ms, received_ms=self.received_ms, reason=reason,
+                body=shown,
+            )
+        )  # fmt: skip
+
+    def is_usable(self, external_id: str | None, item: object) -> bool:
+        """Whether this is a user's external id; else it is counted, or the item is malformed."""
+        if external_id is None or not external_id.strip():
+            self.skipped["no_external_user_id"] += 1
+            return False
+        if len(external_id.encode()) > EXTERNAL_ID_BYTES_MAX:
+            self.malformed(f"the external id has more than {EXTERNAL_ID_BYTES_MAX} bytes", item)
+            return False
+        return True
+
+
+def text_of(value: object) -> str | None:
+    """An id that came as text or as a whole number."""
+    match value:
+        case bool():
+            return None
+        case str():
+            return value
+        case int():
+            return str(value)
+        case _:
+            return None
+
+
+def milliseconds(value: object) -> int | None:
+    """A time in milliseconds since 1970, as a number or as text."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e14:
+        return None
+    return int(value)
