@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 import structlog
@@ -41,11 +41,21 @@ class KeptBooks:
 
     def of_sinks(self) -> Books | None:
         """What the connector's sinks committed."""
-        return self._ask(lambda accounts: _sinks(accounts.sink_commits(self._connector)))
+
+        def read(accounts: Accounts) -> Books:
+            ids = self._ids({topic for topic, _ in accounts.sink_commits(self._connector)})
+            return _sinks(accounts.sink_commits(self._connector), ids)
+
+        return self._ask(read)
 
     def of_routers(self) -> Books | None:
         """What the routers committed. Currents topics are the customer's: their gaps stay counted by offsets."""
-        return self._ask(lambda accounts: Books(_places(accounts.router_commits()), 0))
+
+        def read(accounts: Accounts) -> Books:
+            ids = self._ids({topic for topic, _ in accounts.router_commits()})
+            return Books(_places(accounts.router_commits()), 0, ids)
+
+        return self._ask(read)
 
     def excess(self) -> int | None:
         """How many more records wait than the account says; None also while everything moves."""
@@ -76,6 +86,11 @@ class KeptBooks:
                 log.warning("account not read", connector=self._connector, error=str(error))
                 return None
 
+    def _ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Asked for before what is committed: see `Books`."""
+        assert self._installation is not None, "there are accounts"
+        return self._installation.cluster.topic_ids(topics)
+
     def _connected(self) -> Accounts:
         if self._accounts is None:
             self._installation = self._connect()
@@ -83,9 +98,9 @@ class KeptBooks:
         return self._accounts
 
 
-def _sinks(commits: Mapping[Partition, Commit]) -> Books:
+def _sinks(commits: Mapping[Partition, Commit], topic_ids: Mapping[str, str]) -> Books:
     lost = sum(SinkCounts.from_metadata(commit.metadata).lost for commit in commits.values())
-    return Books(_places(commits), lost)
+    return Books(_places(commits), lost, topic_ids)
 
 
 def _places(commits: Mapping[Partition, Commit]) -> dict[Partition, tuple[int, str]]:

@@ -45,6 +45,10 @@ class Cluster(Protocol):
         """The partitions of these topics; none of one that is missing."""
         ...
 
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Which topics these names stand for now, as far as Kafka tells; one that is made again has another id."""
+        ...
+
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where a read_committed reader of each partition would stop now."""
         ...

@@ -37,12 +37,13 @@ class Position:
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where an assigned partition begins. `metadata` is None where the group never committed: then `offset` is the
-    earliest that the broker still has."""
+    earliest that the broker still has. `topic_id` is empty where Kafka does not tell it."""
 
     topic: str
     partition: int
     offset: int
     metadata: str | None
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ class Listener(Protocol):
         ...
 
     def gap(self, gap: Gap) -> None: ...
+
+    def made_again(self, starts: Sequence[Start]) -> None:
+        """The topic of these partitions of ours was deleted and made again: they begin anew, at the earliest record."""
+        ...
 
 
 class Consumer(Protocol):

@@ -38,6 +38,6 @@ class LetterTopics(Protocol):
         """The topic's partitions; none where it does not exist. Raises `KafkaUnreachable`."""
         ...
 
-    def delete_before(self, offsets: Mapping[Partition, int]) -> None:
-        """Delete records before these offsets. What fails is logged and left: it is only garbage collection."""
+    def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
+        """Delete records before these offsets. Partitions where that failed, and why; one that is gone has no more."""
         ...

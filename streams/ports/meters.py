@@ -85,6 +85,8 @@ class Kept:
     scopes: Mapping[str, ScopeState]
     deadlines: Mapping[str, int]
     """When the first letter of each INVALID scope may be purged."""
+    is_deletion_overdue: bool = False
+    """Whether bytes of settled letters could not be deleted yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@
 | `told/<connector>` | keeper | purged and lost records, and how many of them people were told |
 | `totals/<connector>` | keeper | what left the dead-letter topics, and how |
 | `copy/<connector>/<topic>` | keeper | what the group committed, for Kafka forgets a memberless group after 7 days |
+| `deletion/<connector>` | keeper | that bytes of settled letters could not be deleted yet |
 | `job/<connector>/<id>` | keeper | a replay or purge that a person ordered |
 | `imported/<connector>/<id>` | `dlq import` | letters that came back from a file |
 | `suspect/<connector>/<scope>/<instance>` | sinks | a destination's refusal that the keeper shall look into |
@@ -31,7 +32,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streams.state.moments import clock_time, iso, told
 
-KEEPER_KINDS = ("keeper", "connector", "scope", "cursor", "settled", "totals", "told", "copy", "job", "answer")
+KEEPER_KINDS = (
+    *("keeper", "connector", "scope", "cursor", "settled"),
+    *("totals", "told", "copy", "deletion", "job", "answer"),
+)
 """Kinds that only a connector's keeper writes."""
 
 REJECTED = "rejected"
@@ -168,10 +172,22 @@ class Told(Record):
 
 
 class Copy(Record):
-    """What a group committed for a topic: per partition number the offset and the metadata."""
+    """What a group committed for a topic: per partition number the offset and the metadata.
+
+    `topic_id` says of which topic of that name; empty in copies of earlier versions.
+    """
 
     kind = "copy"
     partitions: Mapping[str, tuple[int, str]] = {}
+    topic_id: str = ""
+
+
+class Deletion(Record):
+    """Settled letters whose bytes could not be deleted yet, since when and why. Taken back once they are gone."""
+
+    kind = "deletion"
+    since: int
+    reason: str = ""
 
 
 class Imported(Record):
@@ -297,6 +313,7 @@ KINDS: Mapping[str, type[Record]] = {
         Totals,
         Told,
         Copy,
+        Deletion,
         Imported,
         Suspect,
         Waits,

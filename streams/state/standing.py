@@ -11,6 +11,7 @@ from streams.state.records import (
     ConnectorState,
     Copy,
     Cursor,
+    Deletion,
     Imported,
     Job,
     Partition,
@@ -47,6 +48,8 @@ class Standing:
         self.told = Told()
         self.copies: dict[str, Copy] = {}
         """By topic."""
+        self.deletion: Deletion | None = None
+        """While bytes of settled letters could not be deleted."""
         self.imported: dict[str, Imported] = {}
         self.suspects: dict[tuple[str, str], Suspect] = {}
         """By scope and instance."""
@@ -136,6 +139,8 @@ class Standing:
                 self.told = record
             case Copy():
                 self.copies[name] = record
+            case Deletion():
+                self.deletion = record
             case Imported():
                 self.imported[name] = record
             case Suspect():
@@ -165,6 +170,8 @@ class Standing:
                 letters = self.settled.get(_partition(name, place))
                 if letters is not None:
                     letters.drop(int(block))
+            case "deletion":
+                self.deletion = None
             case "imported":
                 self.imported.pop(name, None)
             case "suspect":

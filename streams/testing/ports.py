@@ -308,13 +308,18 @@ class FakeLetterTopics:
     def __init__(self, kafka: FakeKafka, partitions: int = 1) -> None:
         self._kafka = kafka
         self._partitions = partitions
+        self.refusal = ""
+        """While it is set, no deletion succeeds, and this is why."""
 
     def partitions(self, topic: str) -> Sequence[Partition]:
         return [(topic, number) for number in range(self._partitions)]
 
-    def delete_before(self, offsets: Mapping[Partition, int]) -> None:
+    def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
+        if self.refusal:
+            return dict.fromkeys(offsets, self.refusal)
         for partition, offset in offsets.items():
             self._kafka.deleted_before[partition] = max(offset, self._kafka.deleted_before.get(partition, 0))
+        return {}
 
 
 class FakeNotifier:

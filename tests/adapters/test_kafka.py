@@ -37,6 +37,9 @@ class Events:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         self.gone += partitions
 
+    def made_again(self, starts: Sequence[Start]) -> None:
+        self.starts += starts
+
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.gone += partitions
 

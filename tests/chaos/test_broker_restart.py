@@ -32,6 +32,9 @@ class Listener:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         self.has_partition = False
 
+    def made_again(self, starts: Sequence[Start]) -> None:
+        raise AssertionError(f"nobody made a topic again: {starts}")
+
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.has_partition = False
 

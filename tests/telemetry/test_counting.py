@@ -222,7 +222,15 @@ def test_an_office_that_is_gone_leaves_no_state_behind_that_nobody_keeps_up() ->
     watched.keeper_meter.surveyed(Surveyed(12, 3.0, {"rejected": 2}))  # a look that was under way
     scrape = watched.scrape
     assert scrape.value("streams_keeper", connector="growth") == 0
-    for name in ("waiting_records", "lag_seconds", "dead_letters", "scope_valid", "connector_state", "purge_overdue"):
+    for name in (
+        "waiting_records",
+        "lag_seconds",
+        "dead_letters",
+        "scope_valid",
+        "connector_state",
+        "purge_overdue",
+        "deletion_overdue",
+    ):
         assert scrape.all(f"streams_{name}") == {}, name
 
 

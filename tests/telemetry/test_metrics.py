@@ -49,6 +49,7 @@ CONTRACT = {
     "streams_scope_invalid_since_seconds": ("gauge", "connector scope"),
     "streams_purge_deadline_seconds": ("gauge", "connector scope"),
     "streams_purge_overdue": ("gauge", "connector scope"),
+    "streams_deletion_overdue": ("gauge", "connector"),
     "streams_keeper": ("gauge", "connector"),
     "streams_alerts_total": ("counter", "connector kind"),
 }

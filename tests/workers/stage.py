@@ -50,6 +50,7 @@ from streams.workers.keeper.report import Reporting
 from streams.workers.keeper.requests import Asking
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import SchemaResolver
+from streams.workers.reading.start_positions import Copied
 from streams.workers.sink.committer import SinkCommitter, SinkTopics
 from streams.workers.sink.encoders import EncoderCache
 from streams.workers.sink.ports import SinkLimits, SinkPorts
@@ -187,7 +188,7 @@ class Stage:
         meter: KeeperMeter,
     ) -> Keeper:
         rules = Rules(grace_seconds)
-        topics = FakeLetterTopics(self.kafka)
+        topics = self.letter_topics = FakeLetterTopics(self.kafka)
         events = EventReader(resolver)
         reading = FakeLetters(self.kafka)
         probes = Probes(build, self.probes, rules)
@@ -243,11 +244,13 @@ class Stage:
             self.keeper.step()
             self.clock.advance(step_seconds)
 
-    def copies(self) -> dict[tuple[str, int], tuple[int, str]]:
+    def copies(self) -> dict[tuple[str, int], Copied]:
         """The keeper's copies of the commits."""
         found = self.standing.copies
         return {
-            (topic, int(number)): commit for topic, copy in found.items() for number, commit in copy.partitions.items()
+            (topic, int(number)): Copied(*commit, copy.topic_id)
+            for topic, copy in found.items()
+            for number, commit in copy.partitions.items()
         }
 
     def ask(self, what: str, *, reason: str = "", **arguments: Any) -> None:

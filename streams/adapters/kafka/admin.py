@@ -27,6 +27,7 @@ from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import reader
 from streams.adapters.kafka.silence import Silence
+from streams.adapters.kafka.topic_ids import topic_ids
 from streams.config.kafka import ClientConfig
 from streams.config.topology import ActualTopic
 from streams.ports.cluster import Commit
@@ -190,6 +191,10 @@ class Administration:
         """The partitions of these topics; none of one that is missing."""
         there = self._metadata().topics
         return tuple((name, number) for name in topics if name in there for number in sorted(there[name].partitions))
+
+    def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Which topics these names stand for now, as far as Kafka tells."""
+        return topic_ids(self._client, topics)
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where a read_committed reader of each partition would stop now."""

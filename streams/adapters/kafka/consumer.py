@@ -6,15 +6,18 @@ The settings that promises rest on are set here and refused in `kafka.options` (
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.time_limits import Patience
+from streams.adapters.kafka.topic_ids import GONE, Asked, answered, ask_topic_ids, topic_ids
 from streams.ports.errors import ClientFatal, CommitRefused, Fenced, KafkaUnreachable
 from streams.ports.kafka import Gap, Listener, Message, Partition, Position, Start
 
@@ -29,6 +32,8 @@ FETCH_QUEUE_BACKOFF_MS = 10
 """The default of 1,000 ms stalls the fetcher whenever the small prefetch queue is full."""
 METADATA_REFRESH_MS = 10_000
 CALL_SECONDS_MAX = 10.0
+TOPIC_IDS_SECONDS = 5.0
+"""How often ids of topics are asked for: a topic that is made again is seen within this, and while nothing comes."""
 COMMITTED_SECONDS_MAX = 30.0
 """Reading committed offsets waits for a pending transaction of a killed member: 10 s, and as much again."""
 CONTACT_SECONDS_MAX = 60.0
@@ -56,6 +61,12 @@ class GroupConsumer:
         self._events: list[Any] = []
         self._unstarted: set[Partition] = set()
         self._say_at: dict[int, float] = {}
+        self._options = {**options, "client.id": client_id, "log_level": 0}
+        self._admin: AdminClient | None = None
+        self._topic_ids: dict[str, str] = {}
+        """Of assigned topics, where Kafka tells them."""
+        self._asked: Asked = {}
+        self._ask_at = time.monotonic() + TOPIC_IDS_SECONDS
         membership: dict[str, Any] = {}
         grouping: dict[str, Any] = {"group.protocol": protocol}
         if protocol == "classic":
@@ -102,6 +113,7 @@ class GroupConsumer:
             raise failure
         if self._unstarted:
             self._start()
+        self._look_for_new_topics()
         records: list[Message] = [message for message in messages if message.error() is None]
         if len(records) != len(messages):
             # Told after the records that came before them: at the next poll.
@@ -280,19 +292,72 @@ class GroupConsumer:
         if len(unstarted) >= SAY_PARTITIONS:
             log.info("asking where partitions begin", partitions=len(unstarted))
         committed = self._committed(unstarted)
-        new = self._earliest([one for one in committed if one.offset == OFFSET_INVALID])
-        if new:
-            self._move([TopicPartition(*partition, offset) for partition, offset in new.items()])
+        ids = self._learn_ids({one.topic for one in unstarted})
+        begun = self._at_earliest([one for one in committed if one.offset == OFFSET_INVALID])
         starts = []
         for one in committed:
-            earliest = new.get((one.topic, one.partition))
-            if earliest is None:
-                starts.append(Start(one.topic, one.partition, one.offset, one.metadata or ""))
-            else:
-                starts.append(Start(one.topic, one.partition, earliest, None))
+            known = Start(one.topic, one.partition, one.offset, one.metadata or "", ids.get(one.topic, ""))
+            starts.append(begun.get((one.topic, one.partition), known))
         self._unstarted.clear()
         if self._listener is not None:
             self._listener.assigned(starts)
+
+    def _at_earliest(self, partitions: list[TopicPartition]) -> dict[Partition, Start]:
+        """Read these from the earliest record that there is."""
+        found = self._earliest(partitions)
+        if found:
+            self._move([TopicPartition(*partition, offset) for partition, offset in found.items()])
+        ids = self._topic_ids
+        return {place: Start(*place, offset, None, ids.get(place[0], "")) for place, offset in found.items()}
+
+    # Topics that are deleted and made again while we read them: nothing but their ids tells.
+
+    def _learn_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Ids of topics as they are now; none where Kafka does not tell."""
+        try:
+            found = topic_ids(self._asker(), topics)
+        except KafkaUnreachable as error:
+            log.warning("ids of topics not known", error=str(error))
+            found = {}
+        self._topic_ids.update(found)
+        return found
+
+    def _asker(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = clients.administration_client(self._options)
+        return self._admin
+
+    def _look_for_new_topics(self) -> None:
+        """Asks now and then, and never waits: an answer that is there is taken."""
+        now = time.monotonic()
+        if self._asked:
+            if not all(future.done() for future in self._asked.values()):
+                return
+            asked, self._asked = self._asked, {}
+            with suppress(KafkaUnreachable):  # asked again
+                self._take_ids(answered(asked))
+        elif now >= self._ask_at:
+            self._ask_at = now + TOPIC_IDS_SECONDS
+            self._asked = ask_topic_ids(self._asker(), {topic for topic, _ in self._assigned})
+
+    def _take_ids(self, found: Mapping[str, str]) -> bool:
+        """Begin anew with every topic that is another than it was; whether there was any."""
+        ours = {topic for topic, _ in self._assigned}
+        anew = {
+            topic
+            for topic, name in found.items()
+            if name != GONE and topic in ours and self._topic_ids.setdefault(topic, name) != name
+        }
+        if not anew:
+            return False
+        self._topic_ids.update({topic: found[topic] for topic in anew})
+        places = [TopicPartition(*partition) for partition in sorted(self._assigned) if partition[0] in anew]
+        starts = list(self._at_earliest(places).values())
+        for topic in sorted(anew):
+            log.warning("topic was deleted and made again, read from its beginning", topic=topic)
+        if self._listener is not None:
+            self._listener.made_again(starts)
+        return True
 
     def _committed(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Waits for the pending transaction of a member that was killed, if there is one."""
@@ -330,6 +395,9 @@ class GroupConsumer:
             partition = TopicPartition(message.topic(), message.partition())
             if (partition.topic, partition.partition) not in self._assigned or message.offset() is None:
                 return  # it went to another member, or it had no committed offset and was moved to its earliest
+            with suppress(KafkaUnreachable):
+                if self._take_ids(topic_ids(self._asker(), [partition.topic])):
+                    return
             earliest = self._earliest([partition])[partition.topic, partition.partition]
             gap = Gap(partition.topic, partition.partition, message.offset(), earliest)
             self.rewind((partition.topic, partition.partition), earliest)

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 TUNING = {"queued.max.messages.kbytes": 8_192, "fetch.queue.backoff.ms": 10, "fetch.wait.max.ms": 100}
 """8 MB of prefetched letters bound what a keeper holds, and what one of its transactions writes."""
 ANSWER_SECONDS_MAX = 10.0
+_NOTHING_THERE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+"""The topic is gone, and its letters with it."""
 
 
 class DeadLetterReader:
@@ -89,20 +91,26 @@ class DeadLetterTopics:
             return []
         return [(topic, number) for number in sorted(found.partitions)]
 
-    def delete_before(self, offsets: Mapping[Partition, int]) -> None:
-        """Delete records before these offsets. What fails is logged and left: it is only garbage collection."""
+    def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
+        """Delete records before these offsets. Partitions where that failed, and why."""
+        if not offsets:
+            return {}
         places = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
-        if not places:
-            return
         try:
             futures = self._client.delete_records(
                 places, request_timeout=ANSWER_SECONDS_MAX, operation_timeout=ANSWER_SECONDS_MAX
             )
-            for future in futures.values():
-                future.result(2 * ANSWER_SECONDS_MAX)
         except KafkaException as exception:
-            names = ", ".join(sorted({place.topic for place in places}))
-            denied = denial(exception.args[0], topic=names, operation="Delete")
-            log.warning("settled letters not deleted yet", error=str(denied or exception.args[0]))
-        except TimeoutError as error:
-            log.warning("settled letters not deleted yet", error=str(error))
+            return dict.fromkeys(offsets, str(exception.args[0]))
+        failed = {}
+        for place, future in futures.items():
+            try:
+                future.result(2 * ANSWER_SECONDS_MAX)
+            except KafkaException as exception:
+                error: KafkaError = exception.args[0]
+                if error.code() not in _NOTHING_THERE:
+                    denied = denial(error, topic=place.topic, operation="Delete")
+                    failed[place.topic, place.partition] = str(denied or error.str())
+            except TimeoutError:
+                failed[place.topic, place.partition] = f"no answer within {2 * ANSWER_SECONDS_MAX:.0f} s"
+        return failed

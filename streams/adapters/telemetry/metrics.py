@@ -206,6 +206,12 @@ METRICS: Mapping[str, Metric] = {
             "1 while letters are past their deadline and not purged: no probe confirms it, or the clocks differ.",
         ),
         Metric(
+            "streams_deletion_overdue",
+            _CONNECTOR,
+            "keeper",
+            "1 while bytes of settled letters (delivered, purged) could not be deleted from their topic; tried again.",
+        ),
+        Metric(
             "streams_redriven_records_total",
             _CONNECTOR,
             "keeper",

@@ -281,6 +281,7 @@ class KeeperTelemetry:
             self.forget()
 
     def stands(self, kept: Kept) -> None:
+        self._metrics.gauge("streams_deletion_overdue", self._connector).set(kept.is_deletion_overdue)
         if self._is_source:
             return
         name = self._connector
@@ -333,7 +334,7 @@ class KeeperTelemetry:
         topics, self._topics = self._topics, frozenset()
         for topic in topics:
             self._forget_topic(topic)
-        for metric in ("streams_waiting_records", "streams_lag_seconds"):
+        for metric in ("streams_waiting_records", "streams_lag_seconds", "streams_deletion_overdue"):
             self._metrics.forget(metric, name)
         for cause in self._causes:
             self._metrics.forget("streams_dead_letters", name, cause)

@@ -42,6 +42,7 @@ from streams.workers.keeper.redrive import Redrive
 from streams.workers.keeper.report import Reporting
 from streams.workers.keeper.requests import Asking
 from streams.workers.reading.event_reader import EventReader
+from streams.workers.reading.start_positions import Copied
 from streams.workers.router.routes import ConnectorRoute, Routes, Routing
 
 log = structlog.get_logger(__name__)
@@ -240,9 +241,11 @@ def _redrive_rate(connector: Connector) -> float:
     return connector.redrive_rate_per_second or _returning_rate(connector) or REDRIVE_RATE
 
 
-def copies_of(settings: Settings, name: str) -> Mapping[Partition, tuple[int, str]]:
+def copies_of(settings: Settings, name: str) -> Mapping[Partition, Copied]:
     """A keeper's copies of what its group committed. Raises `KafkaUnreachable` and `StateError`."""
     copies = read_standings(settings)[name].copies
     return {
-        (topic, int(number)): commit for topic, copy in copies.items() for number, commit in copy.partitions.items()
+        (topic, int(number)): Copied(*commit, copy.topic_id)
+        for topic, copy in copies.items()
+        for number, commit in copy.partitions.items()
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 
 from streams.config import topology
+from streams.config.names import SOURCE
 from streams.operations.accounts import Accounts
 from streams.operations.doctor.finding import Finding, ok, problem, warning
 from streams.operations.group_protocol import FIX, group_protocol_problem
@@ -104,7 +106,7 @@ def _router_lag(installation: Installation) -> Iterator[Finding]:
 def _connectors(installation: Installation) -> Iterator[Finding]:
     with Accounts(installation) as accounts:
         standings = accounts.standings()
-    for name in installation.settings.connectors:
+    for name in (*installation.settings.connectors, SOURCE):
         yield from _standing(name, standings[name], installation.clock.epoch_ms())
 
 
@@ -112,6 +114,10 @@ def _standing(name: str, standing: Standing, now_ms: int) -> Iterator[Finding]:
     state = standing.state
     if state.state == "SUSPENDED":
         yield warning(f"connector {name}", f"SUSPENDED by {state.by}: {state.reason}", after_suspension(name, state.by))
+    if standing.deletion is not None:
+        since = datetime.fromtimestamp(standing.deletion.since / 1000, UTC).isoformat(timespec="seconds")
+        detail = f"bytes of settled letters not deleted since {since}: {standing.deletion.reason}"
+        yield warning(f"deletion {name}", detail, "tried again every 10 s; may the keeper Delete? streams topics acls")
     for scope, found in sorted(standing.scopes.items()):
         if found.overdue:
             yield warning(f"purge {name}/{scope}", f"overdue: {found.overdue}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -31,6 +31,9 @@ class Books:
 
     commits: Commits
     lost: int
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    """Asked for before the commits: a commit of a topic that is made again between the two is copied under the old id,
+    and read again, never passed over."""
 
 
 class Bookkeeping:
@@ -50,7 +53,10 @@ class Bookkeeping:
         self._reading: Future[tuple[Books | None, int | None]] | None = None
 
     def begin(self) -> None:
+        """What is being read was asked for in an earlier term, or before an aborted transaction: it may be older than
+        what stands there now, so it is not taken."""
         self._look_at = 0.0
+        self._reading = None
 
     def step(self, office: Office) -> bool:
         if self._reading is not None:
@@ -73,8 +79,8 @@ class Bookkeeping:
     def _take(self, office: Office, books: Books, excess: int | None) -> bool:
         changes: dict[str, Record | None] = {
             key("copy", office.connector, topic): copy
-            for topic, copy in _copies(books.commits).items()
-            if office.standing.copies.get(topic, Copy()).partitions != copy.partitions
+            for topic, copy in _copies(books).items()
+            if _differs(office.standing.copies.get(topic, Copy()), copy)
         }
         totals = office.standing.totals
         if excess is not None:
@@ -93,8 +99,15 @@ class Bookkeeping:
         return bool(changes)
 
 
-def _copies(commits: Commits) -> dict[str, Copy]:
+def _differs(known: Copy, copy: Copy) -> bool:
+    return (known.partitions, known.topic_id) != (copy.partitions, copy.topic_id)
+
+
+def _copies(books: Books) -> dict[str, Copy]:
     topics: dict[str, dict[str, tuple[int, str]]] = {}
-    for (topic, number), commit in sorted(commits.items()):
+    for (topic, number), commit in sorted(books.commits.items()):
         topics.setdefault(topic, {})[str(number)] = commit
-    return {topic: Copy(partitions=partitions) for topic, partitions in topics.items()}
+    return {
+        topic: Copy(partitions=partitions, topic_id=books.topic_ids.get(topic, ""))
+        for topic, partitions in topics.items()
+    }

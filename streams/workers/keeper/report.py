@@ -88,7 +88,7 @@ class Reporting:
         self._office, self._before = office, look
         scopes = {name: standing.scope(name) for name in self._scopes}
         deadlines = {name: self._next_purge(office, name) for name, state in scopes.items() if state.state == "INVALID"}
-        self._meter.stands(Kept(standing.state, scopes, deadlines))
+        self._meter.stands(Kept(standing.state, scopes, deadlines, standing.deletion is not None))
         return False
 
 

@@ -7,13 +7,27 @@ connector that was off for longer would deliver all of its topic again, and its 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streams.ports.kafka import Consumer, Partition, Start
 
-Copies = Callable[[], Mapping[Partition, tuple[int, str]]]
-"""Reads the keeper's copies: offset and metadata by partition."""
+NEVER = "the group had never committed"
+FORGOTTEN = "the group's commits were forgotten: begun at the keeper's copy of them"
+MADE_AGAIN = "the topic was deleted and made again"
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A keeper's copy of a commit, of one topic. Copies of earlier versions tell no id: they are believed."""
+
+    offset: int
+    metadata: str
+    topic_id: str = ""
+
+
+Copies = Callable[[], Mapping[Partition, Copied]]
+"""Reads the keeper's copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +53,15 @@ def beginnings(starts: Sequence[Start], copies: Copies, consumer: Consumer) -> l
         if start.metadata is not None:
             found.append(Beginning(start))
         elif copy is None:
-            found.append(Beginning(start, "the group had never committed"))
+            found.append(Beginning(start, NEVER))
+        elif copy.topic_id and start.topic_id and copy.topic_id != start.topic_id:
+            # Kafka forgot the commits with the topic: counts of the old one stay, offsets mean nothing any more.
+            found.append(Beginning(replace(start, metadata=copy.metadata), MADE_AGAIN))
         else:
-            offset, metadata = max(copy[0], start.offset), copy[1]
+            offset = max(copy.offset, start.offset)
             consumer.rewind((start.topic, start.partition), offset)
-            why = "the group's commits were forgotten: begun at the keeper's copy of them"
-            moved = Start(start.topic, start.partition, offset, metadata)
-            found.append(Beginning(moved, why, lost=offset - copy[0]))
+            moved = replace(start, offset=offset, metadata=copy.metadata)
+            found.append(Beginning(moved, FORGOTTEN, lost=offset - copy.offset))
     return found
 
 
@@ -54,6 +70,6 @@ def audit_lines(who: str, at_ms: int, begun: Mapping[str, tuple[int, str]]) -> l
     lines = []
     for why in dict.fromkeys(reason for _, reason in begun.values()):
         places = {name: offset for name, (offset, reason) in begun.items() if reason == why}
-        what = "started at the earliest record" if why == "the group had never committed" else "started at a copy"
+        what = "started at a copy" if why == FORGOTTEN else "started at the earliest record"
         lines.append({"v": 1, "at": at_ms, "who": who, "what": what, "why": why, "partitions": places})
     return lines

@@ -34,7 +34,7 @@ from streams.state.records import Waits
 from streams.workers.reading.passed_records import passed_line
 from streams.workers.reading.paused_partitions import WaitingPartitions
 from streams.workers.reading.schema_resolver import SchemaResolver, Unknown
-from streams.workers.reading.start_positions import Beginning, Copies, audit_lines, beginnings
+from streams.workers.reading.start_positions import MADE_AGAIN, Beginning, Copies, audit_lines, beginnings
 from streams.workers.reading.wait_report import WaitReport, partition_waits
 from streams.workers.router.refusals import Refusals
 from streams.workers.router.routes import Found, Routes, Routing, source_topics
@@ -185,6 +185,17 @@ class Router:
 
     def _tell_keeper(self) -> None:
         self._keep(bool(self._subscribed) and (min(self._subscribed), 0) in self._states)
+
+    def made_again(self, starts: Sequence[Start]) -> None:
+        """Counts of the topic that was deleted stay: they are in no commit any more, so the next one carries them."""
+        self._waiting.forget([(start.topic, start.partition) for start in starts])
+        for start in starts:
+            state = self._states.get((start.topic, start.partition))
+            if state is not None:
+                state.counts.lost += state.pending.lost
+                state.next_offset, state.beginning = start.offset, Beginning(start, MADE_AGAIN)
+                state.pending, state.pending_offset = RouterCounts(), -1
+                self._must_commit = True
 
     def gap(self, gap: Gap) -> None:
         """Retention deleted what was not read: counted, said, never skipped in silence."""

@@ -27,7 +27,7 @@ from streams.delivery.contract import Destination
 from streams.delivery.ledger import Ledger
 from streams.ports.kafka import Gap, Message, Partition, Start
 from streams.state.records import Waits
-from streams.workers.reading.start_positions import beginnings
+from streams.workers.reading.start_positions import MADE_AGAIN, Beginning, beginnings
 from streams.workers.reading.wait_report import partition_waits
 from streams.workers.sink.committer import SinkCommitter
 from streams.workers.sink.dispatch import Dispatch
@@ -168,6 +168,21 @@ class Sink:
         going = {number for _, number in partitions if number in self._ledgers}
         self._forget(going)
         self._log.warning("partitions lost", partitions=sorted(going))
+
+    def made_again(self, starts: Sequence[Start]) -> None:
+        """What was read of the topic that was deleted is sent, and counts nowhere; its counts stay."""
+        begun = []
+        for start in starts:
+            ledger = self._ledgers.get(start.partition)
+            if ledger is not None:
+                ledger.close()
+                self._ledgers[start.partition] = Ledger(start.offset, ledger.counts)
+                begun.append(Beginning(start, MADE_AGAIN))
+        for scope, lane in self._dispatch.lanes.items():
+            self._intake.flush(scope)
+            lane.drop_closed()
+        self._waiting.forget((self._topic, beginning.start.partition) for beginning in begun)
+        self._committer.assigned(begun)
 
     def gap(self, gap: Gap) -> None:
         """Retention deleted what was not read: counted, said, never skipped in silence."""

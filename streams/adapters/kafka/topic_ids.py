@@ -1,0 +1,57 @@
+"""Which topic a name stands for: a topic that was deleted and made again has another id (KIP-516)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from streams.adapters.kafka.denials import denial
+from streams.ports.errors import KafkaUnreachable
+
+ANSWER_SECONDS_MAX = 10.0
+NONE = "AAAAAAAAAAAAAAAAAAAAAA"
+"""Sixteen zero bytes: brokers before 2.8 know no ids."""
+GONE = ""
+"""Instead of an id: there is no such topic now."""
+
+Asked = Mapping[str, "Future[Any]"]
+
+
+def ask_topic_ids(client: AdminClient, topics: Collection[str]) -> Asked:
+    """Ask for the ids of these topics; `answered` gives them once all futures are done."""
+    if not topics:
+        return {}
+    collection = TopicCollection(sorted(topics))
+    return dict(client.describe_topics(collection, request_timeout=ANSWER_SECONDS_MAX))
+
+
+def answered(asked: Asked) -> dict[str, str]:
+    """Ids by topic, `GONE` where there is none. Topics whose ids Kafka does not tell are left out.
+
+    Raises `KafkaUnreachable`.
+    """
+    found: dict[str, str] = {}
+    for topic, future in asked.items():
+        try:
+            name = str(future.result(2 * ANSWER_SECONDS_MAX).topic_id)
+        except KafkaException as exception:
+            error: KafkaError = exception.args[0]
+            if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                found[topic] = GONE
+            elif denial(error) is None:
+                raise KafkaUnreachable(f"{topic}: {error.str()}") from exception
+        except TimeoutError as error:
+            raise KafkaUnreachable(f"{topic}: its id was not told within {2 * ANSWER_SECONDS_MAX:.0f} s") from error
+        else:
+            if name != NONE:
+                found[topic] = name
+    return found
+
+
+def topic_ids(client: AdminClient, topics: Collection[str]) -> dict[str, str]:
+    """Ids of the topics that there are, as far as Kafka tells them. Raises `KafkaUnreachable`."""
+    return {topic: name for topic, name in answered(ask_topic_ids(client, topics)).items() if name != GONE}
