@@ -59,3 +59,12 @@ def test_a_copy_says_of_which_topic_it_is() -> None:
     keeping.step(held)
     keeping.step(held)
     assert held.standing.copies[PLACE[0]].topic_id == "another"
+
+
+def test_a_record_of_the_state_that_is_no_json_does_not_end_the_keeper() -> None:
+    kafka, clock = FakeKafka(), MovableClock()
+    held = office(kafka, clock)
+    for value in (b"no json", b"[1]", b"\xff"):
+        kafka.write(TOPICS.state, value, b"ingest/growth/file")
+    held.follow()
+    held.confirm()

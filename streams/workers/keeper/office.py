@@ -158,8 +158,11 @@ class Office:
         self._journal.close()
 
     def _measure_skew(self, value: bytes, written_ms: int | None) -> None:
-        content = orjson.loads(value)
-        if content.get("epoch") != self._epoch:
+        try:
+            content = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return  # another program's: it tells no time
+        if not isinstance(content, dict) or content.get("epoch") != self._epoch:
             return  # an earlier keeper's
         self._broker_skew_ms = None if written_ms is None else written_ms - int(content.get("at", 0))
         self._skew_measured_at = self.clock.monotonic()
