@@ -59,6 +59,21 @@ def test_an_answer_that_no_destination_gives_makes_the_address_doubtful(status: 
     assert "address" in of_destination(status).fix
 
 
+def test_a_secret_that_is_away_is_a_finding_and_the_destination_is_not_asked() -> None:
+    settings = loads(
+        """
+kafka: {bootstrap_servers: "kafka:9092"}
+connectors: {growth: {destination: mixpanel, project_token: "${NOT_SET}"}}
+""",
+        {},
+        reads_secrets=False,
+    )
+    answers = Answers(Response(200, {}, b""))
+    (finding,) = credential_findings(settings.connectors["growth"], answers, MovableClock())
+    assert (finding.trouble, answers.asked) == ("configuration", [])
+    assert "NOT_SET" in finding.detail
+
+
 def test_refused_credentials_are_told_with_how_a_secret_is_read_again() -> None:
     finding = of_destination(401)
     assert finding.trouble == "credentials"

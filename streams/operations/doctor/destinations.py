@@ -17,6 +17,7 @@ from streams.state.credentials import Outcome, outcome_of
 ADDRESS = "is its address right, and may this machine reach it?"
 REFUSED = "fix the secret; a secret file is read again before each probe, an environment variable at the next start"
 BUSY = "the destination is busy, this says nothing of the configuration: run doctor again in a minute"
+REFERENCE = "set the variable, or mount the file, where the processes and this command run"
 REGISTRY = "schema registry"
 
 
@@ -25,7 +26,7 @@ def credential_findings(connector: Connector, fetcher: Fetcher, clock: Clock) ->
     try:
         destination = connector.build()
     except ValueError as error:
-        yield problem(f"credentials {connector.name}", "credentials", f"cannot be read: {error}", "fix the reference")
+        yield problem(f"credentials {connector.name}", "configuration", f"cannot be read: {error}", REFERENCE)
         return
     for scope in destination.scopes:
         yield _credentials(f"credentials {connector.name}/{scope}", destination, scope, fetcher, clock)
@@ -37,7 +38,7 @@ def _credentials(what: str, destination: Destination, scope: str, fetcher: Fetch
         while probe.request is not None:
             probe.answered(fetcher.fetch(probe.request))
     except ValueError as error:
-        return problem(what, "credentials", f"cannot be read: {error}", "fix the reference")
+        return problem(what, "configuration", f"cannot be read: {error}", REFERENCE)
     if probe.status == 0:
         return problem(what, "unreachable", probe.detail, ADDRESS)
     match outcome_of(probe.status):
@@ -68,7 +69,7 @@ def registry_findings(registry: SchemaRegistry | None, fetcher: Fetcher) -> Iter
     try:
         answer = fetcher.fetch(registry.request_of(1))
     except ValueError as error:
-        yield problem(REGISTRY, "credentials", f"its credentials cannot be read: {error}", "fix the reference")
+        yield problem(REGISTRY, "configuration", f"its credentials cannot be read: {error}", REFERENCE)
         return
     yield _registry(registry.url, answer)
 

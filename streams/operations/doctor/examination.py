@@ -22,8 +22,11 @@ def examination(
 ) -> Iterator[Finding]:
     """Findings, one by one as they are made. `connect` builds the installation; it is closed at the end."""
     yield ok("configuration", f"{len(settings.connectors)} connectors")
-    for remark in warnings(settings):
-        yield warning("configuration", str(remark))
+    try:
+        for remark in warnings(settings):
+            yield warning("configuration", str(remark))
+    except ValueError as error:  # a remark about a secret needs it
+        yield problem("configuration", "configuration", str(error))
     yield from _of_kafka(connect)
     yield from registry_findings(settings.source.schema_registry, fetcher)
     for connector in settings.connectors.values():
@@ -41,7 +44,7 @@ def _of_kafka(connect: Callable[[], Installation]) -> Iterator[Finding]:
             try:
                 yield from look(installation)
             except KafkaUnreachable as error:
-                yield problem("kafka", "unreachable", str(error), "nothing that only Kafka can tell was looked at")
+                yield problem("kafka", "unreachable", str(error), "is it running, and may this machine reach it? What only Kafka tells was not looked at")
                 return
             except (KafkaRefusal, AccessDenied, MetadataError, StateError) as error:
                 yield problem(what, "failed", str(error))
