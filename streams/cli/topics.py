@@ -40,7 +40,7 @@ def plan(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None
     from streams.cli.assembly.installation import connected
     from streams.operations.topics import compared
 
-    with connected(settings_from(config), CLIENT_ID) as installation:
+    with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation:
         found = compared(installation)
     _print(found, output, "nothing to do")
 
@@ -52,7 +52,7 @@ def apply(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> Non
     from streams.cli.assembly.installation import connected
     from streams.operations import topics
 
-    with connected(settings_from(config), CLIENT_ID) as installation:
+    with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation:
         found = topics.apply(installation, lambda change: note(f"{_past(change)} {change.topic.name}"))
     _print(found, output, "nothing to do: every topic is as it should be")
     if found.changes:

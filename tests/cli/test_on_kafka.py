@@ -236,6 +236,22 @@ def test_counts_that_a_deleted_topic_took_along_never_leave_less_than_nothing_wa
     assert (shown["account"]["routed"], shown["account"]["waiting"]) == (0, 0)
 
 
+def test_topics_are_made_and_connectors_are_listed_where_no_secret_of_a_destination_is(
+    installation: Installation,
+) -> None:
+    text = installation.config.read_text()
+    installation.config.write_text(text.replace("0" * 32, "${STREAMS_TEST_IS_NOT_SET}"))
+    assert installation.json("topics", "apply")["changes"]
+    assert installation.json("topics", "plan")["changes"] == []
+    assert [one["connector"] for one in installation.json("connectors", "list")["connectors"]] == ["growth"]
+
+
+def test_apply_says_what_it_did(installation: Installation) -> None:
+    said = installation.streams("topics", "apply").stderr
+    assert f"created {installation.prefix}connector.growth" in said
+    assert "topics created, 0 configured" in said
+
+
 def test_orders_without_a_keeper_say_that_none_runs(installation: Installation) -> None:
     installation.json("topics", "apply")
     result = installation.streams("connectors", "suspend", "growth", "--reason", "maintenance")

@@ -44,7 +44,12 @@ def _of_kafka(connect: Callable[[], Installation]) -> Iterator[Finding]:
             try:
                 yield from look(installation)
             except KafkaUnreachable as error:
-                yield problem("kafka", "unreachable", str(error), "is it running, and may this machine reach it? What only Kafka tells was not looked at")
+                yield problem(
+                    "kafka",
+                    "unreachable",
+                    str(error),
+                    "is it running, and may this machine reach it? What only Kafka tells was not looked at",
+                )
                 return
             except (KafkaRefusal, AccessDenied, MetadataError, StateError) as error:
                 yield problem(what, "failed", str(error))
