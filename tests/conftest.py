@@ -9,6 +9,7 @@ import gc
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,8 +27,10 @@ def pytest_collection() -> Iterator[None]:
     gc.disable()
     try:
         for module in pkgutil.walk_packages(streams.__path__, "streams."):
-            if not module.name.endswith(".__main__"):
-                importlib.import_module(module.name)
+            # What cannot be imported is told by the tests that need it.
+            with suppress(Exception):
+                if not module.name.endswith(".__main__"):
+                    importlib.import_module(module.name)
         return (yield)
     finally:
         gc.enable()

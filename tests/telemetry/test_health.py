@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.adapters.telemetry.health import HealthServer, Page, PortTaken
 from streams.ports.pulse import JOIN_SECONDS_MAX, STANDSTILL_SECONDS_MAX, START_SECONDS_MAX, Pulse
 from streams.testing.clock import MovableClock
+from streams.web.pages import Page, PageServer, PortTaken
 from tests.telemetry.reading import get
 
 MAX_POLL_INTERVAL_SECONDS = 300.0
@@ -113,18 +113,18 @@ def worker(clock: MovableClock) -> Iterator[FakeWorker]:
 
 
 @pytest.fixture
-def server(worker: FakeWorker) -> Iterator[HealthServer]:
+def server(worker: FakeWorker) -> Iterator[PageServer]:
     def livez() -> Page:
         problem = worker.pulse.standstill()
         return Page(503, problem.encode()) if problem else Page(200, b"ok\n")
 
-    server = HealthServer("127.0.0.1", 0, {"/livez": livez, "/metrics": lambda: Page(200, b"up 1\n")})
+    server = PageServer("127.0.0.1", 0, {"/livez": livez, "/metrics": lambda: Page(200, b"up 1\n")})
     yield server
     server.close()
 
 
 def test_a_stopped_loop_is_told_by_its_own_process_and_so_is_its_end(
-    server: HealthServer, worker: FakeWorker, clock: MovableClock
+    server: PageServer, worker: FakeWorker, clock: MovableClock
 ) -> None:
     assert get(server.port, "/livez") == (200, b"ok\n")
     worker.may_go_on.clear()
@@ -142,13 +142,13 @@ def test_a_stopped_loop_is_told_by_its_own_process_and_so_is_its_end(
     assert get(server.port, "/livez")[0] == 200
 
 
-def test_other_paths_are_404_and_name_what_there_is(server: HealthServer) -> None:
+def test_other_paths_are_404_and_name_what_there_is(server: PageServer) -> None:
     status, body = get(server.port, "/")
     assert status == 404
     assert body == b"there is /livez /metrics\n"
 
 
-def test_a_query_changes_nothing(server: HealthServer) -> None:
+def test_a_query_changes_nothing(server: PageServer) -> None:
     assert get(server.port, "/metrics?name=x") == (200, b"up 1\n")
 
 
@@ -162,19 +162,19 @@ def exchanged(port: int, request: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
-def test_only_get_is_answered(server: HealthServer, method: str) -> None:
+def test_only_get_is_answered(server: PageServer, method: str) -> None:
     answer = exchanged(server.port, f"{method} /metrics HTTP/1.0\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.0 405 ")
     assert b"Allow: GET" in answer
 
 
-def test_an_answer_says_nothing_of_what_serves_it(server: HealthServer) -> None:
+def test_an_answer_says_nothing_of_what_serves_it(server: PageServer) -> None:
     answer = exchanged(server.port, b"GET /metrics HTTP/1.0\r\n\r\n")
     assert b"Python" not in answer
     assert b"BaseHTTP" not in answer
 
 
-def test_clients_that_say_nothing_are_cut_off_and_the_port_goes_on_answering(server: HealthServer) -> None:
+def test_clients_that_say_nothing_are_cut_off_and_the_port_goes_on_answering(server: PageServer) -> None:
     silent = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(30)]
     try:
         for connection in silent:
@@ -185,6 +185,6 @@ def test_clients_that_say_nothing_are_cut_off_and_the_port_goes_on_answering(ser
             connection.close()
 
 
-def test_a_port_that_is_taken_is_an_error_that_names_it(server: HealthServer) -> None:
+def test_a_port_that_is_taken_is_an_error_that_names_it(server: PageServer) -> None:
     with pytest.raises(PortTaken, match=f"127.0.0.1:{server.port}"):
-        HealthServer("127.0.0.1", server.port, {})
+        PageServer("127.0.0.1", server.port, {})

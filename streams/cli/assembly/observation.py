@@ -19,11 +19,11 @@ from streams.ports.meters import UNMEASURED, KeeperMeter, RouterMeter, SinkMeter
 from streams.ports.pulse import Pulse
 
 if TYPE_CHECKING:
-    from streams.adapters.telemetry.health import Page
     from streams.adapters.telemetry.prometheus import EventTime, KeeperTelemetry, Metrics
     from streams.adapters.telemetry.traces import Tracing
     from streams.config import Settings
     from streams.operations.survey import Survey
+    from streams.web.pages import Page
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +108,7 @@ def observed(
 
 
 def _serve(port: int, host: str, pulse: Pulse, metrics: Metrics, stack: ExitStack) -> None:
-    from streams.adapters.telemetry.health import HealthServer, Page, PortTaken
+    from streams.web.pages import Page, PageServer, PortTaken
 
     def metrics_page() -> Page:
         return Page(200, metrics.exposition(), "text/plain; version=0.0.4; charset=utf-8")
@@ -119,7 +119,7 @@ def _serve(port: int, host: str, pulse: Pulse, metrics: Metrics, stack: ExitStac
         "/metrics": metrics_page,
     }
     try:
-        server = HealthServer(host, port, pages)
+        server = PageServer(host, port, pages)
     except PortTaken as error:
         raise CommandError(f"{error}; give another --http-port, or 0 for any", ExitCode.USAGE) from error
     stack.callback(server.close)
@@ -127,7 +127,7 @@ def _serve(port: int, host: str, pulse: Pulse, metrics: Metrics, stack: ExitStac
 
 
 def _verdict(problem: str) -> Page:
-    from streams.adapters.telemetry.health import Page
+    from streams.web.pages import Page
 
     return Page(503, f"{problem}\n".encode()) if problem else Page(200, b"ok\n")
 

@@ -1,0 +1,1 @@
+"""HTTP pages that processes of ours serve: health and metrics."""
