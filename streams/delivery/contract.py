@@ -244,9 +244,9 @@ class Composed:
 class Composer(Protocol):
     """For a destination whose requests depend on order and on what it was sent before, or that has several endpoints.
 
-    The sink then keeps one request in flight per partition and scope, with records of that partition only, and calls
-    `compose` instead of `request`. What is left of the items comes first in the next call. The same items and
-    memories give the same bytes.
+    Whoever runs it keeps one request in flight per partition and scope, with records of that partition only, and calls
+    `compose` instead of `request`. What is left of the items comes first in the next call.
+    The same items and memories give the same bytes. The sink does not do so yet, and refuses such a destination.
     """
 
     def compose(self, scope: str, partition: int, items: Sequence[Item], remembered: Remembered) -> Composed: ...

@@ -62,6 +62,7 @@ class Dispatch:
         encoders: EncoderCache,
     ) -> None:
         self.destination = destination = build()
+        assert destination.composer is None, "this sink sends batches: it cannot run a destination that composes"
         self.generation = 0
         self.rate = limits.records_per_second or destination.limits.records_per_second
         self.bucket = TokenBucket(self.rate, ports.clock.monotonic())
