@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
-from streams.wayback.records import BODY_BYTES_MAX, Malformed, Record
+from streams.wayback.records import BODY_BYTES_MAX, Attributes, Event, Malformed, Purchase, Record
 
 EXTERNAL_ID_BYTES_MAX = 987
 """Braze takes no longer one."""
@@ -35,6 +35,14 @@ class Taken:
     records: list[Record] = field(default_factory=list)
     skipped: Counter[ReceiverSkip] = field(default_factory=Counter)
     answer: Mapping[str, Any] = field(default_factory=dict)
+
+    def put(self, record: Attributes | Event | Purchase, item: object) -> None:
+        """Adds a record, or the item as malformed where the record would be larger than Kafka takes."""
+        text = record.changes if isinstance(record, Attributes) else record.properties
+        if len(text.encode()) > RECORD_BYTES_MAX:
+            self.malformed(f"the item has more than {RECORD_BYTES_MAX} bytes", item)
+        else:
+            self.records.append(record)
 
     def malformed(self, reason: str, item: object) -> None:
         """An item that no retry makes whole: it is parked, so that a person sees it."""
