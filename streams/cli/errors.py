@@ -50,7 +50,7 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         from streams.config import ConfigurationError
         from streams.delivery.account import MetadataError
-        from streams.operations.errors import BadRequest, NothingMatched, OperationError
+        from streams.operations.errors import BadRequest, NothingMatched, OperationError, PlanStale
         from streams.operations.verification import TooBusy
         from streams.ports.errors import AccessDenied, KafkaRefusal, KafkaUnreachable
         from streams.state.records import StateError
@@ -64,7 +64,9 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
             place = f"{error.file}: " if error.file else ""
             _leave("\n".join(f"{place}{problem}" for problem in error.problems), ExitCode.USAGE)
         except BadRequest as error:
-            _leave(str(error), ExitCode.USAGE)
+            _leave(f"--{error.field}: {error}" if error.field else str(error), ExitCode.USAGE)
+        except PlanStale as error:
+            _leave(str(error), ExitCode.PLAN_STALE)
         except NothingMatched as error:
             _leave(str(error), ExitCode.NOTHING_MATCHED)
         except KafkaUnreachable as error:

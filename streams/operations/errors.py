@@ -3,6 +3,7 @@
 OperationError
 ├── BadRequest      what was asked for makes no sense: an unknown name, options that contradict each other
 ├── NothingMatched  nothing is there that was asked for
+├── PlanStale       the plan that was to be carried out no longer holds
 └── Refused         a keeper said no
 """
 
@@ -14,11 +15,22 @@ class OperationError(Exception):
 
 
 class BadRequest(OperationError):
-    """What was asked for makes no sense; the message says what would."""
+    """What was asked for makes no sense; the message says what would.
+
+    `field` is the argument that is wrong, where it is one: the command line names its option, a page its field.
+    """
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class NothingMatched(OperationError):
     """Nothing is there that was asked for."""
+
+
+class PlanStale(OperationError):
+    """Letters came or were settled since the plan was made: make a new one."""
 
 
 class Refused(OperationError):

@@ -7,25 +7,32 @@ and closes it. One thread uses it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from streams.config import Settings
 from streams.ports.clock import Clock
 from streams.ports.cluster import Cluster
-from streams.ports.letters import Letters
+from streams.ports.kafka import OpenTransactions
+from streams.ports.letters import Letters, LetterScan
 from streams.ports.state import Journal, Keepers
+from streams.workers.reading.schema_resolver import SchemaResolver
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
     """`open_journal` and `open_letters` give a reader of the state topic and of dead letters; whoever opens one closes
-    it."""
+    it. `open_schemas` gives a resolver for which an unknown schema is final at once. `open_transactions` gives the
+    producer of a transactional id, and fences whoever has it."""
 
     settings: Settings
     cluster: Cluster
     keepers: Keepers
     open_journal: Callable[[], Journal]
     open_letters: Callable[[], Letters]
+    letters: LetterScan
+    open_schemas: Callable[[], AbstractContextManager[SchemaResolver]]
+    open_transactions: OpenTransactions
     clock: Clock
 
     def close(self) -> None:

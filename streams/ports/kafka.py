@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +23,9 @@ class Message(Protocol):
     def key(self) -> bytes | None: ...
     def value(self) -> bytes | None: ...
     def headers(self) -> Headers | None: ...
+    def timestamp(self) -> tuple[int, int]:
+        """Its kind, and milliseconds since 1970."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +149,7 @@ class Transactions(Protocol):
     def abort(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+OpenTransactions = Callable[[str], AbstractContextManager[Transactions]]
+"""Opens the transactional id, which fences whoever has it; closed at the end. Raises `KafkaUnreachable`, `Fenced`."""

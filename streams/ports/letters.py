@@ -1,8 +1,8 @@
-"""Dead-letter topics as the keeper sees them."""
+"""Dead-letter topics as the keeper sees them, and as people look at them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,4 +40,33 @@ class LetterTopics(Protocol):
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
         """Delete records before these offsets. Partitions where that failed, and why; one that is gone has no more."""
+        ...
+
+
+Stretch = tuple[Partition, Sequence[Message]]
+"""Some letters of one partition, in offset order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The first and the last unsettled letter of a partition, as they stand; both None where there is none."""
+
+    first: Message | None
+    last: Message | None
+
+
+class LetterScan(Protocol):
+    """Reads dead letters without a group, up to where each topic ends when it begins. Raises `KafkaUnreachable`."""
+
+    def scan(
+        self, starts: Mapping[Partition, int], report: Callable[[int], None] = lambda _count: None
+    ) -> Iterator[Stretch]:
+        """Letters from these offsets on, as committed; 0 is the earliest that there is. `report` is told after each
+        batch how many letters were read in all."""
+        ...
+
+    def edges(
+        self, starts: Mapping[Partition, int], is_settled: Callable[[Partition, int], bool]
+    ) -> dict[Partition, Edges]:
+        """The edges of each partition from its start on. Reads a few letters, however many there are."""
         ...

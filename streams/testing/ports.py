@@ -45,6 +45,10 @@ class FakeMessage:
     def headers(self) -> Headers | None:
         return list(self._headers) or None
 
+    def timestamp(self) -> tuple[int, int]:
+        """As Kafka's client tells it: 2 where the broker's time is known, else 0."""
+        return (0, 0) if self.written_ms is None else (2, self.written_ms)
+
 
 class Killed(BaseException):
     """The process ended here: for whoever killed it to catch."""

@@ -9,9 +9,10 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from streams.adapters.kafka import scan as scanning
-from streams.adapters.kafka.scan import Edges, edges, scan
+from streams.adapters.kafka.scan import edges, scan
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Partition
+from streams.ports.letters import Edges
 from streams.testing.brokers import Broker
 from tests.cli.dlq.desk import Desk
 

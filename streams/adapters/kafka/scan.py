@@ -6,8 +6,7 @@ Both end where the topic ended when they began: letters that are parked meanwhil
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -17,6 +16,7 @@ from streams.adapters.kafka.readers import reader
 from streams.config.kafka import ClientConfig
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Message, Partition
+from streams.ports.letters import Edges, Stretch
 
 PREFETCH_KILOBYTES_MAX = 4_096
 FETCH_BYTES_MAX = 262_144
@@ -33,10 +33,6 @@ LAST_LETTER_STEPS = (2, 16, 256, 4_096, 65_536)
 
 Scanned = Callable[[int], None]
 """Told after each batch how many letters were read in all."""
-
-
-Stretch = tuple[Partition, Sequence[Message]]
-"""Some letters of one partition, in offset order."""
 
 
 def scan(
@@ -65,14 +61,6 @@ def scan(
         consumer.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """The first and the last unsettled letter of a partition, as they stand; both None where there is none."""
-
-    first: Message | None
-    last: Message | None
-
-
 IsSettled = Callable[[Partition, int], bool]
 
 
@@ -94,6 +82,19 @@ def edges(config: ClientConfig, starts: Mapping[Partition, int], is_settled: IsS
         raise KafkaUnreachable(f"dead letters could not be read: {exception.args[0].str()}") from exception
     finally:
         reader.close()
+
+
+class DeadLetterScan:
+    """The `LetterScan` of one cluster: each call has a consumer of its own."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
+
+    def scan(self, starts: Mapping[Partition, int], report: Scanned = lambda _count: None) -> Iterator[Stretch]:
+        return scan(self._config, starts, report)
+
+    def edges(self, starts: Mapping[Partition, int], is_settled: IsSettled) -> dict[Partition, Edges]:
+        return edges(self._config, starts, is_settled)
 
 
 def _reader(config: ClientConfig, settings: Mapping[str, str | int]) -> Consumer:

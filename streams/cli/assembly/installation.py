@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.kafka.admin import Administration
 from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.letters import DeadLetterReader
+from streams.adapters.kafka.scan import DeadLetterScan
+from streams.adapters.kafka.transactions import TransactionalProducer
+from streams.adapters.schemas.resolver import schema_resolver
 from streams.adapters.state.requests import KeeperRequests
 from streams.config import Settings
 from streams.operations.installation import Installation
+from streams.ports.kafka import Transactions
+from streams.workers.reading.schema_resolver import SchemaResolver
 
 
 def connect(settings: Settings, client_id: str) -> Installation:
@@ -24,6 +29,9 @@ def connect(settings: Settings, client_id: str) -> Installation:
         keepers=KeeperRequests(settings),
         open_journal=lambda: StateJournal(quiet, settings.topics.state, client_id),
         open_letters=lambda: DeadLetterReader(quiet, client_id),
+        letters=DeadLetterScan(options),
+        open_schemas=lambda: _schemas(settings, client_id),
+        open_transactions=lambda transactional_id: _transactions(settings, transactional_id),
         clock=SystemClock(),
     )
 
@@ -36,3 +44,20 @@ def connected(settings: Settings, client_id: str) -> Iterator[Installation]:
         yield installation
     finally:
         installation.close()
+
+
+@contextmanager
+def _schemas(settings: Settings, client_id: str) -> Iterator[SchemaResolver]:
+    with ExitStack() as stack:
+        yield schema_resolver(settings, client_id, stack, 0.0)
+
+
+@contextmanager
+def _transactions(settings: Settings, transactional_id: str) -> Iterator[Transactions]:
+    options = settings.kafka.client_config(transactional_id)
+    transactions = TransactionalProducer(options, transactional_id, transactional_id)
+    try:
+        transactions.start()
+        yield transactions
+    finally:
+        transactions.close()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from streams.cli.dlq.place import Name, dead_letters
-from streams.cli.dlq.reading import CLIENT_ID, names_by_topic, scanned, starts_of
+from streams.cli.dlq.options import CLIENT_ID, Name
+from streams.cli.dlq.progress import progress
 from streams.cli.errors import translated
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
-
-if TYPE_CHECKING:
-    from streams.cli.dlq.place import DeadLetters
-    from streams.state.top import Groups
 
 MESSAGE_CHARACTERS_MAX = 80
 """Of a message in the table; JSON has it whole."""
@@ -29,12 +24,15 @@ def top(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Group the dead letters by fingerprint: cause, status, message without its variable parts, event type."""
+    from streams.cli.assembly.installation import connected
+    from streams.operations.dead_letters.groups import grouped
     from streams.state.moments import iso
 
-    dead = dead_letters(settings_from(config), name)
-    groups, letters = _grouped(dead)
+    with connected(settings_from(config), CLIENT_ID) as installation, progress("read") as report:
+        groups = grouped(installation, name, report)
     listed = groups.most_first()
     if output is Format.JSON:
+        letters = sum(group.count for group in listed) + groups.others
         content = {"connector": name, "letters": letters, "groups_found": len(listed), "others": groups.others}
         print_json({**content, "groups": [group.to_json(iso) for group in listed[:limit]]})
         return
@@ -60,26 +58,6 @@ def top(
         note(f"{len(listed) - limit:,} groups more: --limit {len(listed)}")
     if listed:
         note(f"one of them whole:\n  streams dlq show {name} --fingerprint {listed[0].fingerprint}")
-
-
-def _grouped(dead: DeadLetters) -> tuple[Groups, int]:
-    from streams.adapters.kafka.admin import Administration
-    from streams.adapters.schemas.resolver import schema_resolver
-    from streams.adapters.state.standings import read_standings
-    from streams.state.top import Groups
-    from streams.workers.reading.event_reader import EventReader
-
-    settings = dead.settings
-    standing = read_standings(settings)[dead.name]
-    administration = Administration(settings.kafka.client_config(CLIENT_ID))
-    starts = starts_of(administration, dead, standing, dead.topics)
-    names = names_by_topic(dead)
-    with ExitStack() as stack:
-        groups = Groups(EventReader(schema_resolver(settings, CLIENT_ID, stack, 0.0)).event_type)
-        for (topic, number), letters in scanned(dead, starts, "read"):
-            partition = (names[topic], number)
-            groups.take(letters, f"{names[topic]}/{number}", standing.settled.get(partition))
-    return groups, sum(group.count for group in groups.most_first()) + groups.others
 
 
 def _shortened(message: str) -> str:

@@ -1,33 +1,17 @@
-"""Whose dead letters a command is about, and in which topics they lie."""
+"""Whose dead letters, and in which topics they lie."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import get_args
 
-import typer
-
-from streams.cli.errors import CommandError, ExitCode
-from streams.cli.options import connector_names_and
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from streams.config import Connector, Settings
-
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME",
-        help="The connector, or `source` for undecodable source records.",
-        autocompletion=connector_names_and("source"),
-    ),
-]
-Scope = Annotated[
-    str | None,
-    typer.Option("--scope", metavar="SCOPE", help="The letters of a credential scope, instead of rejected ones."),
-]
+from streams.config import Connector, Settings
+from streams.config.explanation import suggestion
+from streams.config.names import SOURCE
+from streams.delivery.account import Cause, SourceCause
+from streams.operations.errors import BadRequest
+from streams.state.records import CREDENTIALS, REJECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +25,36 @@ class DeadLetters:
     """The end of a dead-letter topic's name (`rejected`, `credentials.<scope>`) to the topic."""
 
     @property
-    def scopes(self) -> tuple[str, ...]:
-        from streams.state.records import CREDENTIALS
+    def names(self) -> dict[str, str]:
+        """A topic's name to the end of it by which its letters go."""
+        return {topic: letters for letters, topic in self.topics.items()}
 
+    @property
+    def scopes(self) -> tuple[str, ...]:
         return tuple(letters.removeprefix(CREDENTIALS) for letters in self.topics if letters.startswith(CREDENTIALS))
 
     @property
     def causes(self) -> tuple[str, ...]:
         """Every cause that a letter here may have."""
-        from typing import get_args
-
-        from streams.delivery.account import Cause, SourceCause
-
         return get_args(SourceCause) if self.connector is None else get_args(Cause)
 
     def letters_of(self, scope: str | None) -> str:
-        """The letters that a command means: a scope's, else the rejected ones. Raises `CommandError`."""
-        from streams.state.records import CREDENTIALS, REJECTED
-
+        """The letters of a scope, else the rejected ones. Raises `BadRequest`."""
         if scope is None:
             return REJECTED
         if CREDENTIALS + scope not in self.topics:
             there_are = ", ".join(self.scopes) or "none"
-            raise CommandError(f"{self.name} has no scope {scope}; there are: {there_are}", ExitCode.USAGE)
+            raise BadRequest(f"{self.name} has no scope {scope}; there are: {there_are}")
         return CREDENTIALS + scope
 
 
 def dead_letters(settings: Settings, name: str) -> DeadLetters:
-    """The dead letters of a connector of the configuration, or of `source`. Raises `CommandError`."""
-    from streams.config.explanation import suggestion
-    from streams.config.names import SOURCE
-    from streams.state.records import CREDENTIALS, REJECTED
-
+    """The dead letters of a connector of the configuration, or of `source`. Raises `BadRequest`."""
     if name == SOURCE:
         return DeadLetters(settings, name, None, {REJECTED: settings.topics.dead_letter_source})
     if name not in settings.connectors:
         there_is = suggestion(name, (*settings.connectors, SOURCE))
-        raise CommandError(f"there is no connector {name}; {there_is}", ExitCode.USAGE)
+        raise BadRequest(f"there is no connector {name}; {there_is}")
     connector = settings.connectors[name]
     topics = {REJECTED: settings.topics.dead_letter_rejected(name)}
     for scope in connector.scopes:
@@ -85,19 +62,8 @@ def dead_letters(settings: Settings, name: str) -> DeadLetters:
     return DeadLetters(settings, name, connector, topics)
 
 
-def orphaned_letters(settings: Settings, name: str, topics: Collection[str]) -> DeadLetters | None:
-    """Dead letters that are there though the connector, or one of its scopes, left the configuration."""
-    own = f"{settings.topics.dead_letters}{name}."
-    there = {topic.removeprefix(own): topic for topic in sorted(topics) if topic.startswith(own)}
-    if not there:
-        return None
-    return DeadLetters(settings, name, settings.connectors.get(name), there)
-
-
 def orphaned_topics(settings: Settings, topics: Collection[str]) -> dict[str, str]:
     """Dead-letter topics that belong to nothing in the configuration, and the connector that each names."""
-    from streams.config.names import SOURCE
-
     known = {topic for name in (*settings.connectors, SOURCE) for topic in dead_letters(settings, name).topics.values()}
     prefix = settings.topics.dead_letters
     return {
@@ -105,3 +71,13 @@ def orphaned_topics(settings: Settings, topics: Collection[str]) -> dict[str, st
         for topic in sorted(topics)
         if topic.startswith(prefix) and topic not in known
     }
+
+
+def orphaned_letters(settings: Settings, name: str, topics: Collection[str]) -> DeadLetters | None:
+    """Dead letters of a connector, or of scopes of it, that left the configuration; None where there are none."""
+    left = [topic for topic, owner in orphaned_topics(settings, topics).items() if owner == name]
+    if not left:
+        return None
+    own = f"{settings.topics.dead_letters}{name}."
+    there = {topic.removeprefix(own): topic for topic in left}
+    return DeadLetters(settings, name, settings.connectors.get(name), there)

@@ -1,0 +1,102 @@
+"""`streams dlq export` and `import`: letters into a file and back, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streams.cli.dlq.options import CLIENT_ID, Name, selecting
+from streams.cli.dlq.progress import progress
+from streams.cli.errors import CommandError, ExitCode, translated
+from streams.cli.options import ConfigPath, OutputFormat, settings_from
+from streams.cli.output import Format, note, print_json
+
+
+@translated
+@selecting
+def export(
+    name: Name,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The new file; gzip if its name ends in .gz.")],
+    filters: Any,
+    orphaned: Annotated[
+        bool, typer.Option("--orphaned", help="All letters whose connector or scope left the configuration.")
+    ] = False,
+    config: ConfigPath = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Write letters to a file, with key, value and headers as they stand. They stay where they are."""
+    from streams.adapters.files.letters import whole_file
+    from streams.cli.assembly.installation import connected
+    from streams.operations.dead_letters import exports
+
+    exported_by = exports.export_orphaned if orphaned else exports.export
+    with (
+        _problems_told(),
+        connected(settings_from(config), CLIENT_ID) as installation,
+        progress("exported") as report,
+        whole_file(to) as file,
+    ):
+        exported = exported_by(installation, name, filters, file.write, report)
+    if output is Format.JSON:
+        print_json({"connector": name, "file": str(to), "letters": exported.letters, "sha256": exported.sha256})
+        return
+    print(f"{exported.letters:,} letters of {name} are in {to}")
+    note("they are still dead letters, too. After a purge, this brings them back from the file:")
+    note(f"  streams dlq import {name} --from {to}")
+
+
+@translated
+def import_letters(
+    name: Name,
+    file: Annotated[Path, typer.Option("--from", metavar="FILE", help="A file of `streams dlq export`.")],
+    again: Annotated[
+        str, typer.Option("--again", metavar="LABEL", help="Import what was imported before once more, as this.")
+    ] = "",
+    config: ConfigPath = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Verify a file of exported letters, and make dead letters of them again. Each goes once."""
+    from streams.adapters.files.letters import lines_of
+    from streams.cli.assembly.installation import connected
+    from streams.operations.dead_letters import imports
+
+    letters = imports.LetterFile(str(file), lambda: lines_of(file))
+    with (
+        _problems_told(),
+        connected(settings_from(config), CLIENT_ID) as installation,
+        progress("imported") as report,
+    ):
+        imported = imports.import_letters(installation, name, letters, again=again, report=report)
+    for number, why in imported.refusals:
+        note(f"not imported: letter {number:,}: Kafka does not take it: {why}")
+    if output is Format.JSON:
+        print_json(
+            {
+                "connector": name,
+                "file": str(file),
+                "sha256": imported.sha256,
+                "letters": imported.letters,
+                "letters_before": imported.letters_before,
+                "causes": dict(imported.causes),
+                "refused": len(imported.refusals),
+            }
+        )
+    else:
+        print(f"{imported.letters:,} letters imported, {imported.letters_before:,} were imported before")
+        note(f"what they are: streams dlq top {name}")
+    if imported.refusals:
+        raise typer.Exit(ExitCode.PARTLY_DONE if imported.letters + imported.letters_before else ExitCode.FAILED)
+
+
+@contextmanager
+def _problems_told() -> Iterator[None]:
+    from streams.adapters.files.letters import FileProblem
+
+    try:
+        yield
+    except FileProblem as error:
+        raise CommandError(str(error), ExitCode.FAILED) from None

@@ -1,0 +1,1 @@
+"""Dead letters: counted, grouped, shown, replayed, purged, exported and imported."""

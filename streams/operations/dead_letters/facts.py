@@ -1,0 +1,50 @@
+"""What a selection looks at, of each letter: its headers, its event type, and its event id where that is asked for."""
+
+from __future__ import annotations
+
+from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES, SINGLE_OBJECT_MARK
+from streams.ports.kafka import Message
+from streams.state.selection import LetterFacts, Selection
+from streams.workers.reading.event_reader import EventReader
+
+TYPES_MAX = 10_000
+"""Corrupt values begin with ever new bytes: beyond this many, what was remembered is forgotten."""
+
+
+class Facts:
+    """Values are decoded only where the selection asks for event ids."""
+
+    def __init__(self, events: EventReader, selection: Selection) -> None:
+        self._events = events
+        self._types = EventTypes(events)
+        self._ids = {event_id: event_id.encode() for event_id in selection.event_ids}
+
+    def of(self, message: Message) -> LetterFacts:
+        return LetterFacts.of(message.headers() or [], self._types.of(message), self._event_id(message))
+
+    def _event_id(self, message: Message) -> str:
+        """Strings lie in Avro as they are: a value that does not hold the id's bytes is none of these events."""
+        value = message.value() or b""
+        if not any(mark in value for mark in self._ids.values()):
+            return ""
+        return self._events.read(message).event_id
+
+
+class EventTypes:
+    """Event types of letters; remembered by the first bytes of a value, where those tell."""
+
+    def __init__(self, events: EventReader) -> None:
+        self._events = events
+        self._known: dict[bytes, str] = {}
+
+    def of(self, message: Message) -> str:
+        value = message.value() or b""
+        header = value[:SINGLE_OBJECT_HEADER_BYTES]
+        if not header.startswith(SINGLE_OBJECT_MARK):
+            return self._events.event_type(message)
+        event_type = self._known.get(header)
+        if event_type is None:
+            if len(self._known) >= TYPES_MAX:
+                self._known.clear()
+            event_type = self._known[header] = self._events.event_type(message)
+        return event_type

@@ -1,0 +1,114 @@
+"""Jobs that keepers made of people's orders: ordered, listed, followed to their end, cancelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streams.operations.dead_letters.plans import OrderPlan, shown_selection
+from streams.operations.dead_letters.topics import dead_letters
+from streams.operations.errors import BadRequest, NothingMatched, PlanStale, Refused
+from streams.operations.installation import Installation
+from streams.operations.standings import standing_of
+from streams.state.moments import iso
+from streams.state.records import Job, key, parse
+
+ANSWER_SECONDS = 20.0
+"""A keeper that was killed is replaced within 15 s."""
+LOOK_SECONDS = 0.2
+UNFINISHED = ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedJob:
+    """A job and its id."""
+
+    id: str
+    job: Job
+
+    @property
+    def is_over(self) -> bool:
+        return self.job.status not in UNFINISHED
+
+    def to_json(self) -> dict[str, Any]:
+        job = self.job
+        return {
+            "job": self.id,
+            "action": job.action,
+            "status": job.status,
+            "who": job.who,
+            "reason": job.reason,
+            "created": iso(job.created),
+            "selection": shown_selection(job.selection),
+            "planned": job.planned,
+            "done": job.done,
+            "left_out": dict(job.left_out),
+            "rate": job.rate,
+            "detail": job.detail,
+        }
+
+
+def order(installation: Installation, ordered: OrderPlan, *, who: str, reason: str, is_bound: bool) -> str:
+    """Have the keeper carry a plan out; the id of its job. `is_bound`: only if nothing was settled since.
+
+    Raises `BadRequest` for a purge without a reason, `PlanStale`, `Refused`, and what `Keepers.ask` does.
+    """
+    plan = ordered.plan
+    if plan.action == "purge" and not reason.strip():
+        raise BadRequest("a purge is for good: say why; it stands in the receipt", field="reason")
+    arguments = plan.to_arguments(ordered.rate, is_bound=is_bound)
+    name = ordered.connector
+    answer = installation.keepers.ask(name, plan.action, arguments, who=who, reason=reason, wait_seconds=ANSWER_SECONDS)
+    match answer.outcome:
+        case "stale":
+            raise PlanStale(f"plan {plan.id} is stale: {answer.detail}")
+        case "refused":
+            raise Refused(f"the keeper of {name} refuses: {answer.detail}")
+        case "done":
+            return str(answer.content.get("job", ""))
+
+
+def jobs(installation: Installation, name: str) -> Sequence[NamedJob]:
+    """Newest first. Raises `BadRequest`, `KafkaUnreachable` and `StateError`."""
+    dead_letters(installation.settings, name)
+    found = standing_of(installation, name).jobs
+    return sorted((NamedJob(job_id, job) for job_id, job in found.items()), key=lambda one: -one.job.created)
+
+
+def cancel(installation: Installation, name: str, job_id: str, *, who: str, reason: str) -> str:
+    """End a job where it stands; the keeper's words. Raises `BadRequest`, `NothingMatched`, `Refused`."""
+    dead_letters(installation.settings, name)
+    answer = installation.keepers.ask(
+        name, "cancel", {"job": job_id}, who=who, reason=reason, wait_seconds=ANSWER_SECONDS
+    )
+    if answer.outcome != "done":
+        raise (NothingMatched if "has no job" in answer.detail else Refused)(answer.detail)
+    return answer.detail
+
+
+def follow(installation: Installation, name: str, job_id: str) -> Iterator[Job | None]:
+    """The job each time that it moved, up to its end; None after each look that found nothing new.
+
+    Whoever stops asking leaves the job as it is. Raises `KafkaUnreachable` and `StateError`.
+    """
+    journal = installation.open_journal()
+    job_key = key("job", name, job_id)
+    try:
+        records = journal.read_to_end()
+        while True:
+            newest = None
+            for record in records:
+                if record.key == job_key and record.value is not None:
+                    newest = parse(job_key, record.value)
+            if isinstance(newest, Job):
+                yield newest
+                if newest.status not in UNFINISHED:
+                    return
+            else:
+                yield None
+                time.sleep(LOOK_SECONDS)
+            records = journal.poll()
+    finally:
+        journal.close()

@@ -1,0 +1,153 @@
+"""How many letters there are by cause, since when, and by when something must happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streams.delivery.account import SinkCounts
+from streams.delivery.letter import Verdict, verdict_of
+from streams.operations.accounts import Accounts
+from streams.operations.dead_letters.topics import DeadLetters, dead_letters, orphaned_topics
+from streams.operations.installation import Installation
+from streams.operations.standings import standing_of
+from streams.state.credentials import Rules, deadline_ms
+from streams.state.moments import iso
+from streams.state.parked import parked_in_all, parked_now
+from streams.state.records import CREDENTIALS
+from streams.state.standing import Standing
+from streams.workers.keeper.expiry import REJECTED_MS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When the first and the last letter were parked, and when the first is deleted if nobody acts (ms since 1970)."""
+
+    oldest: int | None = None
+    newest: int | None = None
+    first_deadline: int | None = None
+
+    @classmethod
+    def of_all(cls, times: Iterable[Times]) -> Times:
+        """Those of several topics together."""
+        found = list(times)
+        return cls(
+            min((one.oldest for one in found if one.oldest), default=None),
+            max((one.newest for one in found if one.newest), default=None),
+            min((one.first_deadline for one in found if one.first_deadline), default=None),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"oldest": iso(self.oldest), "newest": iso(self.newest), "first_deadline": iso(self.first_deadline)}
+
+
+@dataclass(frozen=True, slots=True)
+class CauseRow:
+    """Letters of one cause. Causes that share a topic share its times."""
+
+    cause: str
+    letters: int
+    times: Times
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cause": self.cause, "letters": self.letters, **self.times.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRow:
+    """Letters of one credential scope, and its state."""
+
+    scope: str
+    state: str
+    since: int | None
+    times: Times
+
+    def to_json(self) -> dict[str, Any]:
+        return {"scope": self.scope, "state": self.state, "since": iso(self.since), **self.times.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class LettersOverview:
+    """`orphaned` are topics of dead letters that belong to nothing in the configuration, and whose they were."""
+
+    connector: str
+    causes: tuple[CauseRow, ...]
+    scopes: tuple[ScopeRow, ...]
+    orphaned: Mapping[str, str]
+
+
+def overview(installation: Installation, name: str) -> LettersOverview:
+    """Raises `BadRequest`, `KafkaUnreachable`, `MetadataError` and `StateError`."""
+    dead = dead_letters(installation.settings, name)
+    standing = standing_of(installation, name)
+    counts = _counts(installation, dead, standing)
+    times = _times(installation, dead, standing)
+    return LettersOverview(
+        name,
+        tuple(_cause(cause, count, times) for cause, count in counts.items()),
+        tuple(_scope(scope, standing, times[CREDENTIALS + scope]) for scope in dead.scopes),
+        orphaned_topics(installation.settings, installation.cluster.topic_names()),
+    )
+
+
+def _counts(installation: Installation, dead: DeadLetters, standing: Standing) -> dict[str, int]:
+    """Letters that are parked now, by cause: every cause, also where there are none."""
+    accounts = Accounts(installation)
+    if dead.connector is None:
+        # The router counts all of its letters as undecodable, whatever their cause.
+        return {"undecodable": parked_in_all(accounts.router().undecodable, standing)}
+    parked: dict[str, int] = dict.fromkeys(dead.causes, 0)
+    for commit in accounts.sink_commits(dead.name).values():
+        for cause, count in SinkCounts.from_metadata(commit.metadata).parked.items():
+            parked[cause] = parked.get(cause, 0) + count
+    return parked_now(parked, standing)
+
+
+def _times(installation: Installation, dead: DeadLetters, standing: Standing) -> dict[str, Times]:
+    """By the name of the letters: only the first and the last unsettled letter of each partition are read."""
+    starts = {
+        partition: standing.cursor((letters, partition[1]))
+        for letters, topic in dead.topics.items()
+        for partition in installation.cluster.partitions(topic)
+    }
+    names = dead.names
+    found = installation.letters.edges(
+        starts, lambda partition, offset: standing.is_settled((names[partition[0]], partition[1]), offset)
+    )
+    parked: dict[str, list[int]] = {letters: [] for letters in dead.topics}
+    for (topic, _), edges in found.items():
+        for message in (edges.first, edges.last):
+            if message is not None:
+                parked[names[topic]].append((verdict_of(message.headers() or []) or Verdict()).parked_at_ms)
+    now_ms = installation.clock.epoch_ms()
+    return {letters: _of_topic(letters, times, dead, standing, now_ms) for letters, times in parked.items()}
+
+
+def _of_topic(letters: str, parked: list[int], dead: DeadLetters, standing: Standing, now_ms: int) -> Times:
+    if not parked:
+        return Times()
+    oldest = min(parked)
+    if not letters.startswith(CREDENTIALS):
+        return Times(oldest, max(parked), oldest + REJECTED_MS_MAX)
+    scope = standing.scope(letters.removeprefix(CREDENTIALS))
+    if scope.state != "INVALID" or dead.connector is None:
+        return Times(oldest, max(parked))
+    rules = Rules(dead.connector.grace_seconds)
+    return Times(oldest, max(parked), deadline_ms(oldest, scope, standing.state, rules, now_ms))
+
+
+def _cause(cause: str, count: int, times: Mapping[str, Times]) -> CauseRow:
+    is_credentials = cause == "credentials"
+    return CauseRow(
+        cause,
+        count,
+        Times.of_all(
+            one for letters, one in times.items() if letters.startswith(CREDENTIALS) is is_credentials and count
+        ),
+    )
+
+
+def _scope(scope: str, standing: Standing, times: Times) -> ScopeRow:
+    state = standing.scope(scope)
+    return ScopeRow(scope, state.state, state.since or None, times)

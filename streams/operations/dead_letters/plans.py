@@ -1,0 +1,157 @@
+"""Plans an order: reads the letters that a selection means, and says what would become of how many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from streams.operations.dead_letters.facts import Facts
+from streams.operations.dead_letters.filters import Filters, selection_of
+from streams.operations.dead_letters.topics import DeadLetters
+from streams.operations.dead_letters.view import Report, View, silent, view
+from streams.operations.errors import NothingMatched, OperationError, PlanStale
+from streams.operations.installation import Installation
+from streams.ports.kafka import Message, Partition
+from streams.ports.letters import Stretch
+from streams.state.moments import iso
+from streams.state.orders import Action
+from streams.state.plan import LEFT_OUT_SENTENCES, Plan, Planner, is_purged
+from streams.state.records import CREDENTIALS
+
+REPLAYS_PER_SECOND_MAX = 1_000.0
+"""A replay's rate where none is given, and never more than half of what the destination's account takes: live traffic
+goes through the same sink."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlan:
+    """A plan of one connector's letters, its rate (letters per second; None: as fast as Kafka takes them), and what
+    whoever orders it should know first."""
+
+    connector: str
+    plan: Plan
+    rate: float | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def estimate_seconds(self) -> float | None:
+        return self.plan.letters / self.rate if self.rate else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Times are ISO 8601, the estimate is in seconds."""
+        content = self.plan.to_json()
+        content["selection"] = shown_selection(content["selection"])
+        estimate = self.estimate_seconds
+        return {
+            "connector": self.connector,
+            **content,
+            "rate": self.rate,
+            "estimate_seconds": None if estimate is None else round(estimate, 1),
+            "warnings": list(self.warnings),
+        }
+
+
+def planned(
+    installation: Installation,
+    name: str,
+    action: Action,
+    filters: Filters,
+    *,
+    rate: float | None = None,
+    expected: str | None = None,
+    report: Report = silent,
+) -> OrderPlan:
+    """The plan, as things stand now. `expected` is the id that it must have.
+
+    Raises `BadRequest`, `PlanStale`, `NothingMatched`, and `OperationError` where the topic is missing.
+    """
+    with view(installation, name) as opened:
+        selection = selection_of(opened.dead, filters, installation.clock.epoch_ms())
+        plan = _plan(opened, Planner(action, selection, opened.standing.totals.revision), report)
+        warnings = _warnings(opened, plan)
+    if expected is not None and plan.id != expected:
+        raise PlanStale(
+            f"plan {expected} is stale: letters came or were settled since, or other options were given; now it is "
+            f"plan {plan.id} with {plan.letters:,} letters"
+        )
+    if not plan.letters:
+        raise NothingMatched(_nothing(name, plan))
+    if action == "replay":
+        rate = rate or replay_rate(opened.dead)
+    return OrderPlan(name, plan, rate, warnings)
+
+
+def replay_rate(dead: DeadLetters) -> float:
+    """Letters per second of a replay for which no rate was given."""
+    account = None if dead.connector is None else dead.connector.rate_per_second
+    if dead.connector is not None and account is None:
+        account = dead.connector.build().limits.records_per_second
+    return REPLAYS_PER_SECOND_MAX if account is None else min(REPLAYS_PER_SECOND_MAX, account / 2)
+
+
+def shown_selection(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A selection with its times as people read them."""
+    return {name: iso(value) if name in ("since", "until") else value for name, value in arguments.items()}
+
+
+def _plan(opened: View, planner: Planner, report: Report) -> Plan:
+    letters = planner.selection.letters
+    starts = opened.starts([letters])
+    if not starts:
+        raise OperationError(f"there is no topic {opened.dead.topics[letters]}; make it with `streams topics apply`")
+    facts = Facts(opened.events, planner.selection)
+    for (_, number), found in _stretches(opened, planner, starts, report):
+        _take(planner, opened, number, found, facts)
+        if planner.is_full:
+            break
+    return planner.finish()
+
+
+def _stretches(opened: View, planner: Planner, starts: dict[Partition, int], report: Report) -> Iterator[Stretch]:
+    """One partition after the other where there is a limit, so that the same letters are taken each time."""
+    if planner.selection.limit is None:
+        yield from opened.scan(starts, report)
+        return
+    for partition, start in sorted(starts.items()):
+        yield from opened.scan({partition: start}, report)
+
+
+def _take(planner: Planner, opened: View, number: int, letters: Iterable[Message], facts: Facts) -> None:
+    name, standing = planner.selection.letters, opened.standing
+    for message in letters:
+        if planner.is_closed(number):
+            return
+        offset = message.offset()
+        planner.take(
+            number,
+            offset,
+            facts.of(message),
+            is_settled=standing.is_settled((name, number), offset),
+            is_purged=is_purged(standing, name, number, offset),
+        )
+
+
+def _warnings(opened: View, plan: Plan) -> tuple[str, ...]:
+    """A replay into a scope that is INVALID parks its letters again, at the cost of one of their replays."""
+    if plan.action != "replay" or opened.dead.connector is None:
+        return ()
+    letters = plan.selection.letters
+    scopes = [letters.removeprefix(CREDENTIALS)] if letters.startswith(CREDENTIALS) else opened.dead.scopes
+    name = opened.dead.name
+    warnings = [
+        f"scope {scope} of {name} is INVALID since {iso(opened.standing.scope(scope).since)}: its letters are parked "
+        f"again at once. Fix its secret first, then `streams connectors probe {name}`"
+        for scope in scopes
+        if opened.standing.scope(scope).state == "INVALID"
+    ]
+    state = opened.standing.state
+    if state.state == "SUSPENDED":
+        warnings.append(f"{name} is SUSPENDED by {state.by}: the letters wait until `streams connectors resume {name}`")
+    return tuple(warnings)
+
+
+def _nothing(name: str, plan: Plan) -> str:
+    left = "; ".join(f"{count:,} {LEFT_OUT_SENTENCES[reason]}" for reason, count in plan.left_out.items())
+    what = f"no letter of {name} to {plan.action} matches"
+    return f"{what}; left out: {left}" if left else f"{what}: see `streams dlq top {name}`"
