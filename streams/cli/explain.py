@@ -15,8 +15,9 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note
 
 if TYPE_CHECKING:
-    from streams.cli.explaining import Window
+    from streams.operations.explain.explanation import Window
 
+CLIENT_ID = "streams-explain"
 DEFAULT_MS = 3_600_000
 AROUND_MS = 1_800_000
 EVENT_ID_CHARACTERS_MAX = 500
@@ -45,33 +46,30 @@ def explain(
     A TIME is like 2026-01-31T03:00Z, or how long ago: 2h. It is when the Currents record was written; what became of
     it since is looked for up to now.
     """
-    from streams.cli import explaining, telling
-    from streams.delivery.account import MetadataError
-    from streams.state.records import StateError
+    from streams.cli import explain_output
+    from streams.cli.assembly.installation import connected
+    from streams.operations.explain.explanation import explain as explained
+    from streams.operations.explain.explanation import not_looked_at
 
     if not event_id.strip() or len(event_id) > EVENT_ID_CHARACTERS_MAX:
         raise CommandError("EVENT_ID must be the `id` of an event, such as a UUID", ExitCode.USAGE)
     if user is not None and not user:
         raise CommandError("--user must be an external_user_id; leave it out to read every partition", ExitCode.USAGE)
     window = _window(around, since, until, time.time_ns() // 1_000_000)
-    settings = settings_from(config)
-    try:
-        with _progress() as report:
-            found = explaining.explain(settings, event_id, window, user, report)
-    except (MetadataError, StateError) as error:
-        raise CommandError(f"what was written before cannot be read: {error}", ExitCode.FAILED) from None
-    sentences = telling.not_looked_at(found, window, user)
+    with connected(settings_from(config), CLIENT_ID) as installation, _progress() as report:
+        found = explained(installation, event_id, window, user, report)
+    sentences = not_looked_at(found, window, user)
     if output is Format.JSON:
-        telling.print_as_json(event_id, found, window, sentences)
+        explain_output.print_as_json(event_id, found, window, sentences)
     else:
-        telling.print_for_people(event_id, found, sentences)
+        explain_output.print_for_people(event_id, found, sentences)
     if not found.stories:
         note(f"event {event_id} was not found in {found.offsets:,} offsets of {found.topics} topics")
         raise typer.Exit(ExitCode.NOTHING_MATCHED)
 
 
 def _window(around: str | None, since: str | None, until: str | None, now_ms: int) -> Window:
-    from streams.cli.explaining import Window
+    from streams.operations.explain.explanation import Window
 
     if around is not None:
         if since is not None or until is not None:

@@ -15,6 +15,7 @@ from streams.ports.clock import Clock
 from streams.ports.cluster import Cluster
 from streams.ports.kafka import OpenTransactions
 from streams.ports.letters import Letters, LetterScan
+from streams.ports.search import Search
 from streams.ports.state import Journal, Keepers
 from streams.workers.reading.schema_resolver import SchemaResolver
 
@@ -23,7 +24,7 @@ from streams.workers.reading.schema_resolver import SchemaResolver
 class Installation:
     """`open_journal` and `open_letters` give a reader of the state topic and of dead letters; whoever opens one closes
     it. `open_schemas` gives a resolver for which an unknown schema is final at once. `open_transactions` gives the
-    producer of a transactional id, and fences whoever has it."""
+    producer of a transactional id, and fences whoever has it. `open_search` is told whom to report progress to."""
 
     settings: Settings
     cluster: Cluster
@@ -33,6 +34,7 @@ class Installation:
     letters: LetterScan
     open_schemas: Callable[[], AbstractContextManager[SchemaResolver]]
     open_transactions: OpenTransactions
+    open_search: Callable[[Callable[[int, int], None]], Search]
     clock: Clock
 
     def close(self) -> None:

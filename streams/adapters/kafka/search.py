@@ -1,6 +1,6 @@
-"""Looks through stretches of topics for records whose value holds some bytes, without a group.
+"""Looks through spans of topics for records whose value holds some bytes, without a group.
 
-A stretch is a partition from one time to another. It ends where the topic ended when it was asked for, so a search
+A span is a partition from one time to another. It ends where the topic ended when it was asked for, so a search
 ends, too, whatever is written meanwhile.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -16,7 +15,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from streams.adapters.kafka.readers import reader
 from streams.config.kafka import ClientConfig
 from streams.ports.errors import KafkaUnreachable
-from streams.ports.kafka import Message, Partition
+from streams.ports.kafka import Partition
+from streams.ports.search import Found, Span
 
 PREFETCH_KILOBYTES_MAX = 32_768
 """Bounds the memory of a search, however much it reads."""
@@ -26,31 +26,8 @@ SILENCE_SECONDS_MAX = 30.0
 ANSWER_SECONDS_MAX = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Offsets of a partition, from `start` up to `end`. `earliest` is the first that is still there."""
-
-    partition: Partition
-    start: int
-    end: int
-    earliest: int
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether records that belong to it may have been deleted."""
-        return self.start == self.earliest > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A record, and when it was written (ms since 1970)."""
-
-    message: Message
-    written_ms: int
-
-
-class Search:
-    """One reader. Every method raises `KafkaUnreachable`."""
+class TopicSearch:
+    """The `Search` of one cluster. Every method raises `KafkaUnreachable`."""
 
     def __init__(self, config: ClientConfig, report: Callable[[int, int], None] = lambda _read, _total: None) -> None:
         """`report` is told after each batch how many offsets were passed, of how many."""
@@ -73,7 +50,7 @@ class Search:
             raise _unreachable(exception) from exception
         return {name: len(topic.partitions) for name, topic in topics.items()}
 
-    def stretches(self, partitions: Iterable[Partition], since_ms: int, until_ms: int | None = None) -> list[Stretch]:
+    def spans(self, partitions: Iterable[Partition], since_ms: int, until_ms: int | None = None) -> list[Span]:
         """From the first record written at `since_ms` or later up to the first at `until_ms`, else to the end."""
         wanted = list(partitions)
         try:
@@ -88,26 +65,26 @@ class Search:
         found = []
         for partition, (earliest, end) in marks.items():
             start = max(earliest, starts.get(partition, end))
-            found.append(Stretch(partition, start, min(end, ends.get(partition, end)), earliest))
+            found.append(Span(partition, start, min(end, ends.get(partition, end)), earliest))
         return found
 
-    def holding(self, needle: bytes, stretches: Iterable[Stretch]) -> Iterator[Found]:
-        """Records of these stretches whose value holds the bytes, as committed, in offset order per partition."""
-        unread = {stretch.partition: stretch for stretch in stretches if stretch.start < stretch.end}
-        total = sum(stretch.end - stretch.start for stretch in unread.values())
-        left = {partition: stretch.end - stretch.start for partition, stretch in unread.items()}
+    def holding(self, needle: bytes, spans: Iterable[Span]) -> Iterator[Found]:
+        """Records of these spans whose value holds the bytes, as committed, in offset order per partition."""
+        unread = {span.partition: span for span in spans if span.start < span.end}
+        total = sum(span.end - span.start for span in unread.values())
+        left = {partition: span.end - span.start for partition, span in unread.items()}
         try:
-            self._consumer.assign([TopicPartition(*place, stretch.start) for place, stretch in unread.items()])
+            self._consumer.assign([TopicPartition(*place, span.start) for place, span in unread.items()])
             while unread:
                 for message in self._batch(unread):
                     place = (message.topic(), message.partition())
-                    stretch = unread.get(place)
-                    if stretch is None:
+                    span = unread.get(place)
+                    if span is None:
                         continue
-                    offset = stretch.end if message.error() is not None else message.offset()
-                    if offset < stretch.end and needle in (message.value() or b""):
+                    offset = span.end if message.error() is not None else message.offset()
+                    if offset < span.end and needle in (message.value() or b""):
                         yield Found(message, message.timestamp()[1])
-                    left[place] = max(0, stretch.end - offset - 1)
+                    left[place] = max(0, span.end - offset - 1)
                     if not left[place]:
                         self._leave(unread, place)
                 self._report(total - sum(left.values()), total)
@@ -129,8 +106,8 @@ class Search:
                 raise KafkaException(error)
         return [message for message in messages if _is_record_or_end(message)]
 
-    def _leave(self, unread: dict[Partition, Stretch], place: Partition) -> None:
-        """Read no more of a partition: what comes after its stretch would only be fetched in vain."""
+    def _leave(self, unread: dict[Partition, Span], place: Partition) -> None:
+        """Read no more of a partition: what comes after its span would only be fetched in vain."""
         del unread[place]
         self._consumer.incremental_unassign([TopicPartition(*place)])
 

@@ -10,6 +10,7 @@ from streams.adapters.kafka.admin import Administration
 from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.letters import DeadLetterReader
 from streams.adapters.kafka.scan import DeadLetterScan
+from streams.adapters.kafka.search import TopicSearch
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.adapters.schemas.resolver import schema_resolver
 from streams.adapters.state.requests import KeeperRequests
@@ -32,6 +33,7 @@ def connect(settings: Settings, client_id: str) -> Installation:
         letters=DeadLetterScan(options),
         open_schemas=lambda: _schemas(settings, client_id),
         open_transactions=lambda transactional_id: _transactions(settings, transactional_id),
+        open_search=lambda report: TopicSearch(options, report),
         clock=SystemClock(),
     )
 

@@ -23,7 +23,6 @@ from streams.cli.assembly.observation import Observation
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
 from streams.delivery.pace import TokenBucket
-from streams.destinations import REGISTRY
 from streams.operations.books import KeptBooks
 from streams.ports.kafka import Partition
 from streams.state.credentials import Rules
@@ -43,7 +42,7 @@ from streams.workers.keeper.report import Reporting
 from streams.workers.keeper.requests import Asking
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.start_positions import Copied
-from streams.workers.router.routes import ConnectorRoute, Routes, Routing
+from streams.workers.router.routes import Routes, Routing
 
 log = structlog.get_logger(__name__)
 
@@ -151,15 +150,6 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
         )
         opener = _opener(settings, SOURCE, names, instance)
         yield Keeper(SOURCE, opener, tasks, SystemClock(), meter, observation.pulse)
-
-
-def routing_of(settings: Settings) -> Routing:
-    """Every connector's wishes, and which event types any destination maps at all."""
-    connectors = [
-        ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
-        for connector in settings.connectors.values()
-    ]
-    return Routing(connectors, frozenset().union(*(kind.event_types for kind in REGISTRY.values())))
 
 
 def _opener(settings: Settings, name: str, topics: OfficeTopics, instance: str) -> OpenOffice:

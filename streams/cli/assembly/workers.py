@@ -14,7 +14,7 @@ from streams.adapters.kafka.consumer import GroupConsumer
 from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.adapters.schemas.resolver import schema_resolver
-from streams.cli.assembly.keeper import connector_keeper, copies_of, routing_of, source_keeper
+from streams.cli.assembly.keeper import connector_keeper, copies_of, source_keeper
 from streams.cli.assembly.observation import Observation
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
@@ -23,6 +23,7 @@ from streams.delivery.gate import Gate
 from streams.workers.keeper.keeper import Keeper
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.wait_report import WaitReport
+from streams.workers.router.routes import routing_of
 from streams.workers.router.worker import Router
 from streams.workers.sink.committer import SinkCommitter, SinkTopics
 from streams.workers.sink.encoders import EncoderCache

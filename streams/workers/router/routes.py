@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from streams.config import Settings
 from streams.delivery.account import RouterSkip
 from streams.delivery.letter import EVENT_TYPE_HEADER
+from streams.destinations import REGISTRY
 from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES
 from streams.events.schema import WriterSchema
 from streams.events.walker import presence_reader
@@ -119,3 +121,12 @@ def source_topics(topics: Collection[str], patterns: Sequence[str], own_prefix: 
         if not topic.startswith((own_prefix, "__"))
         and (topic in names or any(expression.search(topic) for expression in expressions))
     )
+
+
+def routing_of(settings: Settings) -> Routing:
+    """Every connector's wishes, and which event types any destination maps at all."""
+    connectors = [
+        ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
+        for connector in settings.connectors.values()
+    ]
+    return Routing(connectors, frozenset().union(*(kind.event_types for kind in REGISTRY.values())))

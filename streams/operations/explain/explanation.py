@@ -1,17 +1,11 @@
-"""Gathers what `streams explain` tells: looks through the topics and reads how things stood before that."""
+"""Gathers what happened to an event: looks through the topics and reads how things stood before that."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from streams.adapters.kafka.search import Found, Search, Stretch
-from streams.adapters.schemas.resolver import schema_resolver
-from streams.adapters.state.standings import read_standings
-from streams.cli.assembly.installation import connect
-from streams.cli.assembly.keeper import routing_of
 from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.delivery.contract import Destination
@@ -20,13 +14,16 @@ from streams.operations.accounts import Accounts
 from streams.operations.explain.receipts import NEEDLE, Receipt, receipt_of
 from streams.operations.explain.sightings import Place, Sighter
 from streams.operations.explain.story import Known, Sighting, Story, stories
+from streams.operations.installation import Installation
+from streams.operations.standings import standings_of
 from streams.ports.cluster import Commit
 from streams.ports.kafka import Partition
+from streams.ports.search import Found, Search, Span
 from streams.state.credentials import Rules
+from streams.state.moments import iso
 from streams.state.records import CREDENTIALS, REJECTED
-from streams.workers.router.routes import source_topics
+from streams.workers.router.routes import routing_of, source_topics
 
-CLIENT_ID = "streams-explain"
 SIGHTINGS_MAX = 1_000
 """Records that are told of one event: Braze's own samples share one id, and memory is bounded."""
 RECEIPTS_MAX = 10_000
@@ -58,22 +55,22 @@ class Explanation:
     """Whether more records were seen than are told."""
 
 
+Report = Callable[[int, int], None]
+"""Told now and then how many offsets were passed, of how many."""
+
+
 def explain(
-    settings: Settings, event_id: str, window: Window, user: str | None, report: Callable[[int, int], None]
+    installation: Installation, event_id: str, window: Window, user: str | None, report: Report = lambda *_: None
 ) -> Explanation:
     """Look for the event. Raises `KafkaUnreachable`, `KafkaRefusal`, `MetadataError` and `StateError`."""
-    config = settings.kafka.client_config(CLIENT_ID)
-    accounts = Accounts(connect(settings, CLIENT_ID))
-    # What was committed before the search began was settled before it, so whatever became of it can be seen.
-    sinks = {name: _offsets(accounts.sink_commits(name)) for name in settings.connectors}
-    router = _offsets(accounts.router_commits())
-    standings = read_standings(settings)
+    settings = installation.settings
+    before = _before(installation)
     with ExitStack() as stack:
-        search = Search(config, report)
+        search = installation.open_search(report)
         stack.callback(search.close)
         counts = search.topics()
         places = _places(settings, counts)
-        resolver = schema_resolver(settings, CLIENT_ID, stack, 0.0)
+        resolver = stack.enter_context(installation.open_schemas())
         sighter = Sighter(event_id, resolver, routing_of(settings), _destinations(settings), places)
         looking = _Looking(search, sighter, event_id.encode())
         currents = {topic: counts[topic] for topic, place in places.items() if place[0] == "currents"}
@@ -83,26 +80,35 @@ def explain(
         ours = {topic: counts[topic] for topic, place in places.items() if place[0] != "currents"}
         looking.look(_partitions(ours, keys), window.since_ms)
         audit = _partitions({settings.topics.audit: counts.get(settings.topics.audit, 0)}, ())
-        known = Known(
-            now_ms=time.time_ns() // 1_000_000,
-            router=router,
-            sinks=sinks,
-            standings=standings,
-            rules={connector.name: Rules(connector.grace_seconds) for connector in settings.connectors.values()},
+        known = replace(
+            before,
+            now_ms=installation.clock.epoch_ms(),
             receipts=_receipts(search, audit, window.since_ms, looking.sightings),
-            earliest={stretch.partition: stretch.earliest for stretch in looking.stretches},
+            earliest={span.partition: span.earliest for span in looking.spans},
             letter_topics={topic: place[1:] for topic, place in places.items() if place[0] == "letter"},
         )
     wanted = {settings.topics.audit, settings.topics.dead_letter_source, *_wanted(settings)}
     return Explanation(
         stories=stories(event_id, looking.sightings, known),
-        topics=len({stretch.partition[0] for stretch in looking.stretches}),
-        offsets=sum(max(0, stretch.end - stretch.start) for stretch in looking.stretches),
-        gaps=_gaps(looking.stretches),
+        topics=len({span.partition[0] for span in looking.spans}),
+        offsets=sum(max(0, span.end - span.start) for span in looking.spans),
+        gaps=_gaps(looking.spans),
         missing=sorted(wanted - counts.keys()),
         orphaned=_orphaned(settings, counts, places),
         by_key=bool(keys) and all(keys),
         is_cut=looking.is_cut,
+    )
+
+
+def _before(installation: Installation) -> Known:
+    """How things stood before the search. What was committed by then was settled, so its fate can be seen."""
+    settings, accounts = installation.settings, Accounts(installation)
+    return Known(
+        now_ms=0,
+        sinks={name: _offsets(accounts.sink_commits(name)) for name in settings.connectors},
+        router=_offsets(accounts.router_commits()),
+        standings=standings_of(installation, [*settings.connectors, SOURCE]),
+        rules={connector.name: Rules(connector.grace_seconds) for connector in settings.connectors.values()},
     )
 
 
@@ -114,14 +120,14 @@ class _Looking:
         self._sighter = sighter
         self._needle = needle
         self.sightings: list[Sighting] = []
-        self.stretches: list[Stretch] = []
+        self.spans: list[Span] = []
         self.keys: set[bytes | None] = set()
         self.is_cut = False
 
     def look(self, partitions: Iterable[Partition], since_ms: int, until_ms: int | None = None) -> None:
-        stretches = self._search.stretches(partitions, since_ms, until_ms)
-        self.stretches += stretches
-        for found in self._search.holding(self._needle, stretches):
+        spans = self._search.spans(partitions, since_ms, until_ms)
+        self.spans += spans
+        for found in self._search.holding(self._needle, spans):
             self._take(found)
 
     def _take(self, found: Found) -> None:
@@ -186,7 +192,7 @@ def _receipts(
     """The receipts that may mean one of these records, by connector."""
     receipts: dict[str, list[Receipt]] = {}
     room = RECEIPTS_MAX
-    for found in search.holding(NEEDLE, search.stretches(partitions, since_ms)):
+    for found in search.holding(NEEDLE, search.spans(partitions, since_ms)):
         receipt = receipt_of(found.message.value())
         if receipt is not None and room and any(_may_mean(*receipt, sighting) for sighting in sightings):
             receipts.setdefault(receipt[0], []).append(receipt[1])
@@ -202,9 +208,27 @@ def _may_mean(connector: str, receipt: Receipt, sighting: Sighting) -> bool:
     return receipt.may_hold(sighting.event_type, sighting.event_time)
 
 
-def _gaps(stretches: Iterable[Stretch]) -> dict[str, list[int]]:
+def _gaps(spans: Iterable[Span]) -> dict[str, list[int]]:
     gaps: dict[str, list[int]] = {}
-    for stretch in stretches:
-        if stretch.is_cut:
-            gaps.setdefault(stretch.partition[0], []).append(stretch.partition[1])
+    for span in spans:
+        if span.is_cut:
+            gaps.setdefault(span.partition[0], []).append(span.partition[1])
     return gaps
+
+
+def not_looked_at(found: Explanation, window: Window, user: str | None) -> list[str]:
+    """Where the event may still be, in sentences."""
+    began = "after this began" if window.until_ms is None else f"from {iso(window.until_ms)} on"
+    sentences = [f"Currents records written before {iso(window.since_ms)} or {began} (--around, --since, --until)"]
+    for topic, numbers in found.gaps.items():
+        sentences.append(f"records of {topic} that are deleted (partitions {', '.join(map(str, sorted(numbers)))})")
+    if user is not None:
+        sentences.append("Currents partitions where only a producer with another partitioner puts this user's key")
+    if found.by_key:
+        sentences.append("partitions of our topics other than those of the event's key")
+    sentences += [f"{topic}: there is no such topic" for topic in found.missing]
+    sentences += [f"{topic}: it belongs to nothing in the configuration" for topic in found.orphaned]
+    sentences.append("values that cannot be decoded, unless the id stands in their bytes")
+    if found.is_cut:
+        sentences.append("more records with this id: only the first that were seen are told")
+    return sentences

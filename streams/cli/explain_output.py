@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from streams.cli.explaining import Explanation, Window
 from streams.cli.output import note, print_json, print_table
+from streams.operations.explain.explanation import Explanation, Window
 from streams.operations.explain.story import Story, Way
 from streams.state.moments import iso
 
@@ -23,24 +23,6 @@ def print_as_json(event_id: str, found: Explanation, window: Window, sentences: 
             "not_looked_at": sentences,
         }
     )
-
-
-def not_looked_at(found: Explanation, window: Window, user: str | None) -> list[str]:
-    """Where the event may still be, in sentences."""
-    began = "after this began" if window.until_ms is None else f"from {iso(window.until_ms)} on"
-    sentences = [f"Currents records written before {iso(window.since_ms)} or {began} (--around, --since, --until)"]
-    for topic, numbers in found.gaps.items():
-        sentences.append(f"records of {topic} that are deleted (partitions {', '.join(map(str, sorted(numbers)))})")
-    if user is not None:
-        sentences.append("Currents partitions where only a producer with another partitioner puts this user's key")
-    if found.by_key:
-        sentences.append("partitions of our topics other than those of the event's key")
-    sentences += [f"{topic}: there is no such topic" for topic in found.missing]
-    sentences += [f"{topic}: it belongs to nothing in the configuration" for topic in found.orphaned]
-    sentences.append("values that cannot be decoded, unless the id stands in their bytes")
-    if found.is_cut:
-        sentences.append("more records with this id: only the first that were seen are told")
-    return sentences
 
 
 def print_for_people(event_id: str, found: Explanation, sentences: Sequence[str]) -> None:
