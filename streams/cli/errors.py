@@ -52,7 +52,7 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
         from streams.delivery.account import MetadataError
         from streams.operations.errors import BadRequest, NothingMatched, OperationError, PlanStale
         from streams.operations.verification import TooBusy
-        from streams.ports.errors import AccessDenied, KafkaRefusal, KafkaUnreachable
+        from streams.ports.errors import AccessDenied, KafkaRefusal, KafkaUnreachable, SchemasUnavailable
         from streams.state.records import StateError
 
         _log_to_stderr()
@@ -71,6 +71,8 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
             _leave(str(error), ExitCode.NOTHING_MATCHED)
         except KafkaUnreachable as error:
             _leave(str(error), ExitCode.UNREACHABLE)
+        except SchemasUnavailable as error:
+            _leave(f"nothing was done: the schema registry does not answer: {error}", ExitCode.UNREACHABLE)
         except (AccessDenied, KafkaRefusal, MetadataError, OperationError, StateError, TooBusy) as error:
             _leave(str(error), ExitCode.FAILED)
 

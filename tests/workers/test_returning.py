@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streams.delivery.letter import Origin, origin_of, parked_from
 from streams.events.encodings import confluent_header, encode_bare, encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schema import WriterSchema
@@ -137,7 +138,10 @@ def test_after_a_schema_was_added_letters_are_written_as_the_router_would_have_w
     knowing.route()
     source.route()
     assert source.routed("one") == []
-    assert len(source.kafka.read(TOPICS.rejected)) == 6
+    letters = source.kafka.read(TOPICS.rejected)
+    assert len(letters) == 6
+    for letter in letters:
+        assert origin_of(letter.headers() or [], Origin("the letter", 0, 0)) == parked_from(letter.headers() or [])
     source.place.known = knowing.place.known
     job = source.desk.finish(source.desk.order())
     assert (job.done, job.left_out) == (6, {})
@@ -239,6 +243,27 @@ def test_a_job_waits_while_the_registry_does_not_answer_and_then_goes_on() -> No
     source.registry.known[confluent_header(7)] = schema
     assert source.desk.finish(job_id).done == 1
     assert [message.value() for message in source.routed("one")] == [value]
+
+
+@pytest.mark.parametrize("selection", [{"event_types": (OPEN,)}, {"event_ids": ("id-2",)}])
+def test_a_job_passes_no_letter_by_whose_event_nobody_could_tell_while_the_registry_was_away(
+    selection: dict[str, Any],
+) -> None:
+    source = Source()
+    schema = shipped().by_event_type(OPEN)
+    assert schema is not None
+    value = confluent_header(7) + encode_bare(schema, {**record(OPEN, 2), "id": "id-2"})
+    write(source.kafka, {OPEN: [value]})
+    source.route()
+    job_id = source.desk.order(**selection)
+    source.registry.is_down = True
+    for _ in range(20):
+        source.desk.jobs.step(source.desk.office)
+        source.desk.clock.advance(1)
+    assert source.desk.job(job_id).status == "queued"
+    source.registry.is_down = False
+    source.registry.known[confluent_header(7)] = schema
+    assert source.desk.finish(job_id).done == 1
 
 
 def test_a_keeper_of_the_source_killed_after_every_commit_routes_each_letter_once() -> None:

@@ -103,7 +103,7 @@ def sink(
             destination.scopes,
             topic=topic,
             group=group,
-            event_time=lambda message: events.read(message).time,
+            event_time=lambda message: events.read_now(message).time,
             clock=clock,
         )
         consumer = GroupConsumer(options, group, settings.kafka.group_protocol, client_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES, SINGLE_OBJECT_MARK
+from streams.ports.errors import SchemasUnavailable
 from streams.ports.kafka import Message
 from streams.state.selection import LetterFacts, Selection
 from streams.workers.reading.event_reader import EventReader
@@ -12,15 +13,28 @@ TYPES_MAX = 10_000
 
 
 class Facts:
-    """Values are decoded only where the selection asks for event ids."""
+    """Values are decoded only where the selection asks for event ids.
+
+    While the registry does not answer, letters are of no known event type; where the selection asks for types or ids,
+    `SchemasUnavailable` is raised: no letter is passed by because nobody could tell what it is.
+    """
 
     def __init__(self, events: EventReader, selection: Selection) -> None:
         self._events = events
         self._types = EventTypes(events)
+        self._needs_type = selection.needs_event_type
         self._ids = {event_id: event_id.encode() for event_id in selection.event_ids}
 
     def of(self, message: Message) -> LetterFacts:
-        return LetterFacts.of(message.headers() or [], self._types.of(message), self._event_id(message))
+        return LetterFacts.of(message.headers() or [], self._event_type(message), self._event_id(message))
+
+    def _event_type(self, message: Message) -> str:
+        try:
+            return self._types.of(message)
+        except SchemasUnavailable:
+            if self._needs_type:
+                raise
+            return ""
 
     def _event_id(self, message: Message) -> str:
         """Strings lie in Avro as they are: a value that does not hold the id's bytes is none of these events."""

@@ -10,7 +10,8 @@ from streams.state.top import Groups
 def grouped(installation: Installation, name: str, report: Report = silent) -> Groups:
     """Every unsettled letter of a connector, counted by fingerprint. Raises `BadRequest` and `KafkaUnreachable`."""
     with view(installation, name) as opened:
-        groups = Groups(opened.events.event_type)
+        events = opened.events
+        groups = Groups(lambda message: events.read_now(message).event_type)
         names, settled = opened.dead.names, opened.standing.settled
         for (topic, number), letters in opened.scan(opened.starts(opened.dead.topics), report):
             groups.take(letters, f"{names[topic]}/{number}", settled.get((names[topic], number)))

@@ -19,6 +19,7 @@ from streams.ports.kafka import Message
 from streams.state.moments import iso
 from streams.state.redaction import masked, masked_text
 from streams.state.selection import LetterFacts
+from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import Known, event_type_header
 
 
@@ -102,7 +103,7 @@ def letter(
 
 def _shown(opened: View, message: Message, shows_all: bool) -> Letter:
     events, headers = opened.events, message.headers() or []
-    event, record = events.read(message), events.record(message)
+    event, record = events.read_now(message), _payload(events, message)
     facts = LetterFacts.of(headers)
     here = Origin(message.topic(), message.partition(), message.offset())
     return Letter(
@@ -121,6 +122,13 @@ def _shown(opened: View, message: Message, shows_all: bool) -> Letter:
         payload=None if record is None else masked(record, shows_all=shows_all),
         sent=_sent(opened, message, shows_all),
     )
+
+
+def _payload(events: EventReader, message: Message) -> dict[str, Any] | None:
+    try:
+        return events.record(message)
+    except SchemasUnavailable:
+        return None  # what would be sent says why
 
 
 def _is_ours(name: str) -> bool:

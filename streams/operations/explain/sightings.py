@@ -9,7 +9,7 @@ from typing import Any
 import fastavro
 
 from streams.delivery.contract import Destination, Skipped
-from streams.delivery.letter import CAUSE_HEADER, Origin, header_of, origin_of, verdict_of
+from streams.delivery.letter import CAUSE_HEADER, Origin, header_of, origin_of, parked_from, verdict_of
 from streams.events.walker import MISSING, PRESENT
 from streams.operations.explain.story import Kind, Sighting
 from streams.ports.errors import SchemasUnavailable
@@ -56,7 +56,7 @@ class Sighter:
             partition=(message.topic(), message.partition()),
             offset=message.offset(),
             written_ms=written_ms,
-            origin=read_from if kind == "currents" else origin_of(headers, read_from),
+            origin=read_from if kind == "currents" else origin_of(headers, parked_from(headers) or read_from),
             event_type="" if known is None else known.schema.event_type,
             event_time=time if isinstance(time, int) else None,
             is_decoded=record is not None,

@@ -91,7 +91,7 @@ def read_prefix(
 
 def _count(prefix: Prefix, message: Message, events: EventReader) -> None:
     cause = (header_of(message.headers() or [], CAUSE_HEADER) or b"").decode("ascii", "replace")
-    event = events.read(message)
+    event = events.read_now(message)
     _add(prefix.causes, cause)
     _add(prefix.event_types, event.event_type or "unknown")
     if event.time is not None:

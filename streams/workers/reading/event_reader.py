@@ -23,7 +23,11 @@ class Event:
 
 
 class EventReader:
-    """Reads events off records; never raises on bad bytes."""
+    """Reads events off records; never raises on bad bytes.
+
+    A registry's outage is no bad byte: `SchemasUnavailable` is raised, so that whoever selects letters by their
+    event waits or says so, and passes none by.
+    """
 
     def __init__(self, resolver: SchemaResolver) -> None:
         self._resolver = resolver
@@ -42,6 +46,13 @@ class EventReader:
             event_type, event_id if isinstance(event_id, str) else "", int(time) if isinstance(time, int) else None
         )
 
+    def read_now(self, message: Message) -> Event:
+        """As `read`, and empty while the registry does not answer: for receipts and pages, which must not wait."""
+        try:
+            return self.read(message)
+        except SchemasUnavailable:
+            return Event()
+
     def record(self, message: Message) -> dict[str, Any] | None:
         """The whole decoded record; None where it cannot be decoded."""
         return self._decoded(message)[1]
@@ -59,8 +70,5 @@ class EventReader:
 
     def _resolved(self, message: Message) -> tuple[str, Known | None]:
         value = message.value()
-        try:
-            resolution = self._resolver.resolve(value, "", event_type_header(message) if value else None)
-        except SchemasUnavailable:
-            return "", None
+        resolution = self._resolver.resolve(value, "", event_type_header(message) if value else None)
         return (resolution.schema.event_type, resolution) if isinstance(resolution, Known) else ("", None)

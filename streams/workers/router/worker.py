@@ -325,7 +325,8 @@ class Router:
     ) -> None:
         origin = Origin(message.topic(), message.partition(), message.offset())
         reason = Reason(cause, 0, detail, owed_to, "", 0, self._clock.epoch_ms())
-        headers = letter_headers(message.headers() or [], origin, reason)
+        read = [*(message.headers() or []), (ORIGIN_HEADER, origin.to_header())]
+        headers = letter_headers(read, origin, reason)
         why = self._refusals.why((origin.topic, origin.partition, origin.offset), self._source_letters_topic)
         if not why:
             try:

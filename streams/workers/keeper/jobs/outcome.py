@@ -92,8 +92,8 @@ class RoutedAgain:
         self._routes.ask_again()
 
     def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
-        headers = letter.headers() or []
-        parked = parked_from(headers)
+        parked = parked_from(letter.headers() or [])
+        headers = _as_read(letter.headers() or [], parked)
         found = self._routes.find(letter, "" if parked is None else parked.topic)
         if not isinstance(found, Found):
             return Stays("unknown-schema" if isinstance(found, Unknown) else "undecodable")
@@ -124,6 +124,13 @@ class Gone:
 
 def _foreign(headers: Headers) -> Headers:
     return [(name, value) for name, value in headers if name not in PARKING_HEADERS]
+
+
+def _as_read(headers: Headers, parked: Origin | None) -> Headers:
+    """Without the origin that the router added when it parked; a foreign header of that name stays."""
+    added = _origin(parked)
+    places = [index for index, header in enumerate(headers) if header in added]
+    return [header for index, header in enumerate(headers) if index not in places[-1:]]
 
 
 def _origin(parked: Origin | None) -> Headers:

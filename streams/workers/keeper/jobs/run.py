@@ -150,7 +150,7 @@ class Carrying:
         cause = facts.cause or "unknown"
         batch.take(letter, cause, fate, is_settled)
         if self._action == "purge":
-            event = self._events.read(letter)
+            event = self._events.read_now(letter)
             batch.receipt.add(number, letter.offset(), cause, event.event_type, event.time)
 
     def _is_copied(self, number: int, offset: int) -> bool:
