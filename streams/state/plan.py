@@ -15,7 +15,7 @@ from streams.state.standing import Standing
 
 LeftOut = Literal["settled", "purged", "replays"]
 LEFT_OUT_SENTENCES: Mapping[str, str] = {
-    "settled": "replayed, redriven, purged or expired already (--again replays them once more)",
+    "settled": "replayed, redriven, purged or expired already (`replay --again` sends them once more)",
     "purged": "purged: nothing brings them back",
     "replays": f"came back from {REPLAYS_MAX} replays: look at one with `streams dlq show`, then mend or purge",
 }

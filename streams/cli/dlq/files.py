@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -15,12 +16,16 @@ from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json
 
+STDOUT = Path("-")
+
 
 @translated
 @selecting
 def export(
     name: Name,
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The new file; gzip if its name ends in .gz.")],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FILE", help="The new file; gzip if its name ends in .gz. `-`: stdout.")
+    ],
     filters: Any,
     orphaned: Annotated[
         bool, typer.Option("--orphaned", help="All letters whose connector or scope left the configuration.")
@@ -29,7 +34,6 @@ def export(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Write letters to a file, with key, value and headers as they stand. They stay where they are."""
-    from streams.adapters.files.letters import whole_file
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters import exports
 
@@ -38,9 +42,12 @@ def export(
         _problems_told(),
         connected(settings_from(config), CLIENT_ID) as installation,
         progress("exported") as report,
-        whole_file(to) as file,
+        _target(to) as file,
     ):
         exported = exported_by(installation, name, filters, file.write, report)
+    if to == STDOUT:
+        note(f"{exported.letters:,} letters of {name} were written, sha256 {exported.sha256}")
+        return
     if output is Format.JSON:
         print_json({"connector": name, "file": str(to), "letters": exported.letters, "sha256": exported.sha256})
         return
@@ -90,6 +97,13 @@ def import_letters(
         note(f"what they are: streams dlq top {name}")
     if imported.refusals:
         raise typer.Exit(ExitCode.PARTLY_DONE if imported.letters + imported.letters_before else ExitCode.FAILED)
+
+
+def _target(to: Path) -> AbstractContextManager[IO[bytes]]:
+    """Where the letters go; stdout takes the lines as they are, for a pipe: nothing is written to a disk."""
+    from streams.adapters.files.letters import whole_file
+
+    return nullcontext(sys.stdout.buffer) if to == STDOUT else whole_file(to)
 
 
 @contextmanager

@@ -133,3 +133,13 @@ def test_letters_without_a_topic_or_a_scope_are_refused(desk: Desk, tmp_path: Pa
     told = desk.refused("import", "growth", "--from", str(credentials), code=2)
     assert "growth has no letters credentials.default" in told
     assert "credentials.unbound" in told
+
+
+def test_an_export_to_stdout_is_the_file_that_an_import_takes(desk: Desk, tmp_path: Path) -> None:
+    desk.park(3)
+    exported = desk.dlq("export", "growth", "--to", "-")
+    assert exported.returncode == 0, exported.stderr
+    assert "3 letters" in exported.stderr
+    file = tmp_path / "from-stdout.jsonl"
+    file.write_text(exported.stdout)
+    assert desk.json("import", "growth", "--from", str(file))["letters"] == 3
