@@ -19,6 +19,8 @@ from streams.workers.router.routes import source_topics
 MINUTES_PER_DAY = 1_440
 LAG_SECONDS_MAX = 300.0
 """A router that is further behind stands, or is too slow: one that runs is seconds behind."""
+HELD_SECONDS_MAX = 30.0
+"""A producer's transaction that is open for longer is most likely nobody's any more."""
 BACK_OFF = "the destination is at fault; records wait in the connector's topic, and nothing is lost"
 SCHEMA = "streams schemas add FILE"
 
@@ -91,7 +93,7 @@ def _router_lag(installation: Installation) -> Iterator[Finding]:
     seconds = router.lag_seconds
     if seconds is None:
         yield ok("Currents records", "all are read")
-    elif seconds < LAG_SECONDS_MAX:
+    elif seconds < (HELD_SECONDS_MAX if OPEN_TRANSACTION in router.reasons else LAG_SECONDS_MAX):
         yield ok("Currents records", f"{router.records:,} to read, the oldest for {told(seconds)}")
     else:
         worst = max(router.lags, key=lambda lag: lag.seconds(router.now_ms) or 0)
