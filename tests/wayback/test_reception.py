@@ -55,7 +55,8 @@ def test_mixpanel_is_let_in_by_user_and_password(authorization: str, is_good: bo
     ("authorization", "is_good"),
     [
         (FIRST, True), (SECOND, True), (f"Bearer {FIRST}", True), (f"bearer  {SECOND}", True),
-        (f"Basic {FIRST}", False), (FIRST.upper(), False), (FIRST + " ", False), ("", False), ("Bearer", False), ("\udcff", False),
+        (f"Basic {FIRST}", False), (FIRST.upper(), False), (FIRST + " ", False), ("", False),
+        ("Bearer", False), ("\udcff", False),
     ],
 )  # fmt: skip
 def test_mparticle_is_let_in_by_a_key_as_it_is_or_behind_bearer(kind: str, authorization: str, is_good: bool) -> None:
