@@ -23,6 +23,7 @@ from streams.destinations.braze.requests import track
 from streams.emulators.braze.options import BrazeOptions, Limits
 from streams.emulators.braze.server import BrazeServer
 from streams.emulators.call import Call
+from streams.wayback import rows
 from streams.wayback.copies import GroupCopies, changes_of, member_came, page_came
 from streams.wayback.entries import Entry
 from streams.wayback.memberships import Word, difference, heard
@@ -230,6 +231,7 @@ class Sink:
         """The next owner has no file: it fills a new one from the rows that Kafka keeps."""
         staged = self.scratch._connection.execute("SELECT * FROM staged").fetchall()
         self.scratch.close()
+        self.copies = {group: rows.copies(rows.copies_to_bytes(each)) for group, each in self.copies.items()}
         self.path.write_bytes(self.random.randbytes(5_000))
         self.scratch = Scratch(self.path)
         assert self.scratch.next_offset == 0
