@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streams.wayback.memory import user_memory
+from streams.wayback.memory import member_groups
 
 VERSION = 1
 CACHE_KILOBYTES = 8_000
@@ -123,7 +123,7 @@ class Scratch:
 
     def _index(self, key: bytes, value: bytes | None) -> None:
         """Brings the groups of a user up to date."""
-        before, after = self._groups(self.get(key)), self._groups(value)
+        before, after = member_groups(self.get(key)), member_groups(value)
         if before == after:
             return
         user = key.removeprefix(USER).decode()
@@ -131,10 +131,6 @@ class Scratch:
             "DELETE FROM members WHERE grp = ? AND user = ?", [(g, user) for g in before - after]
         )
         self._connection.executemany("INSERT OR IGNORE INTO members VALUES (?, ?)", [(g, user) for g in after - before])
-
-    @staticmethod
-    def _groups(value: bytes | None) -> set[str]:
-        return {group for group, standing in user_memory(value).groups.items() if standing.is_member}
 
     def _users(self, query: str, group: str) -> Iterator[str]:
         last = ""

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from streams.wayback.entries import Entry
 from streams.wayback.memberships import Word, difference, heard, heard_attributes
-from streams.wayback.memory import UserMemory, hash_of, user_memory
+from streams.wayback.memory import UserMemory, hash_of, member_groups, user_memory
 
 KEYS = ["x" * 16]
 ENTRIES: dict[str, Any] = {
@@ -184,3 +184,14 @@ def test_that_a_user_left_is_forgotten_after_a_month_and_that_one_is_in_never() 
 def test_bytes_that_are_no_memory_are_refused(value: bytes) -> None:
     with pytest.raises(ValueError, match="memory"):
         user_memory(value)
+
+
+def test_the_groups_that_a_user_is_in_are_read_without_the_rest() -> None:
+    desk = Desk()
+    desk.hear("cohorts/7", True)
+    desk.hear("cohorts/8", False)
+    assert member_groups(desk.memory.to_bytes()) == {"cohorts/7"}
+    assert member_groups(None) == set()
+    for value in (b"", b"[]", b'{"v":1}', b'{"g":{"x":[]}}', b'{"g":1}'):
+        with pytest.raises(ValueError, match="memory"):
+            member_groups(value)
