@@ -6,13 +6,13 @@ The least that each role needs of Kafka, why beside it. One entry: {resource, op
 {{- $prefix := default "streams." .Values.config.kafka.topic_prefix }}
 {{- $source := default (dict) .Values.config.source }}
 {{- range $topic := default (list "^currents\\..+") $source.topics }}
-# What it routes. A pattern may match anything below the prefix of Currents topics.
+# What it routes; doctor compares how large records may be. A pattern may match anything below the prefix of Currents topics.
 {{- if hasPrefix "^" $topic }}
 - resource: {type: topic, name: {{ default "currents." $source.topic_prefix | quote }}, patternType: prefix}
 {{- else }}
 - resource: {type: topic, name: {{ $topic | quote }}, patternType: literal}
 {{- end }}
-  operations: [Read, Describe]
+  operations: [Read, Describe, DescribeConfigs]
 {{- end }}
 # Its state and the schemas; and what `streams connectors` and `streams dlq` list from its pod.
 - resource: {type: topic, name: {{ $prefix | quote }}, patternType: prefix}

@@ -139,7 +139,13 @@ def _role_listed(role: Role) -> dict[str, object]:
 
 def _print(found: Plan, output: Format, nothing: str) -> None:
     if output is Format.JSON:
-        print_json({"changes": [_listed(change) for change in found.changes], "orphaned": list(found.orphaned)})
+        print_json(
+            {
+                "changes": [_listed(change) for change in found.changes],
+                "orphaned": list(found.orphaned),
+                "unread": list(found.unread),
+            }
+        )
         return
     if found.changes:
         print_table(
@@ -157,6 +163,10 @@ def _print(found: Plan, output: Format, nothing: str) -> None:
         )
     else:
         note(nothing)
+    if found.unread:
+        from streams.operations.topics import unread_sentence
+
+        note(unread_sentence(found.unread))
     for name in found.orphaned:
         note(f"orphaned: {name} belongs to nothing in the configuration; it is left alone")
 

@@ -92,7 +92,7 @@ def _has_alternatives(pattern: str) -> bool:
 
 def _router(settings: Settings) -> Iterable[Grant]:
     topics, group = settings.topics, settings.groups.router
-    yield from _source(settings, "Read", "events to route")
+    yield from _source(settings, ("Read",), "events to route")
     for name in settings.connectors:
         yield Grant("topic", topics.connector(name), ("Write",), "routed events")
     yield Grant("topic", topics.dead_letter_source, ("Read", "Write", "Delete"), "parks what it cannot decode; keeper")
@@ -113,7 +113,7 @@ def _sink(settings: Settings, connector: Connector) -> Iterable[Grant]:
     yield Grant("topic", topics.schemas, ("Read",), "schemas that were added")
     yield Grant("topic", topics.state, ("Read", "Write"), "keeper, and what sinks tell it")
     yield Grant("topic", topics.audit, ("Write",), "receipts, first starts")
-    yield from _source(settings, "Describe", "keeper's books: what was routed")
+    yield from _source(settings, ("Describe",), "keeper's books: what was routed")
     yield Grant("group", group, ("Read",), "its consumer group")
     yield Grant("group", f"{group}-", ("Describe",), "readers without a group", is_prefix=True)
     yield Grant("group", settings.groups.router, ("Describe",), "keeper's books: what was routed")
@@ -141,11 +141,12 @@ def _ingest(settings: Settings) -> Iterable[Grant]:
 def _topics(settings: Settings) -> Iterable[Grant]:
     operations: tuple[Operation, ...] = ("Describe", "Create", "AlterConfigs")
     yield Grant("topic", settings.kafka.topic_prefix, operations, "topics that are missing or differ", is_prefix=True)
+    yield from _source(settings, ("Describe", "DescribeConfigs"), "how large records may be: ours take them too")
 
 
 def _operator(settings: Settings) -> Iterable[Grant]:
     topics, groups = settings.topics, settings.groups
-    yield from _source(settings, "Read", "explain; counts of what was routed")
+    yield from _source(settings, ("Read",), "explain; counts of what was routed")
     yield Grant("topic", topics.connector(""), ("Read",), "lag, explain, --verify", is_prefix=True)
     yield Grant(
         "topic", topics.dead_letters, ("Read",), "dlq, explain; those of connectors that left too", is_prefix=True
@@ -177,7 +178,7 @@ def _doctor(settings: Settings) -> Iterable[Grant]:
     ours: tuple[Operation, ...] = ("Describe", "DescribeConfigs")
     yield Grant("topic", topics.prefix, ours, "topics that are missing or differ", is_prefix=True)
     yield Grant("topic", topics.state, ("Read",), "states")
-    yield from _source(settings, "Read", "what the router has to read, and how old it is")
+    yield from _source(settings, ("Read", "DescribeConfigs"), "what the router has to read; how large records may be")
     yield Grant("group", groups.sink(""), ("Describe",), "processes that run", is_prefix=True)
     yield Grant("group", groups.router, ("Describe",), "processes that run")
     yield _readers()
@@ -194,9 +195,9 @@ def _dead_letters(settings: Settings, connector: Connector) -> Iterable[str]:
         yield settings.topics.dead_letter_credentials(connector.name, scope)
 
 
-def _source(settings: Settings, operation: Operation, why: str) -> Iterable[Grant]:
+def _source(settings: Settings, operations: tuple[Operation, ...], why: str) -> Iterable[Grant]:
     """Currents topics as far as Kafka's patterns can tell: names, prefixes, else every topic."""
     for pattern in dict.fromkeys(settings.source.topics):
         prefix = literal_prefix(pattern)
         is_prefix = pattern.startswith("^") and bool(prefix)
-        yield Grant("topic", prefix or ANY, (operation,), why, is_prefix)
+        yield Grant("topic", prefix or ANY, operations, why, is_prefix)

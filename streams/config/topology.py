@@ -44,19 +44,26 @@ class WantedTopic:
         return changes
 
 
-def wanted_topics(settings: Settings, brokers: int) -> tuple[WantedTopic, ...]:
-    """Every topic of ours that this configuration needs, on a cluster of so many brokers."""
+def wanted_topics(settings: Settings, brokers: int, source_bytes_max: int = 0) -> tuple[WantedTopic, ...]:
+    """Every topic of ours that this configuration needs, on a cluster of so many brokers.
+
+    `source_bytes_max` is the largest batch of records that a Currents topic takes: where its records go takes it too.
+    """
     names = settings.topics
     shape = settings.kafka.topics
     replication = 1 if brokers == 1 else shape.replication
     in_sync = {"min.insync.replicas": 1 if brokers == 1 else shape.min_insync_replicas}
-    large = {"max.message.bytes": MESSAGE_BYTES_MAX, **in_sync}
+    records = max(MESSAGE_BYTES_MAX, source_bytes_max)
 
     def topic(
-        name: str, policy: str, retention_ms: int | None = None, partitions: int = shape.partitions
+        name: str,
+        policy: str,
+        retention_ms: int | None = None,
+        partitions: int = shape.partitions,
+        bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> WantedTopic:
         exactly = {"cleanup.policy": policy}
-        at_least = dict(large)
+        at_least = {"max.message.bytes": bytes_max, **in_sync}
         if retention_ms == FOR_EVER:
             exactly |= {"retention.ms": str(FOR_EVER), "retention.bytes": str(FOR_EVER)}
         elif retention_ms is not None:
@@ -66,13 +73,13 @@ def wanted_topics(settings: Settings, brokers: int) -> tuple[WantedTopic, ...]:
     topics = []
     for connector in settings.connectors.values():
         retention_ms = max(CONNECTOR_RETENTION_MS_MIN, int(2 * connector.grace_seconds * 1000))
-        topics.append(topic(names.connector(connector.name), "delete", retention_ms))
-        topics.append(topic(names.dead_letter_rejected(connector.name), "delete", FOR_EVER))
+        topics.append(topic(names.connector(connector.name), "delete", retention_ms, bytes_max=records))
+        topics.append(topic(names.dead_letter_rejected(connector.name), "delete", FOR_EVER, bytes_max=records))
         topics += [
-            topic(names.dead_letter_credentials(connector.name, scope), "delete", FOR_EVER)
+            topic(names.dead_letter_credentials(connector.name, scope), "delete", FOR_EVER, bytes_max=records)
             for scope in connector.scopes
         ]
-    topics.append(topic(names.dead_letter_source, "delete", FOR_EVER))
+    topics.append(topic(names.dead_letter_source, "delete", FOR_EVER, bytes_max=records))
     topics.append(topic(names.schemas, "compact"))
     state = topic(names.state, "compact", partitions=1)
     # The broker's time of writing: a keeper whose clock differs from it purges nothing.
@@ -102,10 +109,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `topics apply` would do, and topics of connectors that left the configuration, which it leaves alone."""
+    """What `topics apply` would do, and topics of connectors that left the configuration, which it leaves alone.
+
+    `unread` are Currents topics whose settings may not be read: how large their records may be is not known.
+    """
 
     changes: tuple[Change, ...]
     orphaned: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 def plan(settings: Settings, wanted: tuple[WantedTopic, ...], actual: Mapping[str, ActualTopic]) -> Plan:

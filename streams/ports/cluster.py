@@ -29,6 +29,10 @@ class Cluster(Protocol):
         """A setting of one broker; None where it has none of that name."""
         ...
 
+    def topic_setting(self, name: str, topics: Collection[str]) -> dict[str, str]:
+        """One setting of these topics; nothing of a topic that is gone, or whose settings may not be read."""
+        ...
+
     def topic_names(self) -> frozenset[str]: ...
 
     def topics(self, prefix: str) -> dict[str, ActualTopic]:

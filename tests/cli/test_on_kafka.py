@@ -31,6 +31,7 @@ class Installation:
         self.config.write_text(
             f"""
 kafka: {{bootstrap_servers: "{bootstrap_servers}", topic_prefix: {self.prefix}, topics: {{partitions: 2}}}}
+source: {{topics: ["^in-{self.prefix}.+"]}}
 connectors:
   growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}
 """
@@ -128,6 +129,32 @@ def test_a_setting_that_would_lose_records_is_put_right(installation: Installati
         "settings": {"retention.ms": {"from": "1000", "to": "-1"}},
     }
     assert installation.settings_of(topic)["retention.ms"] == "-1"
+
+
+def test_topics_that_records_go_onto_are_raised_to_what_the_currents_topics_take(installation: Installation) -> None:
+    prefix, small, large = installation.prefix, "1000000", "6000000"
+    installation.json("topics", "apply")
+    for name, size in (("clicks", small), ("opens", large)):
+        installation.create(f"in-{prefix}{name}")
+        installation.set(f"in-{prefix}{name}", "max.message.bytes", size)
+    installation.set(f"{prefix}dead-letter.source", "max.message.bytes", "9000000")
+
+    planned = installation.json("topics", "plan")
+    raised = {change["topic"]: change["settings"] for change in planned["changes"]}
+    wanted = {"max.message.bytes": {"from": "2000000", "to": large}}
+    assert raised == dict.fromkeys(
+        (
+            f"{prefix}connector.growth",
+            f"{prefix}dead-letter.growth.rejected",
+            f"{prefix}dead-letter.growth.credentials.default",
+        ),
+        wanted,
+    )
+    assert planned["unread"] == []
+    assert installation.json("topics", "apply") == planned
+    assert installation.settings_of(f"{prefix}connector.growth")["max.message.bytes"] == large
+    assert installation.settings_of(f"{prefix}dead-letter.source")["max.message.bytes"] == "9000000"
+    assert installation.json("topics", "plan")["changes"] == []
 
 
 def test_a_topic_of_a_connector_that_left_is_told_and_left_alone(installation: Installation) -> None:

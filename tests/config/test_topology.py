@@ -53,6 +53,23 @@ def test_every_connector_has_its_topics_and_all_share_the_others(settings: Setti
     }
 
 
+def test_topics_that_records_go_onto_take_what_the_currents_topics_take(settings: Settings) -> None:
+    sizes = {
+        topic.name: topic.configuration["max.message.bytes"]
+        for topic in wanted_topics(settings, 3, source_bytes_max=5_000_000)
+    }
+    ours = {"streams.schemas", "streams.state", "streams.audit"}
+    assert {name for name, size in sizes.items() if size == "2000000"} == ours
+    assert {size for name, size in sizes.items() if name not in ours} == {"5000000"}
+
+
+def test_small_currents_topics_make_no_topic_of_ours_smaller(settings: Settings) -> None:
+    sizes = {
+        topic.configuration["max.message.bytes"] for topic in wanted_topics(settings, 3, source_bytes_max=1_048_588)
+    }
+    assert sizes == {"2000000"}
+
+
 def test_retention_keeps_what_nobody_else_may_delete(settings: Settings) -> None:
     topics = by_name(settings)
     assert topics["streams.connector.cdp"].configuration["retention.ms"] == str(2 * 8 * DAY_MS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -151,3 +152,19 @@ def test_a_command_with_a_wrong_password_ends_with_5_and_says_so(
     (last,) = [line for line in result.stderr.splitlines() if line.startswith("streams: ")]
     assert "authentication" in last.lower()
     assert stranger.password not in result.stderr + result.stdout
+
+
+def test_who_may_not_read_settings_of_currents_topics_gets_the_usual_size_and_hears_so(scene: GuardedScene) -> None:
+    source, connector = f"{scene.source_prefix}opened", scene.settings.topics.connector("growth")
+    scene.administration.create_topic(source, 1, 1, {"max.message.bytes": "5000000"})
+
+    def planned(without: tuple[str, str] | None = None) -> tuple[str | None, list[str]]:
+        """The size that the connector's topic is raised to, and the topics whose settings were not read."""
+        result = scene.run(scene.as_role("topics", without=without), "topics", "plan", "-o", "json")
+        assert result.returncode == 0, result.stderr
+        plan = json.loads(result.stdout)
+        sizes = {change["topic"]: change["settings"]["max.message.bytes"]["to"] for change in plan["changes"]}
+        return sizes.get(connector), plan["unread"]
+
+    assert planned() == ("5000000", [])
+    assert planned(("DescribeConfigs", scene.source_prefix.removesuffix("."))) == (None, [source])

@@ -91,6 +91,22 @@ class Administration:
         settings = self._answer(found[resource], f"broker {broker}")
         return str(settings[name].value) if name in settings else None
 
+    def topic_setting(self, name: str, topics: Collection[str]) -> dict[str, str]:
+        """One setting of these topics; nothing of a topic that is gone, or whose settings may not be read."""
+        if not topics:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in sorted(topics)]
+        futures = self._call(lambda: self._client.describe_configs(resources, request_timeout=ANSWER_SECONDS_MAX))
+        found = {}
+        for resource, future in futures.items():
+            try:
+                settings = self._answer(future, resource.name)
+            except KafkaRefusal:
+                continue
+            if name in settings:
+                found[resource.name] = str(settings[name].value)
+        return found
+
     def topic_names(self) -> frozenset[str]:
         return frozenset(self._metadata().topics)
 

@@ -15,9 +15,10 @@ from streams.adapters.kafka.admin import Administration
 from streams.adapters.telemetry.log import configure_log
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.options import settings_from
-from streams.config import Settings, access, topology
+from streams.config import Settings, access
 from streams.delivery.account import MetadataError
 from streams.operations.group_protocol import FIX, group_protocol_problem
+from streams.operations.topics import unread_sentence, wanted
 from streams.ports.errors import ClientFatal, Fenced, KafkaRefusal, KafkaUnreachable
 from streams.state.records import StateError
 
@@ -69,7 +70,7 @@ def _ready_topics(settings: Settings, role: str | None) -> None:
     deadline = time.monotonic() + CONTACT_SECONDS_MAX
     while True:
         try:
-            wanted = topology.wanted_topics(settings, administration.brokers())
+            needed_topics = wanted(settings, administration)
             break
         except KafkaUnreachable as error:
             if time.monotonic() >= deadline:
@@ -80,10 +81,14 @@ def _ready_topics(settings: Settings, role: str | None) -> None:
         raise CommandError(f"{protocol_problem}; {FIX}", ExitCode.CLIENT_FATAL)
     there = administration.topic_names()
     needed = {grant.name for one in access.roles(settings) if one.name == role for grant in one.grants}
-    missing = [topic for topic in wanted if topic.name not in there and (role is None or topic.name in needed)]
+    missing = [
+        topic for topic in needed_topics.topics if topic.name not in there and (role is None or topic.name in needed)
+    ]
     if missing and not settings.kafka.topics.create:
         names = ", ".join(topic.name for topic in missing)
         raise CommandError(f"topics are missing: {names}; create them with `streams topics apply`", ExitCode.FAILED)
+    if missing and needed_topics.unread:
+        log.warning(unread_sentence(needed_topics.unread))
     for topic in missing:
         try:
             if administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from streams.config import topology
 from streams.config.names import SOURCE
+from streams.config.topology import wanted_topics
 from streams.operations.accounts import Accounts
 from streams.operations.doctor.finding import Finding, ok, problem, warning
 from streams.operations.group_protocol import FIX, group_protocol_problem
 from streams.operations.installation import Installation
 from streams.operations.router import OPEN_TRANSACTION, router_overview
+from streams.operations.topics import compared, unread_sentence
 from streams.state.moments import iso, told
 from streams.state.standing import Standing
 from streams.workers.router.routes import source_topics
@@ -48,13 +49,14 @@ def _brokers(installation: Installation) -> Iterator[Finding]:
 
 def _topics(installation: Installation) -> Iterator[Finding]:
     settings, cluster = installation.settings, installation.cluster
-    wanted = topology.wanted_topics(settings, cluster.brokers())
-    plan = topology.plan(settings, wanted, cluster.topics(settings.kafka.topic_prefix))
+    plan = compared(installation)
     for change in plan.changes:
         detail = "is missing" if change.is_missing else f"is set differently: {', '.join(change.settings)}"
         yield problem(f"topic {change.topic.name}", "failed", detail, "streams topics apply")
     if not plan.changes:
-        yield ok("topics", f"{len(wanted)} are as they must be")
+        yield ok("topics", f"{len(wanted_topics(settings, cluster.brokers()))} are as they must be")
+    if plan.unread:
+        yield warning("topics", unread_sentence(plan.unread), "streams topics acls --role doctor")
     for topic in plan.orphaned:
         fix = "its connector left the configuration: put it back, or export and delete the topic"
         yield warning(f"topic {topic}", "is orphaned", fix)
