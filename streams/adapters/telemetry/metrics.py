@@ -64,52 +64,52 @@ METRICS: Mapping[str, Metric] = {
             "streams_undecodable_records_total",
             (),
             "router",
-            "Records that went to the dead letters of the source: no readable event, or of an unknown schema.",
+            "Records that went to the dead letters of the source: not a readable event, or an unknown schema.",
         ),
         Metric(
             "streams_lost_records_total",
             _CONNECTOR,
             "sink",
-            "Offsets that retention deleted before they were read; of Currents topics with the connector `source`, "
-            "by the router.",
+            "Offsets that retention deleted before they were read. The router reports those of Currents topics, with the "
+            "connector `source`.",
         ),
         Metric(
             "streams_delivered_records_total",
             _SCOPED,
             "sink",
-            "Records that the destination took. One that is sent again after a crash counts again.",
+            "Records that the destination took. A record that is sent again after a crash is counted again.",
         ),
         Metric(
             "streams_skipped_records_total",
             ("connector", "reason"),
             "sink",
-            "Records that were not sent: `no_credentials_for_feed`, or `refused_by_kafka`, as a dead letter too.",
+            "Records that were not sent: `no_credentials_for_feed`, or `refused_by_kafka` (not even as a dead letter).",
         ),
         Metric(
             "streams_parked_records_total",
             ("connector", "cause", "scope"),
             "sink",
-            "Dead letters written: `credentials`, `rejected`, `gave-up`. The scope is `-` where a record broke a rule "
-            "before it had one.",
+            "Dead letters written: `credentials`, `rejected`, `gave-up`. The scope is `-` if a record broke a rule "
+            "before its scope was known.",
         ),
         Metric(
             "streams_truncated_strings_total",
             _CONNECTOR,
             "sink",
-            "Strings that were cut to the destination's limit, or held bytes that are no UTF-8 (U+FFFD is sent).",
+            "Strings that were cut to the destination's limit, or had bytes that are not UTF-8 (U+FFFD is sent).",
         ),
         Metric(
             "streams_delivery_requests_total",
             ("connector", "scope", "status_class"),
             "sink",
-            "Requests that were answered: `2xx`, `3xx`, `4xx`, `5xx`; `none` where no whole answer came. Without "
-            "probes.",
+            "Requests that were answered: `2xx`, `3xx`, `4xx`, `5xx`; `none` if no complete answer came. "
+            "Probes are not counted.",
         ),
         Metric(
             "streams_delivery_request_seconds",
             _SCOPED,
             "sink",
-            "From a request to its whole answer.",
+            "From a request to its complete answer.",
             REQUEST_BUCKETS,
         ),
         Metric(
@@ -129,42 +129,42 @@ METRICS: Mapping[str, Metric] = {
             "streams_keeper",
             _CONNECTOR,
             "sink",
-            "1 where this process is the connector's keeper, 0 where it is not. Also `source`, by the router.",
+            "1 if this process is the connector's keeper, else 0. The router reports `source`.",
         ),
         Metric(
             "streams_source_waiting_records",
             ("topic",),
             "router",
-            "Records of a Currents topic that were not read, up to its high watermark: those of open transactions too. "
-            "By the keeper of the source.",
+            "Records of a Currents topic that were not read, up to its high watermark, with those of open transactions. "
+            "Reported by the keeper of the source.",
         ),
         Metric(
             "streams_source_lag_seconds",
             ("topic",),
             "router",
-            "Age of the oldest record of a Currents topic that was not read; 0 where there is none. By the keeper of "
-            "the source.",
+            "Age of the oldest record of a Currents topic that was not read; 0 if there is none. "
+            "Reported by the keeper of the source.",
         ),
         Metric(
             "streams_waiting_partitions",
             ("connector", "reason"),
             "sink",
-            "Partitions that stand because a record waits: `schema` (nobody knows it yet), `registry` (it does not "
-            "answer). Those of Currents topics with the connector `source`, by the router.",
+            "Partitions that are stopped at a record: `schema` (not known yet), `registry` (does not answer). The router "
+            "reports those of Currents topics, with the connector `source`.",
         ),
         Metric(
             "streams_backing_off",
             _SCOPED,
             "sink",
-            "1 while the destination asked for patience, or did not answer, and its records wait.",
+            "1 while records wait because the destination answered 429 or 5xx, or did not answer.",
         ),
         Metric(
             "streams_aborted_transactions_total",
             _CONNECTOR,
             "sink",
-            "Transactions of which nothing is left: what they held is done again. Also `source`, by the router.",
+            "Transactions that were aborted; their records are processed again. The router reports `source`.",
         ),
-        Metric("streams_lag_seconds", _CONNECTOR, "keeper", "Age of the oldest record that waits; 0 where none does."),
+        Metric("streams_lag_seconds", _CONNECTOR, "keeper", "Age of the oldest record that waits; 0 if none waits."),
         Metric(
             "streams_waiting_records", _CONNECTOR, "keeper", "Records on the connector's topic that are not settled."
         ),
@@ -172,7 +172,7 @@ METRICS: Mapping[str, Metric] = {
             "streams_dead_letters",
             ("connector", "cause"),
             "keeper",
-            "Dead letters that there are now, by their cause; those of `source` all as `undecodable`."
+            "Dead letters that exist now, by cause; those of `source` all count as `undecodable`."
         ),
         Metric(
             "streams_connector_state",
@@ -184,7 +184,7 @@ METRICS: Mapping[str, Metric] = {
             "streams_connector_suspended_info",
             ("connector", "by"),
             "keeper",
-            "1 for who suspended it, while it is suspended: `operator`, `flood`, `configuration`.",
+            "1 while it is suspended; `by` says who did it: `operator`, `flood`, `configuration`.",
         ),
         Metric("streams_scope_valid", _SCOPED, "keeper", "1 while the scope's credentials are VALID, 0 while INVALID."),
         Metric(
@@ -203,34 +203,34 @@ METRICS: Mapping[str, Metric] = {
             "streams_purge_overdue",
             _SCOPED,
             "keeper",
-            "1 while letters are past their deadline and not purged: no probe confirms it, or the clocks differ.",
+            "1 while letters are past their deadline and not purged: no probe was refused since, or the clocks differ.",
         ),
         Metric(
             "streams_deletion_overdue",
             _CONNECTOR,
             "keeper",
-            "1 while bytes of settled letters (delivered, purged) could not be deleted from their topic; tried again.",
+            "1 while Kafka refuses to delete the bytes of settled letters; the keeper tries again.",
         ),
         Metric(
             "streams_redriven_records_total",
             _CONNECTOR,
             "keeper",
-            "Dead letters that went back by themselves once the credentials were VALID.",
+            "Dead letters that were redriven after the credentials were VALID again.",
         ),
         Metric(
-            "streams_replayed_records_total", _CONNECTOR, "keeper", "Dead letters that went back by a person's order."
+            "streams_replayed_records_total", _CONNECTOR, "keeper", "Dead letters that were replayed by a person's order."
         ),
         Metric(
             "streams_purged_records_total",
             ("connector", "reason"),
             "keeper",
-            "Dead letters that are gone for good: `deadline` (grace over), `ordered` (by a person), `expired`.",
+            "Dead letters that were deleted for good: `deadline` (grace over), `ordered` (by a person), `expired`.",
         ),
         Metric(
             "streams_alerts_total",
             ("connector", "kind"),
             "keeper",
-            "Alerts that went out: `invalid`, `half` and `most` of the grace, `recovered`, `suspended`, `purged`, "
+            "Alerts that were sent: `invalid`, `half` and `most` of the grace, `recovered`, `suspended`, `purged`, "
             "`lost`.",
         ),
     )
