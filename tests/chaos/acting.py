@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
@@ -12,11 +13,13 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streams.adapters.state.requests import ask
 from streams.delivery.account import MetadataError
-from streams.events.encodings import encode_single_object
+from streams.events.encodings import encode_confluent, encode_single_object
 from streams.events.samples import sample_record
+from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped
 from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.state.records import CREDENTIALS as CREDENTIALS_LETTERS
@@ -25,6 +28,7 @@ from streams.testing.brokers import Broker
 from streams.testing.emulators import EmulatorClient
 from tests.chaos import plan
 from tests.chaos.scene import Scene, WorkerProcess
+from tests.registry import Registry, Says, error
 
 OPEN, PUSH, ENTRY = "users.messages.email.Open", "users.messages.pushnotification.Open", "users.canvas.Entry"
 TYPES = {plan.MIXPANEL: (OPEN, PUSH, ENTRY), plan.MPARTICLE: (OPEN, PUSH)}
@@ -33,6 +37,12 @@ SENT_AT = 1_790_000_000
 AHEAD_SECONDS = 10 * 365 * 86_400
 USERS = 40
 REFUSED_SHARE, UNDECODABLE_SHARE = 0.05, 0.005
+OVERSIZED_SHARE, REGISTERED_SHARE = 0.001, 0.1
+"""Of the records: larger than a connector's topic takes; in Confluent's wire format."""
+OVERSIZED_BYTES = 1_200_000
+CONNECTOR_BYTES_MAX = 1_100_000
+"""`max.message.bytes` of the connectors' topics: above the producer's batches, below an oversized record."""
+NEVER_COMPACTED_MS = 365 * 86_400_000
 REDRIVE_SECONDS_MAX = 8.0
 """A redrive that was to be interrupted and does not begin is not waited for longer."""
 QUIET_SECONDS_MAX = 150.0
@@ -43,7 +53,7 @@ KEYS = {"default": "project_token"}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An event as it was put on its Currents topic. `event_id` is empty where nothing can decode it."""
+    """An event as it was put on its Currents topic. `event_id` is empty if nothing can route it."""
 
     event_id: str
     event_type: str
@@ -56,7 +66,9 @@ class Written:
 class Stagehand:
     """Acts, mends, and waits until it is quiet."""
 
-    def __init__(self, scene: Scene, broker: Broker, destinations: dict[str, EmulatorClient]) -> None:
+    def __init__(
+        self, scene: Scene, broker: Broker, destinations: dict[str, EmulatorClient], registry: Registry
+    ) -> None:
         self.written: dict[str, Written] = {}
         """By topic/partition/offset."""
         self.revoked: dict[str, dict[str, list[list[int]]]] = {
@@ -70,11 +82,14 @@ class Stagehand:
         self.scene = scene
         self._broker = broker
         self._destinations = destinations
+        self._registry = registry
+        self._schema_ids = {one: registry.register(one, schema_of(one).definition) for one in (OPEN, PUSH, ENTRY)}
         self._producer = Producer(
             {
                 "bootstrap.servers": scene.bootstrap_servers,
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
+                "message.max.bytes": 2 * OVERSIZED_BYTES,
                 "log_level": 0,
             }
         )
@@ -104,8 +119,10 @@ class Stagehand:
         self._frozen.clear()
         for process in self._processes.values():
             process.wake_zombies()
+        self._registry.says = None
         for connector, client in self._destinations.items():
             client.clear_faults()
+            self._allow_deletion(connector, True)
             for scope in plan.SCOPES[connector]:
                 self._restore(connector, scope)
         assert self._producer.flush(60) == 0
@@ -193,6 +210,16 @@ class Stagehand:
                 self._restore(connector, scope)
             case plan.Ask():
                 self._ask(act)
+            case plan.FailRegistry(kind):
+                self._registry.says = registry_fault(kind)
+                self.counts[f"registry {kind}"] += 1
+            case plan.HealRegistry():
+                self._registry.says = None
+            case plan.ForbidDeletion(connector):
+                self._allow_deletion(connector, False)
+                self.counts["deletions forbidden"] += 1
+            case plan.AllowDeletion(connector):
+                self._allow_deletion(connector, True)
             case plan.AwaitRedrive(connector):
                 self._await_redrive(connector)
             case _:
@@ -219,8 +246,7 @@ class Stagehand:
         random = Random(act.seed)
         for _ in range(act.events):
             event_type = random.choice([OPEN, PUSH, ENTRY])
-            schema = shipped().by_event_type(event_type)
-            assert schema is not None
+            schema = schema_of(event_type)
             record = sample_record(event_type, random, SENT_AT)
             event_id = str(UUID(int=random.getrandbits(128), version=4))
             record |= {"id": event_id, "external_user_id": f"user-{random.randrange(USERS)}"}
@@ -229,7 +255,13 @@ class Stagehand:
             is_refused = event_type == ENTRY and random.random() < REFUSED_SHARE
             if is_refused:
                 record["time"] += AHEAD_SECONDS
-            value = encode_single_object(schema, record)
+            if random.random() < OVERSIZED_SHARE:
+                event_id, record["user_id"] = "", base64.b64encode(random.randbytes(OVERSIZED_BYTES * 3 // 4)).decode()
+                self.counts["oversized records"] += 1
+            if random.random() < REGISTERED_SHARE:
+                value = encode_confluent(self._schema_ids[event_type], schema, record)
+            else:
+                value = encode_single_object(schema, record)
             if random.random() < UNDECODABLE_SHARE:
                 event_id, value = "", b"junk " + event_id.encode()
             headers = (("foreign", random.randbytes(8)), ("source", b"chaos"))
@@ -258,6 +290,18 @@ class Stagehand:
         spans = self.revoked[connector][scope]
         if spans and not spans[-1][1]:
             spans[-1][1] = now_ms()
+
+    def _allow_deletion(self, connector: str, is_allowed: bool) -> None:
+        """Kafka deletes no records of a topic that is only compacted. Nothing is compacted: it is too young."""
+        topics = self.scene.settings.topics
+        names = [topics.dead_letter_rejected(connector)]
+        names += [topics.dead_letter_credentials(connector, scope) for scope in plan.SCOPES[connector]]
+        policy = "delete" if is_allowed else "compact"
+        set_configuration(
+            self.scene.bootstrap_servers,
+            names,
+            {"cleanup.policy": policy, "min.compaction.lag.ms": str(NEVER_COMPACTED_MS)},
+        )
 
     def _ask(self, act: plan.Ask) -> None:
         def order() -> Answer | None:
@@ -304,6 +348,39 @@ class Stagehand:
 
     def _note(self, what: str) -> None:
         self.diary.append(f"{time.strftime('%H:%M:%S')}.{now_ms() % 1000:03d} {what}")
+
+
+def schema_of(event_type: str) -> WriterSchema:
+    schema = shipped().by_event_type(event_type)
+    assert schema is not None
+    return schema
+
+
+def set_configuration(bootstrap_servers: str, topics: Sequence[str], settings: Mapping[str, str]) -> None:
+    """Change settings of topics, and wait for the answer."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in settings.items()
+    ]
+    resources = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries) for topic in topics]
+    for changed in admin.incremental_alter_configs(resources, request_timeout=30).values():
+        changed.result()
+
+
+def registry_fault(kind: plan.RegistryFault) -> Callable[[str], Says]:
+    """What the schema registry answers to every question."""
+    match kind:
+        case "503":
+            says = error(503, 50002, "Operation timed out")
+        case "401":
+            says = error(401, 401, "Unauthorized")
+        case "404 of a proxy":
+            says = (404, "text/plain", b"default backend - 404")
+        case "garbage":
+            says = (200, "text/html", b"<html><body>Sign in</body></html>")
+        case _:
+            assert_never(kind)
+    return lambda _path: says
 
 
 def now_ms() -> int:

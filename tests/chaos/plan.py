@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 MIXPANEL, MPARTICLE = "analytics", "cdp"
 SCOPES = {MIXPANEL: ("default",), MPARTICLE: ("ios", "unbound")}
 PROCESSES = ("router-0", "router-1", f"{MIXPANEL}-0", f"{MIXPANEL}-1", f"{MPARTICLE}-0", f"{MPARTICLE}-1")
 ALIVE_MIN = 1
 """Of each role so many processes are left alone at any time: a role that is away altogether tests nothing."""
+
+RegistryFault = Literal["503", "401", "404 of a proxy", "garbage"]
+"""What the schema registry answers instead: none of these says that a schema does not exist, so nothing is parked."""
 
 Mood = Literal["calm", "violent"]
 FaultKind = Literal[
@@ -115,6 +118,30 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class FailRegistry:
+    """From now on the schema registry answers so, until it is well again."""
+
+    kind: RegistryFault
+
+
+@dataclass(frozen=True, slots=True)
+class HealRegistry:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ForbidDeletion:
+    """From now on Kafka refuses to delete records of a connector's dead-letter topics, until it allows it again."""
+
+    connector: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllowDeletion:
+    connector: str
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitRedrive:
     """Go on once a redrive is under way: what comes next comes half way through it."""
 
@@ -135,6 +162,10 @@ Act = (
     | Revoke
     | Restore
     | Ask
+    | FailRegistry
+    | HealRegistry
+    | ForbidDeletion
+    | AllowDeletion
     | AwaitRedrive
 )
 
@@ -178,6 +209,8 @@ class _Drawing:
         self._zombies: set[str] = set()
         self._revoked: set[tuple[str, str]] = set()
         self._broker_was_restarted = False
+        self._registry_fails = False
+        self._undeletable: set[str] = set()
 
     def round(self, acts: int) -> Round:
         steps = [Step(0.0, self._write())]
@@ -191,7 +224,7 @@ class _Drawing:
         return round(self._random.uniform(3.0, 7.0) if long else self._random.uniform(0.05, 1.0), 2)
 
     def _next(self) -> list[Act]:
-        draws = [self._write_again, self._fault, self._flip, self._flip, self._order]
+        draws = [self._write_again, self._fault, self._flip, self._flip, self._order, self._registry, self._deletion]
         if self._mood == "violent":
             draws += [self._violence] * 4
         return self._random.choice(draws)()
@@ -228,6 +261,21 @@ class _Drawing:
         if self._random.random() < 0.5:
             return [self._job(connector)]
         return [Ask(connector, "suspend"), self._write(), Ask(connector, "resume")]
+
+    def _registry(self) -> list[Act]:
+        """The registry fails, or is well again. What needs it waits, everything else goes on."""
+        self._registry_fails = not self._registry_fails
+        if not self._registry_fails:
+            return [HealRegistry()]
+        return [FailRegistry(self._random.choice(get_args(RegistryFault))), self._write()]
+
+    def _deletion(self) -> list[Act]:
+        connector = self._random.choice([MIXPANEL, MPARTICLE])
+        if connector in self._undeletable:
+            self._undeletable.discard(connector)
+            return [AllowDeletion(connector)]
+        self._undeletable.add(connector)
+        return [ForbidDeletion(connector)]
 
     def _job(self, connector: str) -> Ask:
         """In a calm round nothing is replayed: what was refused by name would rightly be sent again."""

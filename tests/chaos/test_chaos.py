@@ -21,10 +21,11 @@ from streams.emulators.mparticle.options import Limits, MParticleOptions
 from streams.testing.brokers import Broker
 from streams.testing.emulators import EmulatorClient, MixpanelEmulator, MParticleEmulator
 from tests.chaos import plan
-from tests.chaos.acting import ENTRY, OPEN, PUSH, TYPES, Stagehand
+from tests.chaos.acting import CONNECTOR_BYTES_MAX, ENTRY, OPEN, PUSH, TYPES, Stagehand, set_configuration
 from tests.chaos.checking import Checker, check_source
 from tests.chaos.scene import Scene, staged
 from tests.chaos.witness import Witness
+from tests.registry import Registry
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 ACTS = 10 if "ROUNDS" not in os.environ else 30
@@ -78,12 +79,17 @@ def test_whatever_breaks_every_event_is_delivered_once_or_accounted_for(own_brok
         clients, connectors = stack.enter_context(destinations())
         for name, connector in connectors.items():
             connector |= {"events": list(TYPES[name]), "grace": f"{GRACES[name]}s", "redrive_rate": 400}
-        scene = stack.enter_context(staged(own_broker.bootstrap_servers, tmp_path, connectors, group_protocol=PROTOCOL))
+        registry = Registry()
+        stack.callback(registry.close)
+        source = {"schema_registry": {"url": registry.url}}
+        scene = stack.enter_context(staged(own_broker.bootstrap_servers, tmp_path, connectors, source, PROTOCOL))
         for event_type in (OPEN, PUSH, ENTRY):
-            scene.administration.create_topic(scene.source_prefix + event_type, 3, 1, {})
+            scene.administration.create_topic(scene.source_prefix + event_type, 3, 1, {"max.message.bytes": "2000000"})
+        smaller = [scene.settings.topics.connector(name) for name in connectors]
+        set_configuration(own_broker.bootstrap_servers, smaller, {"max.message.bytes": str(CONNECTOR_BYTES_MAX)})
         witness = Witness(own_broker.bootstrap_servers, our_topics(scene))
         stack.callback(witness.close)
-        stagehand = Stagehand(scene, own_broker, clients)
+        stagehand = Stagehand(scene, own_broker, clients, registry)
         stack.callback(stagehand.close)
         begun = time.monotonic()
         for number, one in enumerate(rounds, 1):
