@@ -70,8 +70,8 @@ METRICS: Mapping[str, Metric] = {
             "streams_lost_records_total",
             _CONNECTOR,
             "sink",
-            "Offsets that retention deleted before they were read. The router reports those of Currents topics, with the "
-            "connector `source`.",
+            "Offsets that retention deleted before they were read. The router reports those of Currents topics, "
+            "with the connector `source`.",
         ),
         Metric(
             "streams_delivered_records_total",
@@ -135,8 +135,8 @@ METRICS: Mapping[str, Metric] = {
             "streams_source_waiting_records",
             ("topic",),
             "router",
-            "Records of a Currents topic that were not read, up to its high watermark, with those of open transactions. "
-            "Reported by the keeper of the source.",
+            "Records of a Currents topic that were not read, up to its high watermark, with those of open "
+            "transactions. Reported by the keeper of the source.",
         ),
         Metric(
             "streams_source_lag_seconds",
@@ -149,8 +149,8 @@ METRICS: Mapping[str, Metric] = {
             "streams_waiting_partitions",
             ("connector", "reason"),
             "sink",
-            "Partitions that are stopped at a record: `schema` (not known yet), `registry` (does not answer). The router "
-            "reports those of Currents topics, with the connector `source`.",
+            "Partitions that are stopped at a record: `schema` (not known yet), `registry` (does not answer). "
+            "The router reports those of Currents topics, with the connector `source`.",
         ),
         Metric(
             "streams_backing_off",
@@ -218,7 +218,7 @@ METRICS: Mapping[str, Metric] = {
             "Dead letters that were redriven after the credentials were VALID again.",
         ),
         Metric(
-            "streams_replayed_records_total", _CONNECTOR, "keeper", "Dead letters that were replayed by a person's order."
+            "streams_replayed_records_total", _CONNECTOR, "keeper", "Dead letters that a person ordered to replay."
         ),
         Metric(
             "streams_purged_records_total",

@@ -1,0 +1,45 @@
+"""Plain words: what this project says is read once and understood, in a second language, at three in the morning.
+
+`WORDS` are rare or old-fashioned. Each has a usual word that says the same, which is named next to it. Released parts of
+the changelog and golden files are not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = {
+    r"heretofore|hitherto": "until now",
+    r"thereof|therein|herein": "of it, in it",
+    r"whence|whither": "from where, to where",
+    r"notwithstanding|albeit": "although",
+    r"lest": "so that … not",
+}
+TEXTS = (".md", ".py", ".yaml", ".yml", ".tpl", ".toml", ".txt", ".sh", "Makefile", "Dockerfile")
+FOLDERS = ("streams", "docs", "helm", "tools", "compose", "avro", "requirements")
+
+
+def texts() -> list[Path]:
+    """The texts of the project: those in its folders, and the files at the top."""
+    inside = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))
+    return sorted(path for path in (*inside, *ROOT.glob("*")) if path.is_file() and path.name.endswith(TEXTS))
+
+
+def unreleased(changelog: str) -> str:
+    """The changelog without the parts of released versions, which stay as they were published."""
+    return re.split(r"^## \d", changelog, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_no_text_uses_a_word_that_has_a_plainer_one() -> None:
+    found = []
+    for path in texts():
+        text = path.read_text()
+        if path.name == "CHANGELOG.md":
+            text = unreleased(text)
+        for words, instead in WORDS.items():
+            for match in re.finditer(rf"\b(?:{words})\b", text, re.IGNORECASE):
+                line = text.count("\n", 0, match.start()) + 1
+                found.append(f"{path.relative_to(ROOT)}:{line}: {match.group()!r}; use: {instead}")
+    assert not found, "\n".join(found)
