@@ -194,11 +194,13 @@ def values_schema() -> Schema:
                 {
                     "kafka": whole["properties"]["kafka"],
                     "source": whole["properties"]["source"],
+                    "notify": whole["properties"]["notify"],
                 },
                 required=["kafka"],
             ),
             "kafkaSecret": SECRET,
             "registrySecret": SECRET,
+            "notifySecret": SECRET,
             "connectors": {
                 "type": "object",
                 "propertyNames": connectors["propertyNames"],

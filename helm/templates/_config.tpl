@@ -21,6 +21,9 @@ and its pods mount no secret of another. The router and the topics Job know all 
 {{- with $values.config.source -}}
 {{- $_ := set $document "source" . -}}
 {{- end -}}
+{{- with $values.config.notify -}}
+{{- $_ := set $document "notify" . -}}
+{{- end -}}
 {{- toYaml $document -}}
 {{- end -}}
 
@@ -85,7 +88,7 @@ follow a changed Secret without a restart.
 - {volume: secret-kafka, path: /secrets/kafka, secret: {{ include "streams.workloadName" . | quote }}}
 - {volume: secret-kafka-ca, path: /secrets/kafka-ca, secret: {{ default (printf "%s-cluster-ca-cert" $strimzi.cluster) $strimzi.users.clusterCaSecret | quote }}}
 {{- end }}
-{{- range $name, $secret := dict "kafka" $root.Values.kafkaSecret "registry" $root.Values.registrySecret }}
+{{- range $name, $secret := dict "kafka" $root.Values.kafkaSecret "registry" $root.Values.registrySecret "notify" $root.Values.notifySecret }}
 {{- if or $secret.existingSecret $secret.values }}
 - {volume: secret-{{ $name }}, path: /secrets/{{ $name }}, secret: {{ include "streams.componentSecret" (dict "root" $root "secret" $secret "name" $name "hook" $hook) | quote }}}
 {{- end }}
@@ -128,7 +131,7 @@ stringData:
 {{- end -}}
 {{- $prefix := ternary "topics-" "" $hook -}}
 {{- $component := ternary "topics" "" $hook -}}
-{{- range $name, $secret := dict "kafka" $root.Values.kafkaSecret "registry" $root.Values.registrySecret }}
+{{- range $name, $secret := dict "kafka" $root.Values.kafkaSecret "registry" $root.Values.registrySecret "notify" $root.Values.notifySecret }}
 {{- if and $secret.values (not $secret.existingSecret) }}
 ---
 {{ include "streams.secret" (dict "root" $root "secret" $secret "name" (printf "%s%s" $prefix $name) "component" $component "annotations" $annotations) }}

@@ -19,14 +19,18 @@
 
 {{- define "streams.destinationPorts" -}}
 {{- $ports := list 443 -}}
+{{- $common := default (dict) (default (dict) .Values.config.notify).smtp -}}
 {{- range $connector := .Values.connectors -}}
 {{- with $connector.config.base_url -}}
 {{- $ports = append $ports (include "streams.urlPort" . | int) -}}
 {{- end -}}
-{{- with $connector.config.notify -}}
-{{- if .email -}}
-{{- $ports = append $ports (default 587 (default (dict) .smtp).port | int) -}}
+{{- $notify := default (dict) $connector.config.notify -}}
+{{- $smtp := default (dict) $notify.smtp -}}
+{{- if not $smtp.host -}}
+{{- $smtp = merge (dict) $smtp $common -}}
 {{- end -}}
+{{- if and $smtp.host (or $notify.email $connector.config.contact) -}}
+{{- $ports = append $ports (default 587 $smtp.port | int) -}}
 {{- end -}}
 {{- end -}}
 {{- uniq $ports | toYaml -}}

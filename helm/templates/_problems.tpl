@@ -13,7 +13,7 @@ What the schema cannot see: keys that depend on each other. Every problem at onc
 {{- end -}}
 
 {{- /* Secrets: existing or rendered, and every reference leads into a folder that is mounted. */ -}}
-{{- range $path, $secret := dict "kafkaSecret" $values.kafkaSecret "registrySecret" $values.registrySecret -}}
+{{- range $path, $secret := dict "kafkaSecret" $values.kafkaSecret "registrySecret" $values.registrySecret "notifySecret" $values.notifySecret -}}
 {{- if and $secret.existingSecret $secret.values -}}
 {{- $problems = append $problems (printf "%s: has existingSecret and values; keep one of the two" $path) -}}
 {{- end -}}
@@ -26,6 +26,7 @@ What the schema cannot see: keys that depend on each other. Every problem at onc
 {{- $problems = concat $problems (include "streams.referenceProblems" (dict "config" $kafka "path" "config.kafka" "folder" "/secrets/kafka/" "secret" $kafkaSecret "key" "kafkaSecret") | fromYamlArray) -}}
 {{- end -}}
 {{- $problems = concat $problems (include "streams.referenceProblems" (dict "config" (default (dict) $values.config.source) "path" "config.source" "folder" "/secrets/registry/" "secret" $values.registrySecret "key" "registrySecret") | fromYamlArray) -}}
+{{- $problems = concat $problems (include "streams.referenceProblems" (dict "config" (default (dict) $values.config.notify) "path" "config.notify" "folder" "/secrets/notify/" "secret" $values.notifySecret "key" "notifySecret") | fromYamlArray) -}}
 
 {{- range $name, $connector := $values.connectors -}}
 {{- $path := printf "connectors.%s" $name -}}

@@ -211,6 +211,7 @@ def _print_overview(overview: Overview, content: dict[str, Any], output: Format)
     rows: list[tuple[str, object]] = [
         ("connector", overview.connector.name),
         ("destination", overview.connector.destination),
+        ("contact", overview.connector.contact or "-"),
         ("state", overview.state),
     ]
     if content["suspended"]:

@@ -53,7 +53,7 @@ def ingest(
     from streams.cli.assembly.processes import stop_on_signal
     from streams.operations.ingest.run import Order
 
-    with ingesting(settings_from(config), paths) as work:
+    with ingesting(settings_from(config, reads_secrets=False), paths) as work:
         plan = work.plan(partitions)
         _tell_plan(plan, work.found)
         if dry_run:

@@ -79,12 +79,32 @@ class Smtp(Section):
         return self
 
 
+class CommonNotify(Section):
+    """What the alerts of all connectors share."""
+
+    smtp: Annotated[
+        Smtp, Field(description="The mail server of every connector that names none in its own `notify.smtp`.")
+    ] = Smtp()
+
+
 class Notify(Section):
-    """Who is told when a connector's credentials stop working."""
+    """Who gets the alerts of a connector."""
 
     webhook: Annotated[Secret | None, Field(description="Slack-compatible webhook. Its address is a secret.")] = None
-    email: Annotated[Address, Field(description="Address for alerts; needs `smtp`.")] = ""
-    smtp: Annotated[Smtp, Field(description="Mail server, where `email` is set.")] = Smtp()
+    email: Annotated[
+        Address,
+        Field(
+            description="Address that alerts go to; it needs a mail server, here or in `notify.smtp` at the top. "
+            "Default: the `contact`, where there is a mail server."
+        ),
+    ] = ""
+    smtp: Annotated[
+        Smtp,
+        Field(
+            description="Mail server of this connector. With `host`, nothing of `notify.smtp` at the top is used; "
+            "without, the keys set here replace those at the top."
+        ),
+    ] = Smtp()
     runbooks: Annotated[
         HttpUrl | None,
         Field(
@@ -94,17 +114,28 @@ class Notify(Section):
         ),
     ] = None
 
-    @model_validator(mode="after")
-    def _mail_has_a_server(self) -> Notify:
-        if self.email and not self.smtp.host:
-            raise ValueError("email is set without smtp.host: set the mail server, or leave email out")
-        return self
+    def resolved(self, common: CommonNotify, contact: str) -> Notify:
+        """With what comes from elsewhere: the mail server of all connectors, and the contact as recipient."""
+        own = self.smtp
+        # A host of its own never gets the password of another server.
+        smtp = (
+            own if own.host else common.smtp.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
+        )
+        return self.model_copy(update={"smtp": smtp, "email": self.email or (contact if smtp.host else "")})
 
 
 class ConnectorKeys(Section):
     """Keys of every connector. A destination's own settings stand beside them and may give other defaults."""
 
     destination: Annotated[StrictStr, Field(description="Kind of outside system.")]
+    contact: Annotated[
+        Address,
+        Field(
+            description="Address of the people who own the connector. `connectors show` and every alert name it. Where "
+            "a mail server is set and `notify.email` is not, alerts go to it by mail.",
+            examples=["growth-team@example.com"],
+        ),
+    ] = ""
     events: Annotated[
         tuple[StrictStr, ...] | None,
         Field(
@@ -135,7 +166,7 @@ class ConnectorKeys(Section):
         FloodBreaker()
     )
     retry: Annotated[Retry, Field(description="When to stop retrying a record.")] = Retry()
-    notify: Annotated[Notify, Field(description="Who is told when credentials stop working.")] = Notify()
+    notify: Annotated[Notify, Field(description="Who gets the alerts of this connector.")] = Notify()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +183,8 @@ class Connector:
     flood_breaker: FloodBreaker
     give_up_after_seconds: float | None
     notify: Notify
+    """With the mail server and the recipient that alerts really have."""
+    contact: str = ""
 
     @property
     def destination(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from streams.config.connector import CONNECTOR_NAME_PATTERN, Connector, ConnectorKeys
+from streams.config.connector import CONNECTOR_NAME_PATTERN, CommonNotify, Connector, ConnectorKeys
 from streams.config.document import Document, dotted, parse
 from streams.config.explanation import explain, shown, suggestion
 from streams.config.http import Http
@@ -27,7 +27,7 @@ from streams.events.catalogue import SelectionError, select
 Registry = Mapping[str, DestinationKind]
 Model = TypeVar("Model", bound=BaseModel)
 
-SECTIONS = ("kafka", "source", "http", "connectors")
+SECTIONS = ("kafka", "source", "http", "notify", "connectors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ def loads(
         mend = f"must not begin with kafka.topic_prefix, {kafka.topic_prefix}: our own topics are no source"
         problems.append(_problem(document, ("source", "topic_prefix"), mend, source.topic_prefix))
     http = _section(Http, document, "http", context, problems)
-    connectors = _connectors(document, registry, context, problems)
+    notify = _section(CommonNotify, document, "notify", context, problems)
+    connectors = _connectors(document, registry, notify or CommonNotify(), context, problems)
     if problems or kafka is None or source is None or http is None:
         raise ConfigurationError(sorted(problems, key=lambda problem: problem.line or 0))
     return Settings(kafka, source, connectors, http)
@@ -128,7 +129,7 @@ def _section(
 
 
 def _connectors(
-    document: Document, registry: Registry, context: dict[str, Any], problems: list[Problem]
+    document: Document, registry: Registry, notify: CommonNotify, context: dict[str, Any], problems: list[Problem]
 ) -> dict[str, Connector]:
     sections = document.content.get("connectors")
     if not isinstance(sections, Mapping) or not sections:
@@ -143,7 +144,7 @@ def _connectors(
         elif name == SOURCE:
             mend = f"is reserved: {SOURCE} stands for the router's dead letters; choose another name"
             problems.append(_problem(document, ("connectors", name), mend))
-        connector = _connector(str(name), section, document, registry, context, problems)
+        connector = _connector(str(name), section, document, registry, notify, context, problems)
         if connector is not None:
             connectors[connector.name] = connector
     needed = router_metadata_bytes(connectors)
@@ -162,6 +163,7 @@ def _connector(
     section: Any,
     document: Document,
     registry: Registry,
+    notify: CommonNotify,
     context: dict[str, Any],
     problems: list[Problem],
 ) -> Connector | None:
@@ -169,6 +171,9 @@ def _connector(
     if not isinstance(section, Mapping):
         problems.append(_problem(document, path, "must be a mapping with at least destination"))
         return None
+    if _is_mail_without_server(section, document):
+        fix = "email is set, but no mail server: set smtp.host here or in notify at the top, or leave email out"
+        problems.append(_problem(document, (*path, "notify"), fix))
     destination = section.get("destination")
     if isinstance(destination, str) and destination not in registry and destination in BROKEN:
         problems.append(_problem(document, (*path, "destination"), BROKEN[destination], destination))
@@ -200,8 +205,18 @@ def _connector(
         redrive_rate_per_second=keys.redrive_rate,
         flood_breaker=keys.flood_breaker,
         give_up_after_seconds=keys.retry.give_up_after,
-        notify=keys.notify,
+        notify=keys.notify.resolved(notify, keys.contact),
+        contact=keys.contact,
     )
+
+
+def _is_mail_without_server(section: Mapping[str, Any], document: Document) -> bool:
+    """Whether a connector asks for mail that no server takes; by what is written, right or wrong."""
+    own, common = section.get("notify"), document.content.get("notify")
+    if not isinstance(own, Mapping) or not own.get("email"):
+        return False
+    servers = [place.get("smtp") for place in (own, common) if isinstance(place, Mapping)]
+    return not any(isinstance(server, Mapping) and server.get("host") for server in servers)
 
 
 def _common_problems(

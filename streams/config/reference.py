@@ -19,7 +19,7 @@ BEGIN = "<!-- reference: begin (made by python -m streams.config.reference) -->"
 END = "<!-- reference: end -->"
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-_COMMON = ("destination", "events", "rate", "grace", "redrive_rate", "flood_breaker", "retry", "notify")
+_COMMON = ("destination", "contact", "events", "rate", "grace", "redrive_rate", "flood_breaker", "retry", "notify")
 
 Schema = Mapping[str, Any]
 
@@ -32,6 +32,7 @@ def reference(registry: Registry = REGISTRY) -> str:
         _table("`kafka`", "kafka", _resolved(schema["properties"]["kafka"], definitions), definitions),
         _table("`source`", "source", _resolved(schema["properties"]["source"], definitions), definitions),
         _table("`http`", "http", _resolved(schema["properties"]["http"], definitions), definitions),
+        _table("`notify`", "notify", _resolved(schema["properties"]["notify"], definitions), definitions),
     ]
     for number, (name, kind) in enumerate(sorted(registry.items())):
         connector = definitions[connector_model(kind).__name__]

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from streams.config.connector import CONNECTOR_NAME_PATTERN
+from streams.config.connector import CONNECTOR_NAME_PATTERN, CommonNotify
 from streams.config.http import Http
 from streams.config.kafka import Kafka
 from streams.config.loader import Registry, connector_model
@@ -21,7 +21,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def json_schema(registry: Registry = REGISTRY) -> dict[str, Any]:
     """The whole file's schema. `destination` decides which keys a connector may have."""
     models = {name: connector_model(kind) for name, kind in sorted(registry.items())}
-    every: list[type[BaseModel]] = [Kafka, Source, Http, *models.values()]
+    every: list[type[BaseModel]] = [Kafka, Source, Http, CommonNotify, *models.values()]
     references, definitions = models_json_schema([(model, "validation") for model in every])
     place = {model: references[model, "validation"] for model in every}
     for name, model in models.items():
@@ -37,6 +37,7 @@ def json_schema(registry: Registry = REGISTRY) -> dict[str, Any]:
             "kafka": {**place[Kafka]},
             "source": {**place[Source]},
             "http": {**place[Http]},
+            "notify": {**place[CommonNotify]},
             "connectors": {
                 "type": "object",
                 "minProperties": 1,

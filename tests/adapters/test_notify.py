@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from streams.adapters import notify
 from streams.adapters.notify import Notifications
+from streams.config import loads
 from streams.config.connector import Notify
 from streams.testing.processes import free_port
 from tests.adapters.mail import mail_server, self_signed
@@ -249,3 +250,25 @@ def test_what_was_told_is_remembered_up_to_a_limit(hook: Hook, monkeypatch: pyte
     for text in ("first", "second", "third", "third", "first"):
         told.notify("title", text)
     assert [body["text"] for body in hook.bodies] == ["title\nfirst", "title\nsecond", "title\nthird", "title\nfirst"]
+
+
+def test_mail_reaches_the_contact_by_the_server_that_stands_once_for_all_connectors() -> None:
+    with mail_server() as server:
+        settings = loads(
+            f"""
+kafka: {{bootstrap_servers: kafka:9092}}
+notify: {{smtp: {{host: localhost, port: {server.port}, sender: streams@example.com}}}}
+connectors:
+  growth: {{destination: mixpanel, project_token: "{"0" * 32}", contact: growth-team@example.com}}
+  cdp:
+    destination: mixpanel
+    project_token: "{"0" * 32}"
+    contact: cdp@example.com
+    notify: {{email: night@example.com}}
+""",
+            {},
+        )
+        for connector in settings.connectors.values():
+            assert Notifications(connector.name, connector.notify).notify("title", "text")
+    assert [mail["To"] for mail in server.mails] == ["growth-team@example.com", "night@example.com"]
+    assert {mail["From"] for mail in server.mails} == {"streams@example.com"}

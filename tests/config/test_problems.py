@@ -30,6 +30,7 @@ def with_connector(connector: str, name: str = "one") -> str:
     return f"kafka: {{bootstrap_servers: kafka:9092}}\nconnectors:\n  {name}: {connector}\n"
 
 
+GOOD = "{destination: acme, project_token: t}"
 BROKEN = [
     (with_kafka("{}"), "kafka.bootstrap_servers", None, "must be set"),
     (with_kafka("null"), "kafka.bootstrap_servers", None, "must be set"),
@@ -109,6 +110,20 @@ BROKEN = [
         "connectors.one.notify",
         None,
         "smtp.host",
+    ),
+    (
+        with_connector("{destination: acme, project_token: t, contact: the growth team}"),
+        "connectors.one.contact",
+        "'the growth team'",
+        "one mail address",
+    ),
+    ("notify: {smtp: {host: mail, port: 0}}\n" + with_connector(GOOD), "notify.smtp.port", "0", "greater than"),
+    ("notify: {email: a@b.example}\n" + with_connector(GOOD), "notify.email", None, "is no key here"),
+    (
+        "notify: {smtp: {host: mail, username: u}}\n" + with_connector(GOOD),
+        "notify.smtp",
+        None,
+        "username and password",
     ),
     (
         with_connector(

@@ -26,9 +26,11 @@ source:
   topic_prefix: events.
   encoding: bare
   schema_registry: {url: "http://registry:8081", bearer_token: "${TOKEN}"}
+notify: {smtp: {host: mail.example.com, username: streams, password: "${TOKEN}"}}
 connectors:
   growth-acme:
     destination: acme
+    contact: growth@example.com
     events: [users.messages.email.*]
     region: eu
     project_token: ${TOKEN}
@@ -140,6 +142,43 @@ def test_a_webhook_that_is_no_address_is_told_without_it(address: str, paths: li
     about_notify = [remark for remark in found if ".notify" in remark.path]
     assert [remark.path for remark in about_notify] == [f"connectors.one.{path}" for path in paths]
     assert not any(address in str(remark) for remark in about_notify)
+
+
+MAIL = """
+kafka: {{bootstrap_servers: k:1}}
+notify: {{smtp: {{host: mail.example.com, port: 25, username: streams, password: swordfish, sender: all@example.com}}}}
+connectors:
+  one: {{destination: acme, project_token: t, contact: team@example.com, notify: {notify}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("notify", "email", "host", "port", "username", "sender"),
+    [
+        ("{}", "team@example.com", "mail.example.com", 25, "streams", "all@example.com"),
+        ("{email: a@b.example}", "a@b.example", "mail.example.com", 25, "streams", "all@example.com"),
+        ("{smtp: {sender: s@b.example}}", "team@example.com", "mail.example.com", 25, "streams", "s@b.example"),
+        ("{smtp: {host: own.example.com}}", "team@example.com", "own.example.com", 587, None, ""),
+    ],
+    ids=["all from the top", "another recipient", "another sender", "another server, which never gets the password"],
+)
+def test_a_mail_server_stands_once_for_all_connectors_and_a_connectors_own_wins(
+    notify: str, email: str, host: str, port: int, username: str | None, sender: str
+) -> None:
+    found = loads(MAIL.format(notify=notify), {}, registry=REGISTRY).connectors["one"]
+    smtp = found.notify.smtp
+    assert found.contact == "team@example.com"
+    assert found.notify.email == email
+    assert (smtp.host, smtp.port, smtp.username, smtp.sender) == (host, port, username, sender)
+    assert (smtp.password is None) == (username is None)
+
+
+def test_a_contact_without_a_mail_server_is_no_recipient() -> None:
+    one = "{destination: acme, project_token: t, contact: a@b.example}"
+    found = loads(f"kafka: {{bootstrap_servers: k:1}}\nconnectors: {{one: {one}}}", {}, registry=REGISTRY).connectors[
+        "one"
+    ]
+    assert (found.contact, found.notify.email) == ("a@b.example", "")
 
 
 def test_a_file_is_read_like_its_text(tmp_path: Path) -> None:

@@ -217,8 +217,8 @@ def ports(rules: list[Manifest]) -> set[int]:
 def test_traffic_goes_out_to_names_kafka_destinations_registry_and_traces_and_in_to_metrics_only() -> None:
     policy = render(case("everything")).one("NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    # 53 names, 9093 Kafka, 443 and 8443 destinations, 2525 mail, 8081 registry, 4318 traces, 3128 as asked for.
-    assert ports(policy["egress"]) == {53, 9093, 443, 8443, 2525, 8081, 4318, 3128}
+    # 53 names, 9093 Kafka, 443 and 8443 destinations, 2525 and 2526 mail, 8081 registry, 4318 traces, 3128 extra.
+    assert ports(policy["egress"]) == {53, 9093, 443, 8443, 2525, 2526, 8081, 4318, 3128}
     assert ports(policy["ingress"]) == {9464, 9000}
     assert all(rule.get("ports") for rule in (*policy["egress"], *policy["ingress"])), "a rule without ports opens all"
 

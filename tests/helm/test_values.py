@@ -133,6 +133,7 @@ SECRETS_IN_PLAIN = [
     ("config", "kafka", "options", "ssl.key.pem"),
     ("config", "kafka", "options", "sasl.oauthbearer.client.secret"),
     ("config", "source", "schema_registry", "password"),
+    ("config", "notify", "smtp", "password"),
 ]
 
 

@@ -60,6 +60,7 @@ from streams.workers.sink.worker import Sink
 
 OPEN = "users.messages.email.Open"
 TOPIC = "streams.connector.growth"
+CONTACT = "growth-team@example.com"
 REJECTED = "streams.dead-letter.growth.rejected"
 CREDENTIALS = "streams.dead-letter.growth.credentials."
 STATE = "streams.state"
@@ -195,7 +196,9 @@ class Stage:
         purge = Purge(probes, topics, reading, events, rules)
         self.returning = TokenBucket(self.returning_rate, self.clock.monotonic())
         jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC), self.returning)
-        alerts = Alerts(self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once)
+        alerts = Alerts(
+            self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once, contact=CONTACT
+        )
         tasks: list[Task] = [
             Reporting(meter, probes.scopes, purge.next_at),
             Asking(probes, jobs),

@@ -12,7 +12,7 @@ from streams.delivery.flood import FloodRules
 from streams.delivery.letter import verdict_of
 from streams.ports.kafka import Gap
 from streams.testing.ports import FakeKafka
-from tests.workers.stage import CREDENTIALS, MIXPANEL, TOPIC, Stage, events_of, imports_all
+from tests.workers.stage import CONTACT, CREDENTIALS, MIXPANEL, TOPIC, Stage, events_of, imports_all
 
 JSON = {"content-type": "application/json"}
 REFUSAL = b'{"code":401,"error":"Invalid credentials","status":"Unauthorized"}'
@@ -312,6 +312,7 @@ def test_who_was_told_that_credentials_died_is_told_that_they_are_good_again(ven
         "streams: growth/default: credentials are VALID again",
     ]
     assert all("Runbook: docs/runbooks/credentials-invalid.md" in text for _, text in stage.notifier.told)
+    assert all(f"\nContact: {CONTACT}\n" in text for _, text in stage.notifier.told)
 
 
 def test_letters_that_were_purged_are_told_at_most_once_an_hour_whatever_restarts(vendor: Vendor) -> None:

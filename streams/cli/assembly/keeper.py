@@ -99,6 +99,7 @@ def connector_keeper(
                 count_parked=books.parked,
                 run=_in_background,
                 runbooks=connector.notify.runbooks or RUNBOOKS,
+                contact=connector.contact,
             ),
             Redrive(probes.scopes, topics, watching, _redrive_rate(connector), share),
             purge,

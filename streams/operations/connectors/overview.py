@@ -104,6 +104,7 @@ class Overview:
         return {
             "connector": self.connector.name,
             "destination": self.connector.destination,
+            "contact": self.connector.contact or None,
             "state": state.state,
             "suspended": None
             if state.state == "RUNNING"

@@ -34,7 +34,7 @@ Run = Callable[[Callable[[], bool]], "Future[bool]"]
 
 class Alerts:
     """`count_parked` says how many letters wait (None: unknown); `run` carries a call out in the background; `runbooks`
-    is where the pages are."""
+    is where the pages are; `contact` is the address of the people who own the connector."""
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Alerts:
         count_parked: Callable[[], int | None],
         run: Run,
         runbooks: str = RUNBOOKS,
+        contact: str = "",
     ) -> None:
         self._notifier = notifier
         self._rules = rules
@@ -54,6 +55,7 @@ class Alerts:
         self._count_parked = count_parked
         self._run = run
         self._runbooks = runbooks.rstrip("/")
+        self._contact = f"\nContact: {contact}" if contact else ""
         self._counts: dict[tuple[str, str], int] = {}
         self._sending: dict[tuple[str, str], Future[bool]] = {}
         self._retry_at: dict[tuple[str, str], float] = {}
@@ -100,7 +102,7 @@ class Alerts:
             if alert not in self._texts:
                 parked = self._count_parked()
                 waiting = "" if parked is None else f"\nDead letters when this was written: {parked:,}"
-                self._texts[alert] = title, text + waiting + page
+                self._texts[alert] = title, text + waiting + self._contact + page
             return self._notifier.notify(*self._texts[alert])
 
         self._counts.setdefault(alert, self._count(office, alert[1]))
