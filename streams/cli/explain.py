@@ -56,7 +56,7 @@ def explain(
     if user is not None and not user:
         raise CommandError("--user must be an external_user_id; leave it out to read every partition", ExitCode.USAGE)
     window = _window(around, since, until, time.time_ns() // 1_000_000)
-    with connected(settings_from(config), CLIENT_ID) as installation, _progress() as report:
+    with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation, _progress() as report:
         found = explained(installation, event_id, window, user, report)
     sentences = not_looked_at(found, window, user)
     if output is Format.JSON:

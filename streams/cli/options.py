@@ -49,9 +49,10 @@ def connector_names_and(*others: str) -> Callable[[typer.Context, str], list[str
 
 
 def settings_from(path: Path | None, *, reads_secrets: bool = True) -> Settings:
-    """The settings; without a file the mend is named. Raises `CommandError`, `ConfigurationError`.
+    """The settings. Raises `CommandError` where no file is named, and `ConfigurationError`.
 
-    A command that asks no destination does without `reads_secrets`: on-call people have no secrets on their machine.
+    A command that sends nothing to a destination sets `reads_secrets` to False: people on call have no secrets on
+    their machine.
     """
     from streams.config import load
 

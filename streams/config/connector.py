@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, WithJsonSchema, model_validator
 
 from streams.config.kafka import Section
-from streams.delivery.contract import Destination
+from streams.delivery.contract import Destination, Limits
 from streams.destinations import DestinationKind
 from streams.values import Host, HttpUrl, Seconds, Secret
 
@@ -199,6 +199,13 @@ class Connector:
         except ValueError:
             scopes: Callable[[], Mapping[str, str]] | None = getattr(self.settings, "scopes", None)
             return tuple(dict.fromkeys(scopes().values())) if scopes is not None else (DEFAULT_SCOPE,)
+
+    def limits(self) -> Limits:
+        """The vendor's limits; where secrets cannot be read here, those of the vendor's example."""
+        try:
+            return self.build().limits
+        except ValueError:
+            return self.kind.build(self.kind.example()).limits
 
     def build(self) -> Destination:
         """The vendor side, with the secrets as they are now. Raises `ValueError` if one cannot be read."""

@@ -26,7 +26,7 @@ def extend(
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters import deadlines
 
-    with connected(settings_from(config), CLIENT_ID) as installation:
+    with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation:
         extended_ms = deadlines.extend(installation, name, scope, by, who=who(), reason=reason)
     if output is Format.JSON:
         print_json({"connector": name, "scope": scope, "extended_seconds": extended_ms / 1000})

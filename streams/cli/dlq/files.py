@@ -40,7 +40,7 @@ def export(
     exported_by = exports.export_orphaned if orphaned else exports.export
     with (
         _problems_told(),
-        connected(settings_from(config), CLIENT_ID) as installation,
+        connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation,
         progress("exported") as report,
         _target(to) as file,
     ):
@@ -74,7 +74,7 @@ def import_letters(
     letters = imports.LetterFile(str(file), lambda: lines_of(file))
     with (
         _problems_told(),
-        connected(settings_from(config), CLIENT_ID) as installation,
+        connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation,
         progress("imported") as report,
     ):
         imported = imports.import_letters(installation, name, letters, again=again, report=report)

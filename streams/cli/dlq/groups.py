@@ -28,7 +28,7 @@ def top(
     from streams.operations.dead_letters.groups import grouped
     from streams.state.moments import iso
 
-    with connected(settings_from(config), CLIENT_ID) as installation, progress("read") as report:
+    with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation, progress("read") as report:
         groups = grouped(installation, name, report)
     listed = groups.most_first()
     if output is Format.JSON:

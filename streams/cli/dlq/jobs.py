@@ -34,7 +34,7 @@ def jobs(
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters import jobs as operations
 
-    with connected(settings_from(config), CLIENT_ID) as installation:
+    with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation:
         if cancel is not None:
             note(operations.cancel(installation, name, cancel, who=who(), reason=CANCEL_REASON))
         found = operations.jobs(installation, name)

@@ -38,7 +38,10 @@ def show(
     from streams.operations.dead_letters.letter import Wanted, letter
 
     wanted = Wanted(event_id, offset, fingerprint)
-    with connected(settings_from(config), CLIENT_ID) as installation, progress("searched") as report:
+    with (
+        connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation,
+        progress("searched") as report,
+    ):
         found = letter(installation, name, wanted, shows_all=show_payload, report=report)
     if output is Format.JSON:
         print_json(found.to_json())
@@ -78,6 +81,8 @@ def _print(letter: Letter) -> None:
         print(_pretty(sent["body"]))
     elif "routed_to" in sent:
         print(f"\nwould be routed to: {', '.join(sent['routed_to']) or 'no connector'}")
+    elif "unknown" in sent:
+        print(f"\nwould be sent: unknown here, because a secret cannot be read: {sent['unknown']}")
     else:
         print(f"\nwould not be sent: {sent.get('rejected') or sent.get('skipped')}")
 

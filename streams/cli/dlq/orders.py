@@ -58,7 +58,7 @@ def replay(
 ) -> None:
     """Plan what goes back onto the connector's topic, and with --execute send it."""
     wishes = Wishes(execute, plan, reason, no_wait, output, rate)
-    _order(settings_from(config), name, "replay", replace(filters, again=again), wishes)
+    _order(settings_from(config, reads_secrets=False), name, "replay", replace(filters, again=again), wishes)
 
 
 @translated
@@ -76,7 +76,13 @@ def purge(
     """Plan what is deleted for good, and with --execute and --reason delete it. A receipt stays."""
     if execute and not reason.strip():
         raise CommandError("a purge is for good: say why with --reason; it stands in the receipt", ExitCode.USAGE)
-    _order(settings_from(config), name, "purge", filters, Wishes(execute, plan, reason, no_wait, output))
+    _order(
+        settings_from(config, reads_secrets=False),
+        name,
+        "purge",
+        filters,
+        Wishes(execute, plan, reason, no_wait, output),
+    )
 
 
 def _order(settings: Settings, name: str, action: Action, filters: Filters, wishes: Wishes) -> None:

@@ -19,7 +19,7 @@ def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = F
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters.overview import overview
 
-    with connected(settings_from(config), CLIENT_ID) as installation:
+    with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation:
         found = overview(installation, name)
     if output is Format.JSON:
         print_json(_listed(found))

@@ -35,8 +35,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A letter as it may be shown. `origin` is the Currents record's place, `sent` what a replay would send or why it
-    would send nothing; for the source, who would get the event."""
+    """A letter as it may be shown. `origin` is the Currents record's place, `sent` what a replay would send, why it
+    would send nothing, or why that is unknown here; for the source, the connectors that would get the event."""
 
     connector: str
     place: str
@@ -147,7 +147,11 @@ def _sent(opened: View, message: Message, shows_all: bool) -> dict[str, Any]:
     if dead.connector is None:
         connectors = dead.settings.connectors.values()
         return {"routed_to": [connector.name for connector in connectors if event_type in connector.event_types]}
-    encoder = dead.connector.build().encoder(resolution.schema)
+    try:
+        destination = dead.connector.build()
+    except ValueError as error:  # only this part of the letter needs the secrets
+        return {"unknown": str(error)}
+    encoder = destination.encoder(resolution.schema)
     if encoder is None:
         return {"rejected": f"no mapping for event type {event_type}"}
     match encoder(value or b"", resolution.start):

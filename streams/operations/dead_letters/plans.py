@@ -86,7 +86,7 @@ def replay_rate(dead: DeadLetters) -> float:
     """Letters per second of a replay for which no rate was given."""
     account = None if dead.connector is None else dead.connector.rate_per_second
     if dead.connector is not None and account is None:
-        account = dead.connector.build().limits.records_per_second
+        account = dead.connector.limits().records_per_second
     return REPLAYS_PER_SECOND_MAX if account is None else min(REPLAYS_PER_SECOND_MAX, account / 2)
 
 

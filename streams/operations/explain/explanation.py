@@ -53,6 +53,8 @@ class Explanation:
     """Whether only the partitions of the event's key were looked through, in topics of ours."""
     is_cut: bool
     """Whether more records were seen than are told."""
+    unread: Mapping[str, str]
+    """Connectors whose secrets cannot be read here, and why."""
 
 
 Report = Callable[[int, int], None]
@@ -71,7 +73,8 @@ def explain(
         counts = search.topics()
         places = _places(settings, counts)
         resolver = stack.enter_context(installation.open_schemas())
-        sighter = Sighter(event_id, resolver, routing_of(settings), _destinations(settings), places)
+        destinations, unread = _destinations(settings)
+        sighter = Sighter(event_id, resolver, routing_of(settings), destinations, places)
         looking = _Looking(search, sighter, event_id.encode())
         currents = {topic: counts[topic] for topic, place in places.items() if place[0] == "currents"}
         keys = {user.encode()} if user else set[bytes | None]()
@@ -97,6 +100,7 @@ def explain(
         orphaned=_orphaned(settings, counts, places),
         by_key=bool(keys) and all(keys),
         is_cut=looking.is_cut,
+        unread=unread,
     )
 
 
@@ -173,7 +177,7 @@ def _wanted(settings: Settings) -> Iterable[str]:
     for connector in settings.connectors.values():
         yield settings.topics.connector(connector.name)
         yield settings.topics.dead_letter_rejected(connector.name)
-        for scope in connector.build().scopes:
+        for scope in connector.scopes:
             yield settings.topics.dead_letter_credentials(connector.name, scope)
 
 
@@ -182,8 +186,15 @@ def _orphaned(settings: Settings, topics: Collection[str], places: Collection[st
     return sorted(topic for topic in topics if topic.startswith(prefixes) and topic not in places)
 
 
-def _destinations(settings: Settings) -> dict[str, Destination]:
-    return {name: connector.build() for name, connector in settings.connectors.items()}
+def _destinations(settings: Settings) -> tuple[dict[str, Destination], dict[str, str]]:
+    """The destinations, and the connectors that cannot be built, with the reason."""
+    destinations, unread = {}, {}
+    for name, connector in settings.connectors.items():
+        try:
+            destinations[name] = connector.build()
+        except ValueError as error:
+            unread[name] = str(error)
+    return destinations, unread
 
 
 def _receipts(
@@ -228,6 +239,7 @@ def not_looked_at(found: Explanation, window: Window, user: str | None) -> list[
         sentences.append("partitions of our topics other than those of the event's key")
     sentences += [f"{topic}: there is no such topic" for topic in found.missing]
     sentences += [f"{topic}: it belongs to nothing in the configuration" for topic in found.orphaned]
+    sentences += [f"what {name} would skip: a secret cannot be read here: {why}" for name, why in found.unread.items()]
     sentences.append("values that cannot be decoded, unless the id stands in their bytes")
     if found.is_cut:
         sentences.append("more records with this id: only the first that were seen are told")

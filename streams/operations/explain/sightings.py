@@ -25,7 +25,8 @@ _CORRUPT = (EOFError, ValueError, IndexError, KeyError, OverflowError, MemoryErr
 
 
 class Sighter:
-    """Knows one event's id. `places` says what each topic holds, by name."""
+    """Knows one event's id. `places` says what each topic holds, by name. A connector whose secrets cannot be read here
+    has no destination: what it would skip is not told."""
 
     def __init__(
         self,
@@ -87,7 +88,8 @@ class Sighter:
         if known is None or kind == "letter":
             return (), ""
         if kind == "connector":
-            encoder = self._destinations[connector].encoder(known.schema)
+            destination = self._destinations.get(connector)
+            encoder = None if destination is None else destination.encoder(known.schema)
             encoded = None if encoder is None else encoder(value, known.start)
             return (), encoded.reason if isinstance(encoded, Skipped) else ""
         route = self._routing.route(known.schema)
