@@ -154,22 +154,26 @@ class RouterCounts:
 class Returned:
     """What a keeper counted of a connector's dead letters, by cause: what left them and how, what came in otherwise.
 
-    `routed` came by replayed source letters; `overcounted` is how much too much the sinks' `lost` counts.
+    `refused` are among the rejected now, `passed` are skipped: Kafka did not take them back. `routed` came by replayed
+    source letters; `overcounted` is how much too much the sinks' `lost` counts.
     """
 
     redriven: Mapping[str, int] = field(default_factory=dict)
     replayed: Mapping[str, int] = field(default_factory=dict)
     purged: Mapping[str, int] = field(default_factory=dict)
     expired: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    passed: Mapping[str, int] = field(default_factory=dict)
     imported: Mapping[str, int] = field(default_factory=dict)
     again: int = 0
     routed: int = 0
     overcounted: int = 0
 
     def left(self, cause: str) -> int:
-        """Letters of a cause that left the dead letters, less those that were imported."""
-        gone = (self.redriven, self.replayed, self.purged, self.expired)
-        return sum(counts.get(cause, 0) for counts in gone) - self.imported.get(cause, 0)
+        """Letters of a cause that left, less those that came in otherwise."""
+        gone = (self.redriven, self.replayed, self.purged, self.expired, self.refused, self.passed)
+        moved = _sum(self.refused) if cause == "rejected" else 0
+        return sum(counts.get(cause, 0) for counts in gone) - self.imported.get(cause, 0) - moved
 
     @property
     def back(self) -> int:
@@ -226,13 +230,16 @@ def account(
     routed = routers_counts.routed.get(connector, 0) + counted.routed
     lost = settled.lost - counted.overcounted
     put = routed + counted.back
-    causes = {**settled.parked, **counted.imported}
+    causes = {**settled.parked, **counted.imported, **({"rejected": 0} if counted.refused else {})}
+    skipped = SinkCounts(skipped=dict(settled.skipped))
+    if counted.passed:
+        skipped.skip("refused_by_kafka", _sum(counted.passed))
     return Account(
         routed=routed,
         imported=_sum(counted.imported),
         again=counted.again,
         delivered=settled.delivered,
-        skipped=settled.skipped,
+        skipped=skipped.skipped,
         parked={cause: settled.parked.get(cause, 0) - counted.left(cause) for cause in causes},
         purged=_sum(counted.purged),
         expired=_sum(counted.expired),

@@ -119,6 +119,8 @@ class Accounts:
                 replayed=standings[name].totals.replayed,
                 purged=standings[name].totals.purged,
                 expired=standings[name].totals.expired,
+                refused=standings[name].totals.refused,
+                passed=standings[name].totals.passed,
                 imported=standings[name].imported_letters,
                 again=standings[name].totals.again,
                 routed=source.routed.get(name, 0),

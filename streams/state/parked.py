@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from streams.state.standing import Standing
+from streams.state.standing import Standing, added
 
 
 def parked_now(parked: Mapping[str, int], standing: Standing) -> dict[str, int]:
@@ -13,7 +13,7 @@ def parked_now(parked: Mapping[str, int], standing: Standing) -> dict[str, int]:
     The counts of sinks and keeper are read one after the other: what left in between never makes less than none.
     """
     gone = _gone(standing)
-    imported = standing.imported_letters
+    imported = added(standing.imported_letters, {"rejected": sum(standing.totals.refused.values())})
     causes = dict.fromkeys([*parked, *imported, *(cause for counts in gone for cause in counts)])
     return {
         cause: max(0, parked.get(cause, 0) + imported.get(cause, 0) - sum(counts.get(cause, 0) for counts in gone))
@@ -24,9 +24,10 @@ def parked_now(parked: Mapping[str, int], standing: Standing) -> dict[str, int]:
 def parked_in_all(parked: int, standing: Standing) -> int:
     """As `parked_now`, of all causes together: the router counts its letters so."""
     gone = sum(sum(counts.values()) for counts in _gone(standing))
-    return max(0, parked + sum(standing.imported_letters.values()) - gone)
+    moved = sum(standing.totals.refused.values())
+    return max(0, parked + sum(standing.imported_letters.values()) + moved - gone)
 
 
 def _gone(standing: Standing) -> tuple[Mapping[str, int], ...]:
     totals = standing.totals
-    return totals.redriven, totals.replayed, totals.purged, totals.expired
+    return totals.redriven, totals.replayed, totals.purged, totals.expired, totals.refused, totals.passed

@@ -145,6 +145,10 @@ class Totals(Record):
     """Deleted: by deadline (`credentials`), or because a person ordered it."""
     expired: Mapping[str, int] = {}
     """Deleted by age: 14 days in the topic of rejected letters."""
+    refused: Mapping[str, int] = {}
+    """On their way back refused by the connector's topic: they are among the rejected letters now."""
+    passed: Mapping[str, int] = {}
+    """Refused there too: skipped, `refused_by_kafka`."""
     again: int = 0
     """Copies of settled letters that `replay --again` put onto the connector's topic."""
     routed: Mapping[str, int] = {}

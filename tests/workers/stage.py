@@ -288,7 +288,12 @@ class Stage:
         """The connector's account, with everything on its topic that no keeper put there counted as routed."""
         totals = self.standing.totals
         returned = Returned(
-            redriven=totals.redriven, replayed=totals.replayed, purged=totals.purged, expired=totals.expired
+            redriven=totals.redriven,
+            replayed=totals.replayed,
+            purged=totals.purged,
+            expired=totals.expired,
+            refused=totals.refused,
+            passed=totals.passed,
         )
         sinks = [position.metadata for position in self.kafka.committed.values()]
         routed = len(self.kafka.read(TOPIC)) - returned.back

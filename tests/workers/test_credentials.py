@@ -12,7 +12,7 @@ from streams.delivery.flood import FloodRules
 from streams.delivery.letter import verdict_of
 from streams.ports.kafka import Gap
 from streams.testing.ports import FakeKafka
-from tests.workers.stage import CONTACT, CREDENTIALS, MIXPANEL, TOPIC, Stage, events_of, imports_all
+from tests.workers.stage import CONTACT, CREDENTIALS, MIXPANEL, REJECTED, TOPIC, Stage, events_of, imports_all
 
 JSON = {"content-type": "application/json"}
 REFUSAL = b'{"code":401,"error":"Invalid credentials","status":"Unauthorized"}'
@@ -121,6 +121,43 @@ def test_mended_credentials_bring_every_letter_back_in_order_once_with_an_accoun
     assert (account.routed, account.delivered, account.parked, account.waiting) == (1_200, 1_200, {"credentials": 0}, 0)
     assert stage.standing.totals.redriven == {"credentials": 1_200}
     assert [line["letters"] for line in stage.audit("redriven")] == [1_200]
+
+
+def test_a_letter_that_its_topic_does_not_take_back_becomes_a_rejected_one_and_the_others_come_back(
+    vendor: Vendor,
+) -> None:
+    vendor.status = 401
+    stage = Stage(vendor)
+    for number in range(40):
+        stage.event(id=f"event-{number}" + "x" * 5_000 * (number == 17))
+    stage.run(10)
+    assert len(stage.credential_letters()) == 40
+    stage.kafka.topic_bytes_max[TOPIC] = 4_000
+    vendor.status = 200
+    stage.run(40)
+    account = stage.account
+    assert (account.delivered, account.parked, account.waiting) == (39, {"credentials": 0, "rejected": 1}, 0)
+    assert (stage.standing.totals.redriven, stage.standing.totals.refused) == ({"credentials": 39}, {"credentials": 1})
+    (letter,) = stage.letters
+    headers = dict(letter.headers() or [])
+    assert headers["streams-cause"] == b"rejected"
+    assert b"Kafka does not take it back" in (headers["__connect.errors.exception.message"] or b"")
+
+
+def test_a_letter_that_no_topic_takes_is_counted_said_with_its_place_and_passed(vendor: Vendor) -> None:
+    vendor.status = 401
+    stage = Stage(vendor)
+    for number in range(10):
+        stage.event(id=f"event-{number}" + "x" * 5_000 * (number == 4))
+    stage.run(10)
+    stage.kafka.topic_bytes_max |= {TOPIC: 4_000, REJECTED: 4_000}
+    vendor.status = 200
+    stage.run(40)
+    account = stage.account
+    assert (account.delivered, account.parked, account.waiting) == (9, {"credentials": 0}, 0)
+    assert account.skipped == {"refused_by_kafka": 1}
+    (line,) = stage.audit("records passed that Kafka does not take")
+    assert line["records"] == [f"{CREDENTIALS}default/0/4"]
 
 
 def test_what_comes_back_is_the_source_byte_for_byte_with_its_foreign_headers(vendor: Vendor) -> None:

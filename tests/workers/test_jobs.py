@@ -55,6 +55,34 @@ def test_a_replay_moves_the_counts_with_the_letters_and_says_how_it_ended() -> N
     assert (line["who"], line["why"], line["job"], line["done"]) == ("dana", "mended", "job-1", 6)
 
 
+def test_a_letter_that_its_topic_does_not_take_stays_parked_and_holds_up_no_other() -> None:
+    desk = Desk()
+    desk.fill(20)
+    desk.letter(b"x" * 500)
+    desk.fill(3)
+    desk.kafka.topic_bytes_max[desk.topics.connector] = 400
+    job = desk.finish(desk.order())
+    assert (job.status, job.done, job.left_out) == ("done", 23, {"refused": 1})
+    assert desk.office.standing.totals.replayed == {"rejected": 23}
+    del desk.kafka.topic_bytes_max[desk.topics.connector]
+    assert desk.finish(desk.order()).done == 1
+    assert [message.value() for message in desk.returned][-1] == b"x" * 500
+
+
+def test_a_credentials_letter_that_is_refused_is_among_the_rejected_ones_after_a_replay() -> None:
+    desk = Desk()
+    for value in (b"one", b"x" * 500, b"two"):
+        desk.letter(value, cause="credentials", letters=CREDENTIALS)
+    desk.kafka.topic_bytes_max[desk.topics.connector] = 400
+    job = desk.finish(desk.order(letters=CREDENTIALS))
+    assert (job.status, job.done, job.left_out) == ("done", 2, {"refused": 1})
+    assert [message.value() for message in desk.returned] == [b"one", b"two"]
+    (moved,) = desk.kafka.read(desk.topics.rejected)
+    assert (moved.value(), dict(moved.headers() or [])["streams-cause"]) == (b"x" * 500, b"rejected")
+    totals = desk.office.standing.totals
+    assert (totals.replayed, totals.refused) == ({"credentials": 2}, {"credentials": 1})
+
+
 def test_what_was_replayed_is_not_replayed_again() -> None:
     desk = Desk()
     desk.fill(5)

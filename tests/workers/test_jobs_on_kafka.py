@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,22 +10,24 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.delivery.letter import Origin, Reason, letter_headers
+from streams.delivery.pace import TokenBucket
 from streams.events.schemas import shipped
 from streams.ports.errors import Fenced
 from streams.ports.kafka import Message
-from streams.state.records import REJECTED, Request, key
+from streams.state.records import CREDENTIALS, REJECTED, Request, key
 from streams.testing.brokers import Broker
 from streams.workers.keeper.jobs.cursor import Settling
 from streams.workers.keeper.jobs.jobs import Jobs
 from streams.workers.keeper.jobs.outcome import BackToConnector
 from streams.workers.keeper.office import Office, OfficeTopics
+from streams.workers.keeper.redrive import Redrive
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import SchemaResolver
 
@@ -33,6 +36,10 @@ pytestmark = pytest.mark.apache
 PARTITIONS = 3
 LETTERS = 90
 PATIENCE_SECONDS = 60.0
+SCOPE_LETTERS = CREDENTIALS + "default"
+LARGE = random.Random(1).randbytes(100_000)
+LIMIT_BYTES = 30_000
+"""Takes all small letters in one batch, and no `LARGE` one."""
 
 
 class Stage:
@@ -52,9 +59,12 @@ class Stage:
         self.keeper_id = f"streams-{tag}.keeper.growth"
         single = (self.topics.state, self.topics.audit)
         wanted = [NewTopic(topic, 1, 1) for topic in single]
-        wanted += [NewTopic(topic, PARTITIONS, 1) for topic in (self.topics.connector, self.topics.rejected)]
-        admin = AdminClient(self.options)
-        for future in admin.create_topics(wanted).values():
+        credentials = self.topics.dead_letters(SCOPE_LETTERS)
+        wanted += [
+            NewTopic(topic, PARTITIONS, 1) for topic in (self.topics.connector, self.topics.rejected, credentials)
+        ]
+        self.admin = AdminClient(self.options)
+        for future in self.admin.create_topics(wanted).values():
             future.result(30)
         self.letter_topics = DeadLetterTopics(self.options)
         self.clock = SystemClock()
@@ -81,6 +91,28 @@ class Stage:
         producer.begin_transaction()  # begins once the markers of the one before are written: now all can be read
         producer.produce(self.topics.audit, b"{}")
         producer.commit_transaction(30)
+
+    def park_one(self, letters: str, value: bytes, cause: str) -> None:
+        """One more letter, on the first partition."""
+        reason = Reason(cause, 401, "no", "default", "", 1, self.clock.epoch_ms())
+        parked = letter_headers([], Origin("currents.x", 0, 7), reason)
+        transactions = TransactionalProducer(self.options, f"{self.keeper_id}.sink", "sink")
+        transactions.start()
+        for topic, content, headers in (
+            (self.topics.dead_letters(letters), value, parked),
+            (self.topics.audit, b"{}", []),
+        ):
+            transactions.begin()  # the second, so that the first can be read: see `_park`
+            transactions.write(topic, content, b"user", headers, 0)
+            transactions.commit((), None)
+        transactions.close()
+
+    def limit(self, topic: str, record_bytes: int) -> None:
+        """Records beyond so many bytes are refused from now on."""
+        entry = ConfigEntry("max.message.bytes", str(record_bytes), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for future in self.admin.incremental_alter_configs([resource]).values():
+            future.result(30)
 
     def reader(self) -> DeadLetterReader:
         return DeadLetterReader(self.options, "jobs-test")
@@ -184,3 +216,48 @@ def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cur
         assert headers["foreign"] == b"\xff%d" % number
         assert headers["streams-origin"] == b"currents.x/0/%d" % number
     assert stage.read(stage.topics.rejected) == []
+
+
+def test_a_replay_leaves_the_letter_that_its_topic_does_not_take_and_takes_all_others(kafka: Broker) -> None:
+    stage = Stage(kafka)
+    stage.park_one(REJECTED, LARGE, "rejected")
+    letters = stage.read(stage.topics.rejected)
+    stage.limit(stage.topics.connector, LIMIT_BYTES)
+    with stage.term() as (office, jobs, _):
+        arguments = {"selection": {}, "ends": ends_of(letters), "planned": LETTERS + 1}
+        request = Request(
+            what="replay", who="dana", reason="fixed", expires=stage.clock.epoch_ms() + 60_000, arguments=arguments
+        )
+        changes, answer = jobs.accept(office, "job-1", request)
+        office.commit({**changes, key("answer", "growth", "job-1"): answer})
+        carry_on(jobs, office, lambda: office.standing.jobs["job-1"].status == "done")
+        job = office.standing.jobs["job-1"]
+        assert (job.done, job.left_out) == (LETTERS, {"refused": 1})
+        office.confirm()  # once its markers are written, all before can be read
+    returned = [message.value() or b"" for message in stage.read(stage.topics.connector)]
+    assert sorted(returned) == sorted(b"\x00%d" % number for number in range(LETTERS))
+
+
+@pytest.mark.parametrize("is_rejected_limited", [False, True], ids=["moved", "passed"])
+def test_a_redrive_sets_the_letter_aside_that_its_topic_does_not_take_back(
+    kafka: Broker, is_rejected_limited: bool
+) -> None:
+    stage = Stage(kafka)
+    for value in (b"one", LARGE, b"two"):
+        stage.park_one(SCOPE_LETTERS, value, "credentials")
+    stage.limit(stage.topics.connector, LIMIT_BYTES)
+    if is_rejected_limited:
+        stage.limit(stage.topics.rejected, LIMIT_BYTES)
+    redrive = Redrive(("default",), stage.letter_topics, stage.reader(), 1_000.0, TokenBucket(None, 0.0))
+    with stage.term() as (office, _, _):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while office.standing.totals.redriven != {"credentials": 2}:
+            assert time.monotonic() < deadline, office.standing.totals
+            if not redrive.step(office):
+                time.sleep(0.05)
+        totals = office.standing.totals
+        office.confirm()
+    assert (totals.refused, totals.passed)[is_rejected_limited] == {"credentials": 1}
+    assert [message.value() for message in stage.read(stage.topics.connector)] == [b"one", b"two"]
+    moved = [message for message in stage.read(stage.topics.rejected) if message.value() == LARGE]
+    assert len(moved) == (not is_rejected_limited)

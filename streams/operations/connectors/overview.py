@@ -94,6 +94,8 @@ class Overview:
             "replayed": dict(totals.replayed),
             "purged": dict(totals.purged),
             "expired": dict(totals.expired),
+            "refused": dict(totals.refused),
+            "passed": dict(totals.passed),
             "imported": self.standing.imported_letters,
             "again": totals.again,
         }

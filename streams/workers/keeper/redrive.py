@@ -12,10 +12,13 @@ import structlog
 
 from streams.delivery.letter import returned_headers
 from streams.delivery.pace import TokenBucket
+from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Message, Partition
 from streams.ports.letters import Letters, LetterTopics
 from streams.state.records import CREDENTIALS, Cursor, Record, key
 from streams.workers.keeper.office import Office, Outgoing
+from streams.workers.keeper.refused import set_aside
+from streams.workers.parts import write_in_parts
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +67,7 @@ class Redrive:
         self._open.difference_update(page.ends)
         letters = [letter for letter in page.letters if not self._is_settled(office, letter)]
         if letters:
-            self._return(office, letters)
+            self._return_all(office, letters)
             self._bucket.take(len(letters), now)
             self._share.take(len(letters), now)
             return True
@@ -90,6 +93,17 @@ class Redrive:
         """Whether a person's job took it meanwhile: it moved the cursor under this reader."""
         partition = (CREDENTIALS + self._names[letter.topic()], letter.partition())
         return office.standing.is_settled(partition, letter.offset())
+
+    def _return_all(self, office: Office, letters: Sequence[Message]) -> None:
+        """One that the connector's topic does not take holds up none behind it."""
+
+        def refuse(message: Message, error: RecordsRefused) -> None:
+            if office.topics.connector not in error.refusals:
+                raise error
+            self._open.add((message.topic(), message.partition()))
+            set_aside(office, CREDENTIALS + self._names[message.topic()], message, error, {})
+
+        write_in_parts(letters, lambda part: self._return(office, part), refuse)
 
     def _return(self, office: Office, letters: Sequence[Message]) -> None:
         changes: dict[str, Record | None] = {}

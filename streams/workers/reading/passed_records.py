@@ -7,6 +7,7 @@ from typing import Any
 
 from streams.delivery.letter import Origin
 
+PASSED = "records passed that Kafka does not take"
 PLACES_MAX = 100
 """Places that a line of the audit names."""
 
@@ -17,8 +18,13 @@ def passed_line(who: str, at_ms: int, passed: Sequence[tuple[Origin, str]]) -> d
         "v": 1,
         "at": at_ms,
         "who": who,
-        "what": "records passed that Kafka does not take",
+        "what": PASSED,
         "why": passed[0][1],
         "count": len(passed),
-        "records": [origin.to_header().decode() for origin, _ in passed[:PLACES_MAX]],
+        "records": places_of([origin for origin, _ in passed]),
     }
+
+
+def places_of(passed: Sequence[Origin]) -> list[str]:
+    """The places that a line of the audit names."""
+    return [origin.to_header().decode() for origin in passed[:PLACES_MAX]]

@@ -16,6 +16,7 @@ from streams.ports.errors import CommitRefused, RecordsRefused, TransactionAbort
 from streams.ports.kafka import Consumer, Message, Position, Transactions
 from streams.ports.meters import UNMEASURED, SinkMeter
 from streams.state.records import Record
+from streams.workers.parts import Halving
 from streams.workers.reading.passed_records import passed_line
 from streams.workers.reading.start_positions import Beginning, audit_lines
 from streams.workers.sink.encoders import EncoderCache
@@ -163,16 +164,16 @@ class SinkCommitter:
         It is passed then: counted as skipped, said with its place.
         """
         for number, ledger in ledgers.items():
-            letters_max = LETTERS_PER_TRANSACTION_MAX
-            while (progress := ledger.progress(letters_max)) is not None:
+            halving = Halving(LETTERS_PER_TRANSACTION_MAX)
+            while (progress := ledger.progress(halving.items_max)) is not None:
                 try:
                     self._commit_progresses(ledgers, {number: progress}, commit)
                 except RecordsRefused as error:
-                    letters_max = max(1, len(progress.letters) // 2)
+                    is_found = halving.refused(len(progress.letters))
                     self._meter.aborted()
                     if self._topics.audit in error.refusals:
                         self._say_passed()
-                    elif len(progress.letters) == 1:
+                    elif is_found:
                         [letter] = progress.letters
                         ledger.unparked(letter, "refused_by_kafka")
                         self._passed.append((self._origin(letter.source), str(error)))
@@ -180,7 +181,7 @@ class SinkCommitter:
                     self._say_moved_on(error)
                     return False
                 else:
-                    letters_max = min(LETTERS_PER_TRANSACTION_MAX, letters_max * 2)
+                    halving.passed()
         return True
 
     def _say_moved_on(self, error: Exception) -> None:

@@ -24,6 +24,7 @@ class Batch:
     looked_at: int = 0
     taken: int = 0
     size_bytes: int = 0
+    last_taken: Message | None = None
     records: list[Outgoing] = field(default_factory=list)
     settled: dict[int, list[int]] = field(default_factory=dict)
     """Per partition number the offsets that were not settled before."""
@@ -46,6 +47,7 @@ class Batch:
     def take(self, letter: Message, cause: str, leaves: Leaves, again: bool) -> None:
         """The letter leaves; `again`: it had left before, and this is a copy."""
         self.taken += 1
+        self.last_taken = letter
         self.size_bytes += len(letter.value() or b"")
         self.records.extend(leaves.records)
         for connector, count in leaves.routed.items():

@@ -20,10 +20,12 @@ from typing import Any
 import structlog
 
 from streams.delivery.pace import TokenBucket
+from streams.ports.errors import RecordsRefused
 from streams.ports.letters import Letters, LetterTopics
 from streams.state.orders import Action, OrderError, order_of, partition_of
-from streams.state.records import Answer, Job, Record, Request, key
-from streams.workers.keeper.jobs.batch import settled_changes
+from streams.state.records import REJECTED, Answer, Job, Record, Request, key
+from streams.state.standing import added
+from streams.workers.keeper.jobs.batch import Batch, settled_changes
 from streams.workers.keeper.jobs.outcome import Gone, Way
 from streams.workers.keeper.jobs.records import (
     active_job,
@@ -35,8 +37,10 @@ from streams.workers.keeper.jobs.records import (
     new_job,
     receipt,
 )
-from streams.workers.keeper.jobs.run import Carrying
+from streams.workers.keeper.jobs.run import TAKEN_MAX, Carrying, Place
 from streams.workers.keeper.office import Office
+from streams.workers.keeper.refused import set_aside
+from streams.workers.parts import Halving
 from streams.workers.reading.event_reader import EventReader
 
 log = structlog.get_logger(__name__)
@@ -65,6 +69,13 @@ class Jobs:
         self._way_back = way_back
         self._share = share
         self._carrying: Carrying | None = None
+        self._forget_refusals("")
+
+    def _forget_refusals(self, job_id: str) -> None:
+        """What is known of letters that Kafka does not take is known of one job."""
+        self._searched_job = job_id
+        self._halving = Halving(TAKEN_MAX)
+        self._refused: set[Place] = set()
 
     def begin(self) -> None:
         """A term began, or a transaction was aborted: forget what was not committed."""
@@ -151,6 +162,8 @@ class Jobs:
             return f"the job's record is not understood, was it written by a newer version? {error}"
         problem = self._missing(office, job.action, order.selection.letters, job.ends)
         if not problem:
+            if job_id != self._searched_job:
+                self._forget_refusals(job_id)
             self._carrying = Carrying(
                 office,
                 job_id,
@@ -159,6 +172,8 @@ class Jobs:
                 events=self._events,
                 way=self._way(job.action),
                 share=self._share,
+                halving=self._halving,
+                refused=self._refused,
             )
             log.info("job under way", connector=office.connector, job=job_id, action=job.action, done=job.done)
         return problem
@@ -183,6 +198,10 @@ class Jobs:
         changes[key("job", office.connector, job_id)] = after
         try:
             office.commit(changes, records=batch.records, audit=audit)
+        except RecordsRefused as error:
+            self.begin()
+            self._learn(office, job_id, job, batch, error)
+            return True
         except Exception:
             self.begin()  # what was gathered is not committed: it is read again
             raise
@@ -190,6 +209,34 @@ class Jobs:
         if gathered.is_over:
             self._ended(office, job_id, after)
         return True
+
+    def _learn(self, office: Office, job_id: str, job: Job, batch: Batch, error: RecordsRefused) -> None:
+        """Kafka does not take a letter of the batch: look for it, and once it is found go on without it.
+
+        It stays where it is. Credentials letters leave as a prefix, so there it is set aside.
+        """
+        letter = batch.last_taken
+        if letter is None or not any(record.topic in error.refusals for record in batch.records):
+            raise error  # a line of the state, or of the audit
+        if not self._halving.refused(batch.taken):
+            log.info("a letter is refused, looking for it", job=job_id, letters=batch.taken, error=str(error))
+            return
+        self._refused.add((letter.partition(), letter.offset()))
+        log.warning(
+            "letter refused",
+            connector=office.connector,
+            job=job_id,
+            topic=letter.topic(),
+            partition=letter.partition(),
+            offset=letter.offset(),
+            error=str(error),
+        )
+        letters = str(job.selection.get("letters", REJECTED))
+        is_settled = office.standing.is_settled((letters, letter.partition()), letter.offset())
+        if letters != REJECTED and not is_settled:
+            left_out = added(job.left_out, {"refused": 1})
+            after = job.model_copy(update={"left_out": left_out})
+            set_aside(office, letters, letter, error, {key("job", office.connector, job_id): after})
 
     def _fail(self, office: Office, job_id: str, job: Job, problem: str) -> None:
         after = job.model_copy(update={"status": "failed", "detail": problem})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import structlog
@@ -17,6 +18,7 @@ from streams.workers.keeper.jobs.batch import Batch
 from streams.workers.keeper.jobs.letters import JobLetters
 from streams.workers.keeper.jobs.outcome import Stays, Way
 from streams.workers.keeper.office import Office
+from streams.workers.parts import Halving
 from streams.workers.reading.event_reader import EventReader
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,10 @@ LOOKED_AT_MAX = 2_000
 """Letters of one step: some 50 ms, then the keeper's other duties have their turn."""
 UNCOMMITTED_MAX = 20_000
 """Where nothing is taken, the position is committed after so many: what a kill lets the successor read again."""
+
+
+Place = tuple[int, int]
+"""Partition number and offset of a letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,11 @@ class Carrying:
         events: EventReader,
         way: Way,
         share: TokenBucket | None = None,
+        halving: Halving | None = None,
+        refused: Collection[Place] = (),
     ) -> None:
-        """`share` bounds replays beside the job's own rate: live traffic goes through the same sink.
+        """`halving` says how many letters a transaction may hold while a refused one is looked for; those at `refused`
+        places stay where they are. `share` bounds replays beside the job's own rate: live traffic shares the sink.
 
         Raises `ValueError` where the job's selection cannot be read, and `OrderError` where its ends cannot."""
         self.job_id = job_id
@@ -67,7 +76,9 @@ class Carrying:
         self._batch = Batch()
         self._done = job.done
         self._is_waiting_said = False
-        self._burst = TAKEN_MAX if job.rate is None else max(1, min(TAKEN_MAX, int(job.rate * BURST_SECONDS)))
+        self._refused = refused
+        self._halving = halving or Halving(TAKEN_MAX)
+        self._rate_burst = TAKEN_MAX if job.rate is None else max(1, min(TAKEN_MAX, int(job.rate * BURST_SECONDS)))
         self._pace = TokenBucket(job.rate, office.clock.monotonic())
         self._share = share if job.action == "replay" else None
         name = self._selection.letters
@@ -108,11 +119,16 @@ class Carrying:
         self._pace.take(self._batch.taken, now)
         if self._share is not None:
             self._share.take(self._batch.taken, now)
+        self._halving.passed()
         self._done += self._batch.taken
         self._batch = Batch()
 
     def close(self) -> None:
         self._letters.close()
+
+    @property
+    def _burst(self) -> int:
+        return min(self._rate_burst, self._halving.items_max)
 
     @property
     def _is_limit_reached(self) -> bool:
@@ -141,6 +157,10 @@ class Carrying:
         if self._action == "replay" and selection.letters == REJECTED and facts.verdict.replays >= REPLAYS_MAX:
             batch.look_at(letter)
             batch.leave_out("replays")
+            return
+        if (number, letter.offset()) in self._refused:
+            batch.look_at(letter)
+            batch.leave_out("refused")
             return
         fate = self._way.of(letter, self.job_id, is_settled)
         batch.look_at(letter)
