@@ -1,6 +1,6 @@
 """Plain words: what this project says is read once and understood, in a second language, at three in the morning.
 
-`WORDS` are rare or old-fashioned. Each has a usual word that says the same, which is named next to it. Released parts of
+`WORDS` are rare or old-fashioned. Each has a usual word that says the same, named next to it. Released parts of
 the changelog and golden files are not looked at.
 """
 

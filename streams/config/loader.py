@@ -103,6 +103,18 @@ def loads(
     return Settings(kafka, source, connectors, http)
 
 
+def readable_options(path: str | Path, *, reads_secrets: bool = True) -> Kafka | None:
+    """A `kafka` section that holds only the options of this file; None where they cannot be used. For a broken file."""
+    try:
+        section = parse(Path(path).read_text(encoding="utf-8-sig")).content.get("kafka")
+        options = section.get("options") if isinstance(section, Mapping) else None
+        context = {"environment": os.environ, "reads_secrets": reads_secrets}
+        alone = {"bootstrap_servers": "localhost:9092", "options": {} if options is None else options}
+        return Kafka.model_validate(alone, context=context)
+    except (OSError, ValueError):  # told already: a ConfigurationError and a ValidationError are ValueErrors
+        return None
+
+
 def connector_model(kind: DestinationKind) -> type[BaseModel]:
     """All keys of a connector to this destination: its own defaults win over the common ones."""
     return _model(f"{kind.name.capitalize()}Connector", kind.settings)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streams.config import ConfigurationError, Problem, Settings, load
-from streams.config.kafka import ClientConfig
+from streams.config.kafka import ClientConfig, Kafka
+from streams.config.loader import readable_options
 from streams.config.warnings import schema_problems, warnings
 
 
@@ -28,13 +29,18 @@ def checked(path: Path, option_problem: Callable[[ClientConfig], str | None], *,
     try:
         settings = load(path, reads_secrets=reads_secrets)
     except ConfigurationError as error:
-        return Checked(None, error.problems, ())
-    problems = list(schema_problems(settings))
+        kafka = readable_options(path, reads_secrets=reads_secrets)
+        options = () if kafka is None else _option_problems(kafka, option_problem, reads_secrets)
+        return Checked(None, (*error.problems, *options), ())
+    problems = (*schema_problems(settings), *_option_problems(settings.kafka, option_problem, reads_secrets))
+    return Checked(settings, problems, warnings(settings))
+
+
+def _option_problems(
+    kafka: Kafka, option_problem: Callable[[ClientConfig], str | None], reads_secrets: bool
+) -> tuple[Problem, ...]:
     try:
-        reason = option_problem(settings.kafka.client_config("streams-config-check"))
+        reason = option_problem(kafka.client_config("streams-config-check"))
     except ConfigurationError as error:
-        reason = None
-        problems += error.problems if reads_secrets else ()
-    if reason:
-        problems.append(Problem("kafka.options", reason))
-    return Checked(settings, tuple(problems), warnings(settings))
+        return error.problems if reads_secrets else ()
+    return (Problem("kafka.options", reason),) if reason else ()

@@ -227,3 +227,20 @@ def test_a_half_written_schema_is_a_problem_for_config_check(tmp_path: Path) -> 
     assert found.exit_code == 2
     assert "half.avsc: is no JSON" in found.output
     assert ".#Open.avsc: No such file" in found.output
+
+
+def test_options_of_kafka_are_checked_while_the_file_has_other_problems(tmp_path: Path) -> None:
+    file = tmp_path / "streams.yaml"
+    file.write_text(
+        "kafka: {topics: {partitions: 0}, options: {socket.timeout.ms: soon}}\nconnectors: {g: {destination: acme}}\n"
+    )
+    found = CliRunner().invoke(app, ["config", "check", "--config", str(file)])
+    assert found.exit_code == 2
+    for problem in (
+        "kafka.bootstrap_servers",
+        "kafka.topics.partitions",
+        "kafka.options: ",
+        "connectors.g.destination",
+    ):
+        assert problem in found.output
+    assert "socket.timeout.ms" in found.output
