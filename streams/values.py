@@ -156,7 +156,7 @@ HOST_LENGTH_MAX = 253
 
 
 def host_problem(host: str, port: str | None = None) -> str | None:
-    """Why nobody can be reached under this host and port, or None. An IPv6 address stands in brackets."""
+    """What is wrong with this host and port, or None. An IPv6 address stands in brackets."""
     if not re.fullmatch(_HOST, host) or len(host) > HOST_LENGTH_MAX:
         return f"{host!r} is no host's name and no address"
     if any(len(label) > 63 for label in host.split(".")) and not host.startswith("["):

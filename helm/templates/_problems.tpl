@@ -1,5 +1,5 @@
 {{/*
-What the schema cannot see: keys that depend on each other. Every problem at once, each with its path and the mend.
+What the schema cannot see: keys that depend on each other. Every problem at once, each with its path and the fix.
 */}}
 
 {{- define "streams.problems" -}}

@@ -26,7 +26,7 @@ def check(
     ] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Read the configuration and print every problem with its mend. Asks nobody outside this machine."""
+    """Read the configuration and print every problem with its fix. Asks nobody outside this machine."""
     from streams.adapters.kafka.clients import option_problem
     from streams.operations.configuration import checked
 
@@ -66,6 +66,5 @@ def schema() -> None:
 
 def _listed(problems: tuple[Problem, ...]) -> list[dict[str, object]]:
     return [
-        {"path": problem.path, "line": problem.line, "value": problem.value, "mend": problem.mend}
-        for problem in problems
+        {"path": problem.path, "line": problem.line, "value": problem.value, "fix": problem.fix} for problem in problems
     ]

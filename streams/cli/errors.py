@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 
 
 class CommandError(Exception):
-    """A command cannot go on; the message names what, where and the mend."""
+    """A command cannot go on; the message names what, where and the fix."""
 
     def __init__(self, message: str, exit_code: ExitCode) -> None:
         super().__init__(message)

@@ -175,8 +175,8 @@ def _require_topics(settings: Settings, client_config: ClientConfig) -> None:
     there = Administration(client_config).topic_names()
     missing = [name for name in (settings.topics.schemas, settings.topics.audit) if name not in there]
     if missing:
-        mend = "create them with `streams topics apply`"
-        raise CommandError(f"topics are missing: {', '.join(missing)}; {mend}", ExitCode.FAILED)
+        fix = "create them with `streams topics apply`"
+        raise CommandError(f"topics are missing: {', '.join(missing)}; {fix}", ExitCode.FAILED)
 
 
 def _there(settings: Settings, client_config: ClientConfig) -> dict[bytes, str]:
@@ -219,8 +219,8 @@ def _write(settings: Settings, client_config: ClientConfig, new: list[tuple[Writ
     except RecordsRefused as error:
         raise CommandError(f"nothing was added: Kafka does not take it: {error}", ExitCode.FAILED) from None
     except (Fenced, TransactionAborted) as error:
-        mend = f"nothing was added: another `streams schemas add` came between ({error}); run it again"
-        raise CommandError(mend, ExitCode.FAILED) from None
+        fix = f"nothing was added: another `streams schemas add` came between ({error}); run it again"
+        raise CommandError(fix, ExitCode.FAILED) from None
     finally:
         transactions.close()
 

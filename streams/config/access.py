@@ -1,6 +1,6 @@
 """The least that Kafka must allow each of our roles: access control lists computed from the configuration.
 
-`Read`, `Write` and `Delete` imply `Describe`, `AlterConfigs` implies `DescribeConfigs`, so these are not listed beside
+`Read`, `Write` and `Delete` imply `Describe`, `AlterConfigs` implies `DescribeConfigs`, so these are not listed next to
 them. `IdempotentWrite` on the cluster is not needed: since Kafka 3.0 `Write` on a topic is enough.
 """
 
@@ -125,7 +125,7 @@ def _keeper(settings: Settings, name: str) -> Iterable[Grant]:
     keeper = settings.groups.keeper(name)
     yield _readers()
     yield Grant("group", f"{keeper}-", ("Describe",), "keeper's readers", is_prefix=True)
-    yield Grant("transactional-id", keeper, ("Write",), "keeper: whoever takes it fences the one before")
+    yield Grant("transactional-id", keeper, ("Write",), "keeper: a new keeper shuts the old one out")
 
 
 def _ingest(settings: Settings) -> Iterable[Grant]:

@@ -1,4 +1,4 @@
-"""The `connectors` section: what every connector has, whatever its destination."""
+"""The `connectors` section: what every connector has."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Notify(Section):
 
 
 class ConnectorKeys(Section):
-    """Keys of every connector. A destination's own settings stand beside them and may give other defaults."""
+    """Keys of every connector. A destination adds its own keys and may give other defaults."""
 
     destination: Annotated[StrictStr, Field(description="Kind of outside system.")]
     contact: Annotated[

@@ -1,4 +1,4 @@
-"""Turns pydantic's errors into problems: the path in the file, the value unless secret, the mend."""
+"""Turns pydantic's errors into problems: the path in the file, the value unless secret, the fix."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
 
 def explain(error: ValidationError, model: type[BaseModel], document: Document, prefix: Path) -> list[Problem]:
     """One problem per path, in the file's order of paths as pydantic reports them."""
-    mends: dict[Path, list[str]] = {}
+    fixes: dict[Path, list[str]] = {}
     values: dict[Path, str | None] = {}
     raw = _at(document.content, prefix)
     for detail in error.errors(include_url=False):
@@ -32,17 +32,17 @@ def explain(error: ValidationError, model: type[BaseModel], document: Document, 
             continue
         inner = _path_in_file(detail, raw)
         path = (*prefix, *inner)
-        mend = _mend(detail, model, inner)
-        if mend not in mends.setdefault(path, []):
-            mends[path].append(mend)
+        fix = _fix(detail, model, inner)
+        if fix not in fixes.setdefault(path, []):
+            fixes[path].append(fix)
         values[path] = shown(path, detail["input"]) if _shows_value(detail) else None
-    for path, mend in _relations(model, raw, prefix):  # pydantic looks at them only where all else is right
+    for path, fix in _relations(model, raw, prefix):  # pydantic looks at them only where all else is right
         values.setdefault(path, None)
-        if mend not in mends.setdefault(path, []):
-            mends[path].append(mend)
+        if fix not in fixes.setdefault(path, []):
+            fixes[path].append(fix)
     return [
         Problem(dotted(path), ", or ".join(sentences), values[path], document.line(path))
-        for path, sentences in mends.items()
+        for path, sentences in fixes.items()
     ]
 
 
@@ -119,7 +119,7 @@ def _path_in_file(detail: ErrorDetails, raw: Any) -> Path:
     return tuple(place)
 
 
-def _mend(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
+def _fix(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
     match detail["type"]:
         case "missing":
             return "is missing: it must be set"

@@ -85,7 +85,7 @@ class Http(Section):
 
     ca_file: Annotated[
         Annotated[Path, AfterValidator(_is_authorities)] | None,
-        Field(description="More authorities to trust beside the system's, in PEM."),
+        Field(description="A file of authorities to trust in addition to the system's, in PEM."),
     ] = None
     proxy: Annotated[Proxy | None, Field(description="A proxy that every request goes through.")] = None
 

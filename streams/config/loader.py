@@ -93,8 +93,8 @@ def loads(
     kafka = _section(Kafka, document, "kafka", context, problems)
     source = _section(Source, document, "source", context, problems)
     if kafka is not None and source is not None and source.topic_prefix.startswith(kafka.topic_prefix):
-        mend = f"must not begin with kafka.topic_prefix, {kafka.topic_prefix}: our own topics are no source"
-        problems.append(_problem(document, ("source", "topic_prefix"), mend, source.topic_prefix))
+        fix = f"must not begin with kafka.topic_prefix, {kafka.topic_prefix}: our own topics are no source"
+        problems.append(_problem(document, ("source", "topic_prefix"), fix, source.topic_prefix))
     http = _section(Http, document, "http", context, problems)
     notify = _section(CommonNotify, document, "notify", context, problems)
     connectors = _connectors(document, registry, notify or CommonNotify(), context, problems)
@@ -145,28 +145,28 @@ def _connectors(
 ) -> dict[str, Connector]:
     sections = document.content.get("connectors")
     if not isinstance(sections, Mapping) or not sections:
-        mend = "must be a mapping of names to connectors, with at least one"
-        problems.append(_problem(document, ("connectors",), mend, sections))
+        fix = "must be a mapping of names to connectors, with at least one"
+        problems.append(_problem(document, ("connectors",), fix, sections))
         return {}
     connectors = {}
     for name, section in sections.items():
         if not isinstance(name, str) or not re.fullmatch(CONNECTOR_NAME_PATTERN, name):
-            mend = "is no connector's name: a lower-case letter, then a-z, 0-9 and dashes, 40 at most"
-            problems.append(_problem(document, ("connectors", name), mend))
+            fix = "is no connector's name: a lower-case letter, then a-z, 0-9 and dashes, 40 at most"
+            problems.append(_problem(document, ("connectors", name), fix))
         elif name == SOURCE:
-            mend = f"is reserved: {SOURCE} stands for the router's dead letters; choose another name"
-            problems.append(_problem(document, ("connectors", name), mend))
+            fix = f"is reserved: {SOURCE} stands for the router's dead letters; choose another name"
+            problems.append(_problem(document, ("connectors", name), fix))
         connector = _connector(str(name), section, document, registry, notify, context, problems)
         if connector is not None:
             connectors[connector.name] = connector
     needed = router_metadata_bytes(connectors)
     if needed > KAFKA_METADATA_BYTES_MAX:
-        mend = (
-            f"are {len(connectors)}: the router's counts of them may need {needed:,} bytes beside a commit, and Kafka "
+        fix = (
+            f"are {len(connectors)}: the router's counts of them may need {needed:,} bytes in a commit, and Kafka "
             f"takes {KAFKA_METADATA_BYTES_MAX:,} (offset.metadata.max.bytes); choose shorter names that begin alike, "
             "or divide them among two installations"
         )
-        problems.append(_problem(document, ("connectors",), mend))
+        problems.append(_problem(document, ("connectors",), fix))
     return connectors
 
 
@@ -192,8 +192,8 @@ def _connector(
         return None
     if not isinstance(destination, str) or destination not in registry:
         there_is = suggestion(destination if isinstance(destination, str) else "", registry)
-        mend = f"is missing. {there_is}" if destination is None else f"is no destination; {there_is}"
-        problems.append(_problem(document, (*path, "destination"), mend, destination))
+        fix = f"is missing. {there_is}" if destination is None else f"is no destination; {there_is}"
+        problems.append(_problem(document, (*path, "destination"), fix, destination))
         _common_problems(section, document, path, context, problems)
         return None
     kind = registry[destination]
@@ -238,7 +238,7 @@ def _common_problems(
     context: dict[str, Any],
     problems: list[Problem],
 ) -> None:
-    """What is wrong with the keys that every connector has, where nobody can tell which others it may have."""
+    """What is wrong with the keys that every connector has, where it is unknown which other keys it may have."""
     known = ConnectorKeys.model_fields.keys() - {"destination"}
     common = {key: value for key, value in section.items() if key in known}
     try:
@@ -266,5 +266,5 @@ def _selection(
     return selected
 
 
-def _problem(document: Document, path: tuple[str | int, ...], mend: str, value: Any = None) -> Problem:
-    return Problem(dotted(path), mend, None if value is None else shown(path, value), document.line(path))
+def _problem(document: Document, path: tuple[str | int, ...], fix: str, value: Any = None) -> Problem:
+    return Problem(dotted(path), fix, None if value is None else shown(path, value), document.line(path))

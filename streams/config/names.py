@@ -64,5 +64,5 @@ class Groups:
         return f"{self.prefix}sink.{name}"
 
     def keeper(self, name: str) -> str:
-        """A transactional id: the same for every process, so that whoever takes it fences the one before."""
+        """A transactional id: the same for every process, so that a new process shuts the old one out."""
         return f"{self.prefix}keeper.{name}"

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: each problem with its path, its value and its mend."""
+"""What is wrong with a configuration: each problem with its path, its value and its fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Problem:
     """One mistake. `value` is as written; None where it is missing, a section, or could be a secret."""
 
     path: str
-    mend: str
+    fix: str
     value: str | None = None
     line: int | None = None
 
@@ -20,7 +20,7 @@ class Problem:
         if self.line is not None:
             place += f" (line {self.line})"
         shown = "" if self.value is None else f" {self.value}:"
-        return f"{place}:{shown} {self.mend}"
+        return f"{place}:{shown} {self.fix}"
 
 
 class ConfigurationError(ValueError):

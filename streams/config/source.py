@@ -87,5 +87,5 @@ class Source(Section):
         SchemaRegistry | None, Field(description="Only for values in Confluent's wire format.")
     ] = None
     unknown_schema_wait: Annotated[
-        Seconds, Field(description="How long a record waits for a schema that nobody knows, before it is parked.")
+        Seconds, Field(description="How long a record waits for a schema that is not known yet. Then it is parked.")
     ] = 60.0

@@ -20,7 +20,7 @@ after its first round it counts as one. Kafka answered before that round, or the
 class Pulse:
     """Whether a process is alive (its loops go round) and ready (a member of its group, and not about to stop).
 
-    Never whether Kafka or a destination is well: starting the process again would mend neither. Loops beat it from
+    Never whether Kafka or a destination is well: starting the process again would fix neither. Loops beat it from
     their threads; whoever asks does so from another.
     """
 

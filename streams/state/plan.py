@@ -17,7 +17,7 @@ LeftOut = Literal["settled", "purged", "replays"]
 LEFT_OUT_SENTENCES: Mapping[str, str] = {
     "settled": "replayed, redriven, purged or expired already (`replay --again` sends them once more)",
     "purged": "purged: nothing brings them back",
-    "replays": f"came back from {REPLAYS_MAX} replays: look at one with `streams dlq show`, then mend or purge",
+    "replays": f"came back from {REPLAYS_MAX} replays: look at one with `streams dlq show`, then fix or purge",
 }
 PLAN_ID_DIGITS = 12
 

@@ -124,7 +124,7 @@ def test_problems_are_listed_as_json(bad: Path) -> None:
     assert result.returncode == 2
     region, unknown = json_of(result)["problems"]
     assert (region["path"], region["value"], region["line"]) == ("connectors.growth.region", "'ue'", 4)
-    assert "did you mean rate?" in unknown["mend"]
+    assert "did you mean rate?" in unknown["fix"]
 
 
 def test_an_option_that_the_client_does_not_know_is_a_problem(good: Path) -> None:

@@ -95,8 +95,8 @@ def test_ingest_creates_topics_only_where_the_configuration_lets_it(settings: Se
 
 def test_the_tables_in_the_page_are_those_of_its_example() -> None:
     page = (DOCS / "security.md").read_text(encoding="utf-8")
-    mend = "run: python -m streams.config.access_page docs/security.md docs/examples/streams.yaml"
-    assert renewed(page, example(DOCS / "examples" / "streams.yaml")) == page, mend
+    fix = "run: python -m streams.config.access_page docs/security.md docs/examples/streams.yaml"
+    assert renewed(page, example(DOCS / "examples" / "streams.yaml")) == page, fix
 
 
 def test_a_page_without_marks_is_refused(settings: Settings) -> None:

@@ -21,7 +21,7 @@ def settings(http: str) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("http", "path", "mend"),
+    ("http", "path", "fix"),
     [
         ("{verify: false}", "http.verify", "is no key here"),
         ("{ca_file: /nowhere.pem}", "http.ca_file", "must be a file that exists"),
@@ -37,12 +37,12 @@ def settings(http: str) -> Settings:
         ("{proxy: {url: 'http://proxy:3128', no_proxy: ['*']}}", "http.proxy.no_proxy[0]", "without *"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_mend(http: str, path: str, mend: str) -> None:
+def test_what_cannot_be_is_told_with_its_fix(http: str, path: str, fix: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         settings(http)
     (problem,) = caught.value.problems
     assert problem.path == path
-    assert mend in problem.mend
+    assert fix in problem.fix
 
 
 def test_the_proxys_password_is_a_secret(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Broken configurations: exactly the problems that are there, each with its path, value and mend."""
+"""Broken configurations: exactly the problems that are there, each with its path, value and fix."""
 
 from __future__ import annotations
 
@@ -169,14 +169,14 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("text", "path", "value", "mend"), BROKEN, ids=[str(index) for index in range(len(BROKEN))])
-def test_a_mistake_is_told_once_with_its_path_its_value_and_its_mend(
-    text: str, path: str, value: str | None, mend: str
+@pytest.mark.parametrize(("text", "path", "value", "fix"), BROKEN, ids=[str(index) for index in range(len(BROKEN))])
+def test_a_mistake_is_told_once_with_its_path_its_value_and_its_fix(
+    text: str, path: str, value: str | None, fix: str
 ) -> None:
     (problem,) = problems_of(text)
     assert problem.path == path
     assert problem.value == value
-    assert mend in problem.mend
+    assert fix in problem.fix
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_mistake_is_told_once_with_its_path_its_value_and_its_mend(
 def test_an_option_that_a_promise_rests_on_is_refused_with_the_reason(option: str) -> None:
     (problem,) = problems_of(with_kafka(f"{{bootstrap_servers: k:1, options: {{{option}: x}}}}"))
     assert problem.path == f"kafka.options.{option}"
-    assert "may not be set: " in problem.mend
+    assert "may not be set: " in problem.fix
 
 
 def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
@@ -263,14 +263,14 @@ def test_an_option_that_refers_to_a_missing_variable_is_a_problem() -> None:
     text = with_kafka("{bootstrap_servers: k:1, options: {sasl.password: '${NOPE}'}}")
     (problem,) = problems_of(text)
     assert (problem.path, problem.value) == ("kafka.options.sasl.password", None)
-    assert "NOPE is not set" in problem.mend
+    assert "NOPE is not set" in problem.fix
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"kafka: \xe4")
-    for path, mend in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "directory"), (latin, "not UTF-8")):
-        with pytest.raises(ConfigurationError, match=mend):
+    for path, fix in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "directory"), (latin, "not UTF-8")):
+        with pytest.raises(ConfigurationError, match=fix):
             load(path, {}, registry=REGISTRY)
 
 
@@ -283,5 +283,5 @@ def test_more_connectors_than_kafka_takes_the_counts_of_are_a_problem_that_names
     assert len(loads(many(200), {}, registry=REGISTRY).connectors) == 200
     (problem,) = problems_of(many(800))
     assert problem.path == "connectors"
-    assert "offset.metadata.max.bytes" in problem.mend
-    assert "4,096" in problem.mend
+    assert "offset.metadata.max.bytes" in problem.fix
+    assert "4,096" in problem.fix

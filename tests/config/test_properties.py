@@ -93,8 +93,8 @@ def test_any_structure_loads_or_tells_its_problems(document: dict[str, Any]) -> 
     error = loaded(yaml.safe_dump(document))
     if error is not None:
         assert error.problems
-        assert all(problem.mend for problem in error.problems)
-        paths = [(problem.path, problem.mend) for problem in error.problems]
+        assert all(problem.fix for problem in error.problems)
+        paths = [(problem.path, problem.fix) for problem in error.problems]
         assert len(paths) == len(set(paths))
 
 

@@ -48,7 +48,7 @@ def test_a_good_file_is_valid(schema: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [text for text, path, _, mend in BROKEN if path and not any(beyond in mend for beyond in BEYOND_A_SCHEMA)],
+    [text for text, path, _, fix in BROKEN if path and not any(beyond in fix for beyond in BEYOND_A_SCHEMA)],
 )
 def test_a_broken_file_is_invalid(text: str, schema: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):

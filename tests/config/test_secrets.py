@@ -74,7 +74,7 @@ connectors: {{growth: {{destination: mixpanel, project_token: "{reference}"}}}}
         "source.schema_registry.bearer_token",
         "connectors.growth.project_token",
     ]
-    assert all("must be ${NAME} as a whole" in problem.mend for problem in raised.value.problems)
+    assert all("must be ${NAME} as a whole" in problem.fix for problem in raised.value.problems)
 
 
 def test_commands_that_need_no_secret_run_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -374,7 +374,7 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), PROBLEMS, ids=[sentence[:40] for _, sentence in PROBLEMS])
-def test_keys_that_do_not_fit_together_are_refused_with_the_mend(wrong: Values, sentence: str) -> None:
+def test_keys_that_do_not_fit_together_are_refused_with_the_fix(wrong: Values, sentence: str) -> None:
     with pytest.raises(Refused) as refused:
         render(wrong)
     assert f"\n  {sentence}" in str(refused.value)

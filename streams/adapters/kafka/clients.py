@@ -85,7 +85,7 @@ def option_problem(options: Mapping[str, Any]) -> str | None:
         try:
             make(settings)
         except ConfigurationError as error:
-            return error.problems[0].mend
+            return error.problems[0].fix
     return None
 
 

@@ -1,1 +1,1 @@
-"""Where writers' schemas come from beside `avro/`."""
+"""Where writers' schemas come from, in addition to `avro/`."""

@@ -32,9 +32,9 @@ from streams.ports.schemas import NoSchema
 from streams.values import Secret
 
 ANSWER_SECONDS_MAX = 5.0
-"""Whoever asks has a Kafka transaction open, which ends after 10 s."""
+"""The caller has a Kafka transaction open, which ends after 10 s."""
 SILENT_SECONDS = 1.0
-"""After no answer at all, nobody is asked for so long: each question would wait its whole time."""
+"""After no answer at all, the registry is not asked for so long: each question would wait its whole time."""
 REFERENCES_MAX = 100
 """Schemas that one schema may consist of; more is a mistake, and each is a question to the registry."""
 WORDS_CHARACTERS_MAX = 300

@@ -1,4 +1,4 @@
-"""Where writers' schemas come from beside `avro/` and a registry: folders, and the topic `streams.schemas`."""
+"""Where writers' schemas come from, in addition to `avro/` and a registry: folders, and the topic `streams.schemas`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streams.ports.errors import SchemasUnavailable
 log = structlog.get_logger(__name__)
 
 READ_SECONDS_MAX = 5.0
-"""Whoever asks has a transaction open, which Kafka ends after 10 s."""
+"""The caller has a transaction open, and Kafka ends it after 10 s."""
 FRESH_SECONDS = 0.2
 """What was read to its end so recently is not read again: a thousand unknown fingerprints would each wait for Kafka."""
 

@@ -81,7 +81,7 @@ class MParticleSettings(_Section):
         Literal["unbound", "skip"], Field(description="Where events of a feed without credentials go.")
     ] = "unbound"
     phone_attribute: Annotated[
-        StrictBool, Field(description="Keep the phone number under its own name too, beside `$mobile`.")
+        StrictBool, Field(description="Keep the phone number under its own name too, in addition to `$mobile`.")
     ] = True
     grace: Annotated[Seconds, Field(description="How long dead letters live while credentials are invalid.")] = (
         5 * 86_400.0

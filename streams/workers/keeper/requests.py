@@ -57,7 +57,7 @@ class Asking:
                 connector=office.connector,
                 by=suspect.what,
                 reason=suspect.detail,
-                next_step=f"mend it, then: streams connectors resume {office.connector}",
+                next_step=f"fix it, then: streams connectors resume {office.connector}",
             )
         return True
 
