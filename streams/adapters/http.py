@@ -24,7 +24,7 @@ CONNECT_SECONDS_MAX = 10.0
 REQUEST_SECONDS_MAX = 30.0
 """A request that takes longer is one whose answer is lost: the same bytes go out again."""
 BODY_BYTES_MAX = 1_000_000
-"""Answers are small; one Mixpanel refusal of 2,000 records is about 400 kB."""
+"""Answers are small; a refusal that names each of 2,000 records is about 400 kB."""
 CONNECTIONS_MAX = 32
 START_SECONDS_MAX = 10.0
 

@@ -45,7 +45,7 @@ def _cell(event: MappedEvent | None) -> str:
     name = event.name.replace("<", "&lt;").replace(">", "&gt;")
     if event.is_default:
         name = f"**{name}**"
-    remarks = [remark for remark in ("inferred" if event.is_inferred else "", event.feed_rule) if remark]
+    remarks = [remark for remark in ("inferred" if event.is_inferred else "", event.remark) if remark]
     return f"{name} ({', '.join(remarks)})" if remarks else name
 
 

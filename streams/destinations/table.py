@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 GROUPS: Mapping[str, str] = {
@@ -18,76 +18,76 @@ GROUPS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class MappedEvent:
-    """One event type's mapping.
-
-    `fields` are the Avro fields that are sent, with the key that each is sent under; `moves` say which fields go to a
-    place of their own (`idfv`, `ads`, ...); `mobile` is the field with the phone number, if it has one.
-    """
+    """One event type's mapping. `fields` are the Avro fields that are sent, with the keys that each is sent under."""
 
     event_type: str
     name: str
     is_default: bool = True
     is_inferred: bool = False
-    feed_rule: str = ""
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    moves: frozenset[str] = frozenset()
-    mobile: str | None = None
+
+    @property
+    def remark(self) -> str:
+        """What the page of destinations says beside the name."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
-class ClassicEvent:
-    """An event's name of 2021 and the keys that were listed then."""
+class Line:
+    """One event type's line: `columns` are those between the marks and the fields, `words` the fields, written out."""
 
+    event_type: str
     name: str
-    keys: frozenset[str]
+    marks: str
+    columns: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def lines(table: str) -> list[Line]:
+    """The table's lines in its order. Columns: type, name, marks, what a destination adds, fields."""
+    found = []
+    for line in rows(table):
+        event_type, name, marks, *columns, words = line
+        found.append(Line(event_type, name, marks, tuple(columns), tuple(_expanded(words))))
+    return found
 
 
 def parse(table: str) -> dict[str, MappedEvent]:
-    """The table's events by type, in its order. Columns: type, name, marks, feed rule (if any), fields."""
-    events = {}
-    for line in _lines(table):
-        event_type, name, marks, *feed_rule, words = (column.strip() for column in line.split("|"))
-        fields: dict[str, tuple[str, ...]] = {}
-        moves: set[str] = set()
-        mobile = None
-        for word in _expanded(words):
-            if word.startswith("@"):
-                moves.add(word[1:])
-            elif word.endswith("@mobile"):
-                mobile = word.removesuffix("@mobile")
-            else:
-                field, _, key = word.partition(">")
-                fields[field] = (*fields.get(field, ()), key or field)
-        events[event_type] = MappedEvent(
-            event_type=event_type,
-            name=name,
-            is_default="default" in marks,
-            is_inferred="inferred" in marks,
-            feed_rule=feed_rule[0] if feed_rule else "",
-            fields=fields,
-            moves=frozenset(moves),
-            mobile=mobile,
+    """The table's events by type, in its order. Columns: type, name, marks, fields."""
+    return {
+        line.event_type: MappedEvent(
+            line.event_type, line.name, is_default(line), is_inferred(line), fields_of(line.words)
         )
-    return events
+        for line in lines(table)
+    }
 
 
-def parse_classic(table: str) -> dict[str, ClassicEvent]:
-    """Columns: type, name of 2021, keys of 2021."""
-    events = {}
-    for line in _lines(table):
-        event_type, name, words = (column.strip() for column in line.split("|"))
-        events[event_type] = ClassicEvent(name, frozenset(words.split()))
-    return events
+def is_default(line: Line) -> bool:
+    return "default" in line.marks
 
 
-def _lines(table: str) -> list[str]:
-    lines: list[str] = []
+def is_inferred(line: Line) -> bool:
+    return "inferred" in line.marks
+
+
+def fields_of(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Fields with the keys that each is sent under: `field`, or `field>key`."""
+    fields: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        name, _, key = word.partition(">")
+        fields[name] = (*fields.get(name, ()), key or name)
+    return fields
+
+
+def rows(table: str) -> list[list[str]]:
+    """The columns of each line; an indented line goes on with the one before it."""
+    joined: list[str] = []
     for line in table.strip().splitlines():
         if line.startswith(" "):
-            lines[-1] += line
+            joined[-1] += line
         else:
-            lines.append(line)
-    return lines
+            joined.append(line)
+    return [[column.strip() for column in line.split("|")] for line in joined]
 
 
 def _expanded(words: str) -> list[str]:

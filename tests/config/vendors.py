@@ -50,7 +50,7 @@ def _example() -> BaseModel:
 
 
 def _events(*names: str, default: set[str]) -> dict[str, MappedEvent]:
-    return {name: MappedEvent(name, name, name in default, False, "platform", {}) for name in names}
+    return {name: MappedEvent(name, name, name in default) for name in names}
 
 
 REGISTRY = {

@@ -10,6 +10,7 @@ import fastavro
 import pytest
 
 from streams.destinations import REGISTRY
+from streams.destinations.mparticle.mapping import EVENTS
 from streams.events.encodings import encode_bare
 from streams.events.schema import WriterSchema
 from streams.events.schemas import writer_schema
@@ -76,7 +77,7 @@ def test_mparticle_gets_every_mapped_field_of_every_real_file() -> None:
             continue
         sent += 1
         attributes = batch["events"][0]["data"]["custom_attributes"]
-        event = REGISTRY["mparticle"].events[schema.event_type]
+        event = EVENTS[schema.event_type]
         for field, keys in event.fields.items():
             assert all((key in attributes) == (field in present(record) - ARRAYS) for key in keys), schema.event_type
         if event.mobile is not None and event.mobile in present(record):

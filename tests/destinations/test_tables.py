@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.destinations import REGISTRY
-from streams.destinations.mparticle.mapping import CLASSIC
+from streams.destinations.mparticle.mapping import CLASSIC, EVENTS
 from streams.events.catalogue import CATALOGUE
 from streams.events.schemas import shipped
 
@@ -39,7 +39,7 @@ def test_the_same_types_are_mapped_under_the_same_names_by_default_and_by_infere
         assert event.name == fact["event_name_default"], event_type
         assert event.is_default == bool(fact.get("default_selected")), event_type
         assert event.is_inferred == bool(fact.get("event_name_inferred")), event_type
-        assert event.feed_rule == fact.get("feed_rule", ""), event_type
+        assert event.remark == fact.get("feed_rule", ""), event_type
 
 
 @needs_facts
@@ -72,7 +72,7 @@ def test_mparticle_gets_the_documented_attributes_in_the_documented_places() -> 
                 case "user_attributes":
                     assert name == "$mobile"
                     mobile = field
-        event = REGISTRY["mparticle"].events[event_type]
+        event = EVENTS[event_type]
         attributes.pop(mobile or "", None)  # whether the phone stays an attribute is a setting
         assert {field: set(keys) for field, keys in event.fields.items()} == attributes, event_type
         assert (set(event.moves), event.mobile) == (moves, mobile), event_type

@@ -19,7 +19,7 @@ Reporter = Literal["every process", "router", "sink", "keeper"]
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Seconds; a request is given up after 30."""
 RECORDS_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 100.0, 128.0, 256.0, 512.0, 1024.0, 2000.0)
-"""Powers of two, and what a full request holds: 100 (mParticle), 2,000 (Mixpanel)."""
+"""Powers of two, and what a full request of the shipped destinations holds: 100 or 2,000."""
 FRESHNESS_BUCKETS = (
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0, 86400.0, 172800.0, 432000.0,
 )  # fmt: skip

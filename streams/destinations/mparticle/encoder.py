@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 
 from streams.delivery.contract import Encoder, Encoding, Rejected, Skipped
+from streams.destinations.mparticle.feed_event import FeedEvent
 from streams.destinations.mparticle.mapping import CLASSIC, EVENTS, UNINSTALL
 from streams.destinations.mparticle.settings import MParticleSettings
-from streams.destinations.table import MappedEvent
 from streams.destinations.wire import UNDECODABLE_DETAIL, encoded_repaired, is_safe, safe_id
 from streams.events.schema import Kind
 from streams.events.source import EventSource
@@ -136,7 +136,7 @@ def encoder(source: EventSource, settings: MParticleSettings, scopes: Mapping[st
     return encode
 
 
-def _name_and_keys(mapped: MappedEvent, settings: MParticleSettings) -> tuple[str, dict[str, str]]:
+def _name_and_keys(mapped: FeedEvent, settings: MParticleSettings) -> tuple[str, dict[str, str]]:
     """The event's name, and the key of each Avro field that becomes a custom attribute.
 
     Arrays are in no attribute of the table: mParticle takes scalars only.
@@ -154,7 +154,7 @@ def _name_and_keys(mapped: MappedEvent, settings: MParticleSettings) -> tuple[st
     return name, keys
 
 
-def _slots(mapped: MappedEvent) -> dict[str, int]:
+def _slots(mapped: FeedEvent) -> dict[str, int]:
     slots = {"id": ID, "time": TIME, "external_user_id": USER}
     if mapped.feed_rule != "unbound" or "idfv" in mapped.moves:
         slots["app_id"] = APP
@@ -174,7 +174,7 @@ def _slots(mapped: MappedEvent) -> dict[str, int]:
     return slots
 
 
-def _feed_rule(mapped: MappedEvent, apps: Mapping[str, str]) -> Callable[[Captured], str]:
+def _feed_rule(mapped: FeedEvent, apps: Mapping[str, str]) -> Callable[[Captured], str]:
     """Which feed an event belongs to, by the type's rule."""
 
     def unbound(_captured: Captured) -> str:

@@ -12,9 +12,9 @@ app, else unbound; `unbound` is always unbound.
 
 from __future__ import annotations
 
-from streams.destinations.table import MappedEvent, parse, parse_classic
+from streams.destinations.mparticle.feed_event import FeedEvent, parse, parse_classic
 
-EVENTS: dict[str, MappedEvent] = parse(
+EVENTS: dict[str, FeedEvent] = parse(
     """
 users.behaviors.Uninstall | Application Uninstalls | default | by app_id | app_group_id app_id device_id @idfv
 users.behaviors.subscription.GlobalStateChange | Global Subscription State Changes | default | unbound | MESSAGE
