@@ -10,7 +10,7 @@ from streams.delivery.contract import NoResponse, Request, Response
 from streams.ports.clock import Clock
 from streams.ports.errors import CommitRefused, Fenced, RecordRefused, RecordsRefused, TransactionAborted
 from streams.ports.http import Answer
-from streams.ports.kafka import Consumer, Headers, Listener, Message, Partition, Position, Start
+from streams.ports.kafka import Consumer, Gap, Headers, Listener, Message, Partition, Position, Start
 from streams.ports.letters import LetterPage
 from streams.ports.state import JournalRecord
 
@@ -79,6 +79,7 @@ class FakeKafka:
     clock: Clock | None = None
     """The broker's: with one, records are stamped with its time when they are written."""
     deleted_before: dict[Partition, int] = field(default_factory=dict)
+    """Records before these offsets were deleted: no reader gets them."""
     owners: dict[str, FakeTransactions] = field(default_factory=dict)
     """Who holds each transactional id: an earlier holder is fenced."""
     kills: dict[str, Kill] = field(default_factory=dict)
@@ -109,6 +110,10 @@ class FakeKafka:
         """All records of a topic."""
         return [message for (name, _), log in sorted(self.records.items()) if name == topic for message in log]
 
+    def earliest(self, partition: Partition) -> int:
+        """The first offset that was not deleted."""
+        return self.deleted_before.get(partition, 0)
+
     def commit(self, positions: Sequence[Position]) -> None:
         for position in positions:
             self.committed[position.topic, position.partition] = position
@@ -137,6 +142,7 @@ class FakeConsumer:
         self.paused: set[Partition] = set()
         self._listener: Listener | None = None
         self._positions: dict[Partition, int] = {}
+        self._ends: dict[Partition, int] = {}
         self._subscribed: frozenset[str] = frozenset()
 
     def subscribe(self, topics: Sequence[str], listener: Listener) -> None:
@@ -146,15 +152,20 @@ class FakeConsumer:
     def poll(self, records_max: int, timeout_seconds: float) -> Sequence[Message]:
         self._assign_new()
         messages: list[Message] = []
-        for partition, position in self._positions.items():
+        for partition in list(self._positions):
             if partition in self.paused:
                 continue
-            new = self.kafka.records[partition][position : position + records_max - len(messages)]
+            self._pass_deleted(partition)
+            log, position = self.kafka.records[partition], self._positions[partition]
+            new = log[position : position + records_max - len(messages)]
             self._positions[partition] = position + len(new)
+            self._ends[partition] = len(log)
             messages += new
         return messages
 
     def commit(self, positions: Sequence[Position]) -> None:
+        if stray := self.unassigned(positions):
+            raise CommitRefused(stray)
         if self.kafka.is_refused():
             raise CommitRefused("the group moved on")
         self.kafka.commit(positions)
@@ -166,13 +177,19 @@ class FakeConsumer:
         self.paused.difference_update(partitions)
 
     def rewind(self, partition: Partition, offset: int) -> None:
-        self._positions[partition] = offset
+        if partition in self._positions:
+            self._positions[partition] = offset
 
     def topics(self) -> frozenset[str]:
         return frozenset(topic for topic, _ in self.kafka.records)
 
     def known_end(self, partition: Partition) -> int:
-        return len(self.kafka.records.get(partition, ()))
+        return self._ends.get(partition, -1)
+
+    def unassigned(self, positions: Sequence[Position]) -> str:
+        """Which of these cannot be committed; empty where all can."""
+        strays = [one for one in positions if (one.topic, one.partition) not in self._positions]
+        return f"{strays[0].topic}/{strays[0].partition} is not assigned" if strays else ""
 
     def close(self) -> None:
         self.revoke(list(self._positions))
@@ -197,11 +214,17 @@ class FakeConsumer:
         starts = []
         for topic, number in new:
             committed = self.kafka.committed.get((topic, number))
-            offset = 0 if committed is None else committed.offset
+            offset = self.kafka.earliest((topic, number)) if committed is None else committed.offset
             starts.append(Start(topic, number, offset, None if committed is None else committed.metadata))
             self._positions[topic, number] = offset
         self.paused.difference_update(new)
         self._listener.assigned(starts)
+
+    def _pass_deleted(self, partition: Partition) -> None:
+        position, earliest = self._positions[partition], self.kafka.earliest(partition)
+        if position < earliest and self._listener is not None:
+            self._positions[partition] = earliest
+            self._listener.gap(Gap(*partition, position, earliest))
 
 
 class FakeTransactions:
@@ -237,6 +260,10 @@ class FakeTransactions:
     def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
         assert self._open is not None, "no transaction is open"
         written, self._open = self._open, None
+        if positions:
+            assert isinstance(consumer, FakeConsumer), "offsets are committed for a member"
+            if stray := consumer.unassigned(positions):
+                raise TransactionAborted(stray)
         if self.kafka.is_killed(self._id, is_committed=False):
             raise Killed
         if self._id and self.kafka.owners[self._id] is not self:
@@ -284,21 +311,25 @@ class FakeLetters:
     def __init__(self, kafka: FakeKafka) -> None:
         self._kafka = kafka
         self._positions: dict[Partition, int] = {}
+        self._told: set[Partition] = set()
+        """Partitions whose end was told since the last letter."""
 
     def open(self, starts: Mapping[Partition, int]) -> None:
-        self._positions = {
-            partition: max(offset, self._kafka.deleted_before.get(partition, 0)) for partition, offset in starts.items()
-        }
+        self._positions = dict(starts)
+        self._told = set()
 
     def read(self, records_max: int, timeout_seconds: float) -> LetterPage:
         letters: list[Message] = []
         ends = {}
-        for partition, position in self._positions.items():
-            log = self._kafka.records.get(partition, [])
+        for partition, asked in self._positions.items():
+            log, position = self._kafka.records.get(partition, []), max(asked, self._kafka.earliest(partition))
             new = log[position : position + records_max - len(letters)]
             self._positions[partition] = position + len(new)
             letters += new
-            if self._positions[partition] >= len(log):
+            if new:
+                self._told.discard(partition)
+            if self._positions[partition] >= len(log) and partition not in self._told:
+                self._told.add(partition)
                 ends[partition] = len(log)
         return LetterPage(letters, ends)
 
@@ -314,26 +345,41 @@ class FakeLetterTopics:
         self._partitions = partitions
         self.refusal = ""
         """While it is set, no deletion succeeds, and this is why."""
+        self.refusals: dict[str, str] = {}
+        """By topic: why no deletion succeeds there."""
+        self.missing: set[str] = set()
+        """Topics that do not exist."""
 
     def partitions(self, topic: str) -> Sequence[Partition]:
-        return [(topic, number) for number in range(self._partitions)]
+        return [] if topic in self.missing else [(topic, number) for number in range(self._partitions)]
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
-        if self.refusal:
-            return dict.fromkeys(offsets, self.refusal)
+        failed = {}
         for partition, offset in offsets.items():
-            self._kafka.deleted_before[partition] = max(offset, self._kafka.deleted_before.get(partition, 0))
-        return {}
+            if why := self._refusal(partition, offset):
+                failed[partition] = why
+            elif partition[0] not in self.missing:
+                self._kafka.deleted_before[partition] = max(offset, self._kafka.earliest(partition))
+        return failed
+
+    def _refusal(self, partition: Partition, offset: int) -> str:
+        if partition[0] in self.missing:
+            return ""
+        if offset > len(self._kafka.records.get(partition, ())):
+            return "Broker: Offset out of range"
+        return self.refusal or self.refusals.get(partition[0], "")
 
 
 class FakeNotifier:
-    """Remembers what it was told; `is_down` makes it fail."""
+    """Remembers what it was told, once each; `is_down` makes it fail."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         self.is_down = False
 
     def notify(self, title: str, text: str) -> bool:
+        if (title, text) in self.told:
+            return True
         if not self.is_down:
             self.told.append((title, text))
         return not self.is_down

@@ -1,4 +1,4 @@
-"""The Kafka adapter on a real broker: where a group starts, gaps, rewinding, and who may commit."""
+"""The Kafka adapter on a real broker, beyond what `tests/contracts` asks: who may commit, refusals, rebalances."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from streams.ports.errors import CommitRefused, Fenced, RecordRefused, RecordsRe
 from streams.ports.kafka import Gap, Message, Partition, Position, Start
 from streams.testing.brokers import Broker
 
-PROTOCOLS = ["classic", pytest.param("consumer", marks=pytest.mark.apache)]
 PATIENCE_SECONDS = 30.0
 
 
@@ -120,73 +119,6 @@ def read(consumer: GroupConsumer, until: Callable[[list[Message]], bool]) -> lis
 
 def places(messages: list[Message], partition: int) -> list[int]:
     return [message.offset() for message in messages if message.partition() == partition]
-
-
-@pytest.mark.kafka
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_group_that_never_committed_starts_at_the_earliest_record_and_says_so(
-    scene: Scene, protocol: GroupProtocol
-) -> None:
-    scene.delete_before(1, 40)
-    consumer, events = scene.member(protocol)
-    messages = read(consumer, lambda messages: len(messages) == 260)
-    assert sorted((start.partition, start.offset, start.metadata) for start in events.starts) == [
-        (0, 0, None),
-        (1, 40, None),
-    ]
-    assert places(messages, 1) == list(range(40, 150))
-
-
-@pytest.mark.kafka
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_group_goes_on_where_it_committed_with_the_account_that_it_left(
-    scene: Scene, protocol: GroupProtocol
-) -> None:
-    first, _ = scene.member(protocol)
-    read(first, lambda messages: len(messages) == 300)
-    first.commit([Position(scene.topic, 0, 100, '{"v":1,"delivered":7}')])
-    first.close()
-    second, events = scene.member(protocol)
-    messages = read(second, lambda messages: len(messages) == 200)
-    assert places(messages, 0) == list(range(100, 150))
-    assert {start.partition: (start.offset, start.metadata) for start in events.starts} == {
-        0: (100, '{"v":1,"delivered":7}'),
-        1: (0, None),
-    }
-
-
-@pytest.mark.kafka
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_gap_left_by_retention_is_told_with_its_offsets_and_reading_goes_on_after_it(
-    scene: Scene, protocol: GroupProtocol
-) -> None:
-    first, _ = scene.member(protocol)
-    read(first, lambda messages: len(messages) == 300)
-    first.commit([Position(scene.topic, number, 20, "") for number in (0, 1)])
-    first.close()
-    scene.delete_before(0, 70)
-    second, events = scene.member(protocol)
-    messages = read(second, lambda messages: len(messages) == 210)
-    assert events.gaps == [Gap(scene.topic, 0, 20, 70)]
-    assert places(messages, 0) == list(range(70, 150))
-    assert places(messages, 1) == list(range(20, 150))
-
-
-@pytest.mark.kafka
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_paused_partition_gives_nothing_and_a_rewound_one_gives_its_records_again(
-    scene: Scene, protocol: GroupProtocol
-) -> None:
-    consumer, _ = scene.member(protocol)
-    read(consumer, lambda messages: len(messages) == 300)
-    consumer.rewind((scene.topic, 0), 120)
-    consumer.pause([(scene.topic, 0)])
-    consumer.rewind((scene.topic, 1), 140)
-    messages = read(consumer, lambda messages: len(places(messages, 1)) == 10)
-    assert places(messages, 0) == []
-    consumer.resume([(scene.topic, 0)])
-    messages = read(consumer, lambda messages: len(messages) == 30)
-    assert places(messages, 0) == list(range(120, 150))
 
 
 @pytest.mark.kafka

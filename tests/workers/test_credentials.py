@@ -617,3 +617,36 @@ def test_letters_on_their_way_back_wait_for_their_share_of_the_accounts_rate(ven
     assert len(stage.kafka.read(TOPIC)) == 40
     stage.run(100)
     assert len(stage.kafka.read(TOPIC)) == 80
+
+
+def test_a_redrive_waits_until_a_replay_paid_its_share_of_the_accounts_rate(vendor: Vendor) -> None:
+    """Both draw from one bucket: the debt of the replay holds the redrive back, too."""
+    rate, replayed, redriven = 2.0, 60, 40
+    vendor.status = 401
+    stage = Stage(vendor, returning_rate=rate)
+    for _ in range(replayed):
+        stage.write(b"not an event")
+    stage.run(5)
+    for number in range(redriven):
+        stage.event(id=f"event-{number}")
+    stage.run(5)
+    assert (len(stage.letters), len(stage.credential_letters())) == (replayed, redriven)
+    first = len(stage.kafka.read(TOPIC))
+    stage.ask(
+        "replay",
+        selection={"letters": "rejected", "until": stage.clock.epoch_ms() + 1},
+        ends={"rejected/0": replayed},
+        planned=replayed,
+    )
+    began = stage.clock.monotonic()
+    while stage.standing.totals.replayed.get("rejected", 0) == 0:
+        stage.run(0.25, step_seconds=0.25)
+        assert stage.clock.monotonic() - began < 30.0, "the replay does not begin"
+    taken, vendor.status = stage.standing.totals.replayed["rejected"], 200
+    stage.run((taken - rate) / rate - 1.0, step_seconds=0.5)
+    assert stage.standing.scope("default").state == "VALID" or taken < 2 * rate
+    assert len(stage.kafka.read(TOPIC)) == first + taken
+    began = stage.clock.monotonic()
+    while stage.standing.totals.redriven.get("credentials", 0) < redriven:
+        stage.run(1.0, step_seconds=0.5)
+        assert stage.clock.monotonic() - began < 120.0, "the redrive does not begin"

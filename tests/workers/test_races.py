@@ -95,7 +95,7 @@ def test_a_keeper_killed_at_any_step_of_a_purge_purges_once_with_one_receipt() -
         assert receipts[0]["at"] >= stage.standing.scope("default").since + GRACE_SECONDS * 1_000
         assert (after.account.purged, after.account.parked["credentials"]) == (20, 0)
         kinds = Counter(line["alert"] for line in after.audit("alerted"))
-        assert kinds == {"invalid": 1, "half": 1, "most": 1}
+        assert kinds == {"invalid": 1, "half": 1, "most": 1, "purged": 1}
         return dead
 
     assert at_every_commit(act) >= 8

@@ -93,15 +93,20 @@ class DeadLetterTopics:
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
         """Delete records before these offsets. Partitions where that failed, and why."""
-        if not offsets:
+        try:
+            # The client fails all partitions of a request if one of them does not exist.
+            there = {partition for topic in {topic for topic, _ in offsets} for partition in self.partitions(topic)}
+        except KafkaUnreachable as away:
+            return dict.fromkeys(offsets, str(away))
+        places = [TopicPartition(*partition, offset) for partition, offset in offsets.items() if partition in there]
+        if not places:
             return {}
-        places = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
         try:
             futures = self._client.delete_records(
                 places, request_timeout=ANSWER_SECONDS_MAX, operation_timeout=ANSWER_SECONDS_MAX
             )
         except KafkaException as exception:
-            return dict.fromkeys(offsets, str(exception.args[0]))
+            return {(place.topic, place.partition): str(exception.args[0]) for place in places}
         failed = {}
         for place, future in futures.items():
             try:

@@ -64,7 +64,10 @@ class Redrive:
         if not self._names or max(self._bucket.seconds_until(1, now), self._share.seconds_until(1, now)) > 0.0:
             return False
         page = self._reader.read(max(1, min(LETTERS_PER_TRANSACTION_MAX, round(self._rate / 2))), 0.0)
-        self._open.difference_update(page.ends)
+        # The last letters and the end behind them may come in one page.
+        last = {(letter.topic(), letter.partition()): letter.offset() for letter in page.letters}
+        self._open.update(last)
+        self._open.difference_update(place for place, end in page.ends.items() if end > last.get(place, -1))
         letters = [letter for letter in page.letters if not self._is_settled(office, letter)]
         if letters:
             self._return_all(office, letters)
@@ -113,7 +116,6 @@ class Redrive:
             name = key("cursor", office.connector, CREDENTIALS + scope, message.partition())
             changes[name] = Cursor(offset=message.offset() + 1)
             counts[scope] = counts.get(scope, 0) + 1
-            self._open.add((message.topic(), message.partition()))
         changes[key("totals", office.connector)] = office.counted(redriven={"credentials": len(letters)})
         office.commit(changes, records=[_returned(message, office.topics.connector) for message in letters])
         for scope, count in counts.items():
