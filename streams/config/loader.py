@@ -20,7 +20,7 @@ from streams.config.kafka import Kafka
 from streams.config.names import SOURCE, Groups, Topics
 from streams.config.problems import ConfigurationError, Problem
 from streams.config.source import Source
-from streams.delivery.account import KAFKA_METADATA_BYTES_MAX, router_metadata_bytes
+from streams.delivery.account import KAFKA_METADATA_BYTES_MAX, router_metadata_bytes, same_ids
 from streams.destinations import BROKEN, REGISTRY, DestinationKind
 from streams.events.catalogue import SelectionError, select
 
@@ -163,10 +163,12 @@ def _connectors(
     if needed > KAFKA_METADATA_BYTES_MAX:
         fix = (
             f"are {len(connectors)}: the router's counts of them may need {needed:,} bytes in a commit, and Kafka "
-            f"takes {KAFKA_METADATA_BYTES_MAX:,} (offset.metadata.max.bytes); choose shorter names that begin alike, "
-            "or divide them among two installations"
+            f"takes {KAFKA_METADATA_BYTES_MAX:,} (offset.metadata.max.bytes); divide them among two installations"
         )
         problems.append(_problem(document, ("connectors",), fix))
+    if alike := same_ids(connectors):
+        fix = f"{alike[0]} and {alike[1]} have one id in the router's commits; choose another name for one of them"
+        problems.append(_problem(document, ("connectors", alike[1]), fix))
     return connectors
 
 

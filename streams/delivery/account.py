@@ -8,8 +8,9 @@ routed + imported + again = delivered + skipped + parked + purged + expired + lo
 from __future__ import annotations
 
 import base64
+import hashlib
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -23,11 +24,31 @@ SourceCause = Literal["undecodable", "unknown-schema", "refused"]
 """`refused`: Kafka did not take the record onto the topic of a connector that wants it."""
 
 METADATA_BYTES_MAX = 1024
-"""What the contract promises of a sink's metadata. A router's beyond it, of many connectors, is compressed."""
+"""What the contract promises of a sink's metadata. A router's beyond it, of many connectors, is written with ids."""
 KAFKA_METADATA_BYTES_MAX = 4096
 """What Kafka takes of commit metadata by default (offset.metadata.max.bytes)."""
 _COMPRESSED = "z1:"
-"""Begins metadata that is compressed: base 85 of zlib of the JSON."""
+"""Begins metadata of an earlier form: base 85 of zlib of the JSON. It is read, and not written any more."""
+_WITH_IDS = "i1:"
+"""Begins metadata with ids: base 85 of the other counts as JSON, a line feed, and each connector's id and count."""
+ID_BYTES = 6
+"""Two of 200 names share an id once in ten thousand million installations; then the configuration says so."""
+ID_MARK = "#"
+"""Begins an id where names stand too: no name holds it."""
+
+
+def connector_id(name: str) -> str:
+    """Stands for a connector where its name takes too much room; the same for ever."""
+    return ID_MARK + base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:ID_BYTES]).decode()
+
+
+def same_ids(names: Iterable[str], id_of: Callable[[str], str] = connector_id) -> tuple[str, str] | None:
+    """Two names with one id: their counts could not be told apart."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(id_of(name), name)) != name:
+            return other, name
+    return None
 
 
 class MetadataError(ValueError):
@@ -91,6 +112,9 @@ class RouterCounts:
 
     Each record that was `read` was routed to at least one connector, skipped for a reason, or undecodable. One that
     Kafka refused for some of its connectors is routed to the others, and a dead letter beside.
+
+    `routed` has the connectors' names, and ids (`#…`) where only those were read: `routed_to` knows both. So a
+    connector that left the configuration keeps its count, and has it again when it comes back.
     """
 
     routed: dict[str, int] = field(default_factory=dict)
@@ -118,24 +142,35 @@ class RouterCounts:
             self.skip(reason, count)
 
     def to_metadata(self) -> str:
-        """The commit metadata: JSON; compressed where it is larger than 1 KiB, from some 12 connectors on."""
-        return _compact(
-            _dump(
-                {
-                    "v": 1,
-                    "read": self.read,
-                    "routed": self.routed,
-                    "skipped": self.skipped,
-                    "undecodable": self.undecodable,
-                    "lost": self.lost,
-                }
-            )
-        )
+        """The commit metadata: JSON; with ids for names where it is larger than 1 KiB, from some 12 connectors on."""
+        content = {
+            "v": 1,
+            "read": self.read,
+            "routed": self.routed,
+            "skipped": self.skipped,
+            "undecodable": self.undecodable,
+            "lost": self.lost,
+        }
+        text = _dump(content)
+        return text if len(text) <= METADATA_BYTES_MAX else _with_ids(content, self.routed)
+
+    def routed_to(self, connector: str) -> int:
+        """Records that were routed to this connector."""
+        return self.routed.get(connector, 0) + self.routed.get(connector_id(connector), 0)
+
+    def named(self, connectors: Iterable[str]) -> RouterCounts:
+        """These counts, with the names of these connectors for their ids; others stay ids."""
+        names = {connector_id(name): name for name in connectors}
+        found = RouterCounts({}, dict(self.skipped), self.undecodable, self.lost, self.read)
+        for connector, count in self.routed.items():
+            found.route(names.get(connector, connector), count)
+        return found
 
     @classmethod
     def from_metadata(cls, metadata: str | None) -> RouterCounts:
         """Counts of a commit; none where there was no commit. Raises `MetadataError`."""
-        content = _load(metadata)
+        is_with_ids = metadata is not None and metadata.startswith(_WITH_IDS)
+        content = _load_with_ids(metadata or "") if is_with_ids else _load(metadata)
         if content is None:
             return cls()
         try:
@@ -227,7 +262,7 @@ def account(
         settled.add(SinkCounts.from_metadata(metadata))
     for metadata in routers:
         routers_counts.add(RouterCounts.from_metadata(metadata))
-    routed = routers_counts.routed.get(connector, 0) + counted.routed
+    routed = routers_counts.routed_to(connector) + counted.routed
     lost = settled.lost - counted.overcounted
     put = routed + counted.back
     causes = {**settled.parked, **counted.imported, **({"rejected": 0} if counted.refused else {})}
@@ -258,17 +293,59 @@ def _dump(content: dict[str, Any]) -> str:
 
 def router_metadata_bytes(connectors: Iterable[str]) -> int:
     """About the most that a router's metadata needs for connectors of these names, each with trillions of events."""
-    names = sorted(connectors)
-    # Counts that no two connectors share, as compression finds them hardest.
-    routed = {name: (number + 1) * 7_919_123_457 % 10**12 + 10**12 for number, name in enumerate(names)}
+    names = list(connectors)
+    routed = dict.fromkeys(names, 2 * 10**12)
     skipped = dict.fromkeys(get_args(RouterSkip), 10**12)
     return len(RouterCounts(routed, skipped, 10**12, 10**12, 10**13).to_metadata())
 
 
-def _compact(text: str) -> str:
-    if len(text) <= METADATA_BYTES_MAX:
-        return text
-    return _COMPRESSED + base64.b85encode(zlib.compress(text.encode(), 6)).decode()
+def _with_ids(content: Mapping[str, Any], routed: Mapping[str, int]) -> str:
+    others = {name: value for name, value in content.items() if name != "routed"}
+    by_id: dict[str, int] = {}
+    for connector, count in routed.items():
+        one = connector if connector.startswith(ID_MARK) else connector_id(connector)
+        by_id[one] = by_id.get(one, 0) + count
+    entries = (base64.urlsafe_b64decode(one[1:]) + _varint(count) for one, count in sorted(by_id.items()))
+    return _WITH_IDS + base64.b85encode(b"\n".join((orjson.dumps(others), b"".join(entries)))).decode()
+
+
+def _load_with_ids(metadata: str) -> dict[str, Any]:
+    try:
+        head, _, entries = base64.b85decode(metadata.removeprefix(_WITH_IDS)).partition(b"\n")
+        content = _load(head.decode() or "nothing") or {}
+        content["routed"] = dict(_entries(entries))
+    except (ValueError, IndexError) as error:
+        raise MetadataError(f"commit metadata with ids is damaged: {error}") from error
+    return content
+
+
+def _entries(entries: bytes) -> Iterator[tuple[str, int]]:
+    """Raises `IndexError` where the last is cut off."""
+    at = 0
+    while at < len(entries):
+        one = ID_MARK + base64.urlsafe_b64encode(entries[at : at + ID_BYTES]).decode()
+        count, at = _read_varint(entries, at + ID_BYTES)
+        yield one, count
+
+
+def _varint(count: int) -> bytes:
+    """Seven bits a byte, the lowest first; the high bit says that more follow."""
+    encoded = bytearray()
+    while count >= 0x80:
+        encoded.append(count & 0x7F | 0x80)
+        count >>= 7
+    encoded.append(count)
+    return bytes(encoded)
+
+
+def _read_varint(encoded: bytes, at: int) -> tuple[int, int]:
+    count = shift = 0
+    while True:
+        byte = encoded[at]
+        count |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return count, at
 
 
 def _plain(metadata: str) -> bytes:

@@ -128,7 +128,7 @@ def router_overview(installation: Installation, accounts: Accounts) -> RouterOve
     now_ms = installation.clock.epoch_ms()
     return RouterOverview(
         members=cluster.members(settings.groups.router),
-        counts=counts,
+        counts=counts.named(settings.connectors),
         letters=max(0, parked_in_all(counts.undecodable, standing)),
         lags=source_lags(cluster, sorted(topics), commits),
         waits=standing.partition_waits(now_ms),

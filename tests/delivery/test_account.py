@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
+from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streams.delivery.account import (
     KAFKA_METADATA_BYTES_MAX,
@@ -13,6 +18,7 @@ from streams.delivery.account import (
     SinkCounts,
     account,
     router_metadata_bytes,
+    same_ids,
 )
 
 
@@ -76,13 +82,41 @@ def test_metadata_that_is_not_ours_is_refused_not_guessed(metadata: str) -> None
         SinkCounts.from_metadata(metadata)
 
 
-@pytest.mark.parametrize("name", ["currents-of-the-largest-customer-no-{}", "{}"])
-def test_the_counts_of_two_hundred_connectors_fit_what_kafka_takes(name: str) -> None:
-    names = [name.format(f"c{number:03d}") for number in range(200)]
-    assert max(len(one) for one in names) <= 40
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.randoms(use_true_random=True))
+def test_the_counts_of_two_hundred_connectors_of_any_names_fit_what_kafka_takes(random: Random) -> None:
+    names = ["c" + "".join(random.choices(ALPHABET, k=39)) for _ in range(200)]
     assert router_metadata_bytes(names) <= KAFKA_METADATA_BYTES_MAX
-    counts = RouterCounts({one: number * 7_919_123_457 for number, one in enumerate(names)}, {"no_mapping": 3}, 4, 5, 6)
-    assert RouterCounts.from_metadata(counts.to_metadata()) == counts
+    routed = {name: random.randrange(2 * 10**12) for name in names}
+    counts = RouterCounts(routed, {"no_mapping": 10**12}, 4, 5, 10**13)
+    metadata = counts.to_metadata()
+    assert len(metadata) <= KAFKA_METADATA_BYTES_MAX
+    read = RouterCounts.from_metadata(metadata)
+    assert read.named(names) == counts
+    assert RouterCounts.from_metadata(read.to_metadata()) == read
+
+
+def test_a_connector_that_comes_back_under_its_name_has_its_count_again() -> None:
+    names = [f"{number:03d}".join(("connector-", "-of-many")) for number in range(100)]
+    gone, stayed = names[0], names[1:]
+    committed = RouterCounts(dict.fromkeys(names, 7)).to_metadata()
+    while_gone = RouterCounts.from_metadata(committed).named(stayed)
+    while_gone.add(RouterCounts(dict.fromkeys(stayed, 1)))
+    back = RouterCounts.from_metadata(while_gone.to_metadata())
+    back.add(RouterCounts({gone: 2}))
+    again = back.to_metadata()
+    assert RouterCounts.from_metadata(again).routed_to(gone) == 9
+    assert RouterCounts.from_metadata(again).routed_to(stayed[0]) == 8
+    assert len(RouterCounts.from_metadata(again).routed) == 100
+    assert account(gone, [], [again]).routed == 9
+
+
+def test_names_that_share_an_id_are_found_before_their_counts_are_mixed() -> None:
+    assert same_ids(["one", "two", "three"]) is None
+    assert same_ids(["one", "two", "three"], lambda name: name[0]) == ("two", "three")
 
 
 def test_metadata_of_an_earlier_version_is_read_however_large() -> None:
@@ -91,6 +125,21 @@ def test_metadata_of_an_earlier_version_is_read_however_large() -> None:
     assert RouterCounts.from_metadata(earlier) == RouterCounts(routed, {}, 1, 2, 9)
 
 
-def test_compressed_metadata_that_is_damaged_is_an_error_that_says_so() -> None:
+def test_compressed_metadata_of_an_earlier_version_is_read() -> None:
+    plain = json.dumps({"v": 1, "read": 9, "routed": {"growth": 5}, "skipped": {}, "undecodable": 1, "lost": 2})
+    earlier = "z1:" + base64.b85encode(zlib.compress(plain.encode())).decode()
+    assert RouterCounts.from_metadata(earlier) == RouterCounts({"growth": 5}, {}, 1, 2, 9)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "z1:not what we wrote",
+        "i1:\N{SNOWMAN}",
+        "i1:",
+        RouterCounts(dict.fromkeys(map(str, range(200)), 300)).to_metadata()[:-5],
+    ],
+)
+def test_metadata_that_is_damaged_is_an_error_that_says_so(metadata: str) -> None:
     with pytest.raises(MetadataError):
-        RouterCounts.from_metadata("z1:not what we wrote")
+        RouterCounts.from_metadata(metadata)
