@@ -20,7 +20,7 @@ test-cold: ## `make test` of the last commit in an empty folder with an empty ho
 chaos: $(STAMP) ## Processes, broker and destinations broken at random, then everything counted (SEED=… ROUNDS=10)
 	ROUNDS=$(ROUNDS) $(if $(SEED),SEED=$(SEED)) REQUIRE_BROKER=apache $(BIN)/pytest tests/chaos/test_chaos.py -q -s
 
-bench: $(STAMP) ## Events per second of the router and of each sink, beside bare loops
+bench: $(STAMP) ## Events per second of the router and of each sink, compared with bare loops
 	$(BIN)/python -m tests.bench
 
 lint: $(STAMP) ## Style, types, and which room imports which

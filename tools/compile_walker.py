@@ -21,7 +21,7 @@ WALKER = Path("streams") / "events" / "walker.py"
 
 
 def compiled_files() -> list[Path]:
-    """What stands beside the walker and is loaded instead of it, by any Python version."""
+    """The compiled file next to the walker, which any Python version would load instead of it."""
     endings = {Path(suffix).suffix for suffix in importlib.machinery.EXTENSION_SUFFIXES}
     return [path for path in (ROOT / WALKER).parent.glob("walker*") if path.suffix in endings]
 
@@ -34,7 +34,7 @@ def undo() -> None:
 
 
 def compile_in_place() -> None:
-    """Build the extension in a folder that is thrown away, and put it beside its source."""
+    """Build the extension in a temporary folder, and put it next to its source."""
     try:
         from mypyc.build import mypycify
         from setuptools import Distribution  # type: ignore[import-untyped]

@@ -27,7 +27,7 @@ trap 'rm -rf "$folder"' EXIT
 fetch() { timeout 120 apt-get download prometheus || { timeout 120 apt-get update && timeout 120 apt-get download prometheus; }; }
 if (cd "$folder" && fetch && dpkg -x prometheus_*.deb .) >"$folder/log" 2>&1; then
   mkdir -p "$cache"
-  # Renamed at the end: a run beside this one finds it whole or not at all.
+  # Renamed at the end: another run at the same time finds the complete file or none.
   cp "$folder/usr/bin/promtool" "$cache/promtool.$$" && mv "$cache/promtool.$$" "$cache/promtool"
   echo "$cache/promtool"
 else

@@ -33,7 +33,7 @@ class HttpTransport:
     """Sends requests in the background; answers come through a queue, so one thread decides everything."""
 
     def __init__(self, outgoing: Http | None = None, *, request_seconds_max: float = REQUEST_SECONDS_MAX) -> None:
-        """`outgoing` says how requests leave: authorities to trust beside the system's, and a proxy."""
+        """`outgoing` says how requests leave: authorities to trust in addition to the system's, and a proxy."""
         outgoing = outgoing or Http()
         self._tls = outgoing.tls()
         self._proxy = outgoing.proxy

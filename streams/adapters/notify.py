@@ -1,6 +1,6 @@
 """Tells people: alerts of a connector to a Slack-compatible webhook and by e-mail.
 
-Whoever notifies tries again until every channel took it, and a channel that took a message does not get it twice. So a
+The caller tries again until every channel took it. A channel that took a message does not get it twice. So a
 message is known by its title and text: what may happen again must say when it happened.
 """
 
@@ -39,7 +39,7 @@ Send = Callable[[str, str], None]
 
 
 class Notifications:
-    """A `Notifier` that tells whoever a connector's `notify` names. Logs name the connector and channel, no address."""
+    """A `Notifier` for the people that a connector's `notify` names. Logs name connector and channel, no address."""
 
     def __init__(self, connector: str, notify: Notify, outgoing: Http | None = None) -> None:
         """`outgoing`: the proxy of webhooks, and authorities that webhooks and mail servers are trusted by."""
@@ -148,7 +148,7 @@ def _connected(tls: ssl.SSLContext, server: Smtp) -> smtplib.SMTP:
 
 
 def _start_tls(connection: smtplib.SMTP, server: Smtp, tls: ssl.SSLContext) -> None:
-    """Whoever sits between could hide the server's offer and read the password: it goes out encrypted or not at all."""
+    """An attacker between could hide the server's offer and read the password: it is sent encrypted or not at all."""
     connection.ehlo()
     if connection.has_extn("starttls"):
         connection.starttls(context=tls)

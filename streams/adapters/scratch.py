@@ -1,10 +1,10 @@
 """What a sink of Braze remembers of one partition, in SQLite on a scratch folder: a copy of rows that Kafka keeps.
 
 The rows are those of `streams.sent.<name>`, applied after the commit that wrote them, together with the offset reached
-there. So the file is never ahead of Kafka: whoever opens it reads on from its offset, and a file that is absent,
-damaged or of another version is made anew and filled from the first offset. Nothing is lost with it.
+there. So the file is never ahead of Kafka: the process that opens it continues at its offset, and a file that is
+missing, damaged or of another version is created again and filled from the first offset. Nothing is lost with it.
 
-Staged members of full copies lie beside the rows. They are in no topic of their own: a new owner reads them again from
+Staged members of full copies are next to the rows. They are in no topic of their own: a new owner reads them again from
 the connector's topic.
 """
 
@@ -35,7 +35,7 @@ CREATE TABLE staged (
 CREATE TABLE position (next_offset INTEGER NOT NULL);
 INSERT INTO position VALUES (0);
 """
-# Values lie in the order in which they came, for whoever fills a million of them; only the keys are sorted.
+# Values lie in the order in which they came, so that a million of them can be written fast; only the keys are sorted.
 _PUT = "INSERT INTO rows (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 

@@ -26,7 +26,7 @@ def check(
     ] = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Read the configuration and print every problem with its fix. Asks nobody outside this machine."""
+    """Read the configuration and print every problem with its fix. It connects to no other machine."""
     from streams.adapters.kafka.clients import option_problem
     from streams.operations.configuration import checked
 

@@ -46,7 +46,7 @@ COLUMNS = (
     "NAME", "DESTINATION", "STATE", "MEMBERS", "ROUTED", "SKIPPED", "DELIVERED", "PARKED", "LOST", "WAITING", "OLDEST",
 )  # fmt: skip
 ROUTER_NAMES = ("router", "source")
-"""What `show` takes beside connectors: both are the router, which keeps the source's dead letters."""
+"""What `show` takes in addition to connectors: both mean the router, which keeps the source's dead letters."""
 
 
 @app.command("list", epilog=examples("streams connectors list --watch", "streams connectors list -o json | jq .router"))
@@ -114,7 +114,7 @@ def _look_at(settings: Settings, name: str, has_ledger: bool, output: Format) ->
 
 
 def _verify(settings: Settings, name: str, output: Format) -> None:
-    """The account beside what the topics hold. Raises `CommandError` where they differ."""
+    """The account, compared with the topics. Raises `CommandError` if they differ."""
     from streams.cli.assembly.installation import connected
     from streams.operations.accounts import Accounts
     from streams.operations.connectors.overview import overviews
@@ -139,7 +139,7 @@ def suspend(
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Send nothing for a connector until it is resumed: records wait in its topic, no deadline runs."""
+    """Send nothing for a connector until it is resumed: records wait in its topic, and no deadline runs."""
     from streams.operations.connectors import orders
 
     _order(config, name, lambda installation, who: orders.suspend(installation, name, who=who, reason=reason), output)
@@ -153,7 +153,7 @@ def resume(
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Let a suspended connector deliver again; the flood breaker begins with an empty window."""
+    """Let a suspended connector deliver again; the flood breaker counts from zero."""
     from streams.operations.connectors import orders
 
     _order(config, name, lambda installation, who: orders.resume(installation, name, who=who, reason=reason), output)
@@ -167,7 +167,7 @@ def probe(
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Have the keeper read the secrets again and ask the destination now. Exits with 4 where they are refused."""
+    """Let the keeper read the secrets again and ask the destination now. Exits with 4 if they are refused."""
     from streams.adapters.state.requests import who
     from streams.cli.assembly.installation import connected
     from streams.operations.connectors import orders
@@ -343,7 +343,7 @@ def _scope_line(overview: Overview, scope: str) -> str:
     if (back_off := overview.standing.back_off(scope, now_ms)) is not None:
         text += f"; {back_off.sentence(now_ms)}"
     if state["suspected"]:
-        text += " (suspected: the keeper looks into it)"
+        text += " (suspected: the keeper is probing it)"
     if state["refused_though_good"]:
         text += f"; traffic refused though a probe is accepted, since {state['refused_though_good']}"
     if state["purge_overdue"]:

@@ -1,4 +1,4 @@
-"""The last line of defence: a fault that nobody foresaw is one sentence, and the rest is for whoever asks for it."""
+"""The last line of defence: an unexpected fault is one sentence, and `STREAMS_LOG_LEVEL=debug` shows the rest."""
 
 from __future__ import annotations
 

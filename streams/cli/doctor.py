@@ -29,7 +29,7 @@ NAMES_MAX = 3
 
 @translated
 def doctor(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
-    """Look at everything that must work here, and name the fix of what does not. Changes nothing.
+    """Check everything that must work here, and say how to fix what does not work. Changes nothing.
 
     Exits with the first of 2 (configuration), 5 (Kafka or a destination does not answer), 4 (credentials), 1 (topics).
     """

@@ -20,7 +20,7 @@ app = typer.Typer(help="Run an emulated destination until it is stopped.", no_ar
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
 Script = Annotated[
-    str, typer.Option("--faults", metavar="JSON|FILE", help='Faults to begin with: [{"status": 503, "count": 2}].')
+    str, typer.Option("--faults", metavar="JSON|FILE", help='Faults at the start: [{"status": 503, "count": 2}].')
 ]
 Settings = Annotated[
     str, typer.Option("--options", metavar="JSON|FILE", help="Credentials, limits and strictness, as JSON.")
@@ -30,21 +30,21 @@ Settings = Annotated[
 @app.command()
 @translated
 def mixpanel(host: Host = "127.0.0.1", port: Port = 8401, faults: Script = "[]", options: Settings = "{}") -> None:
-    """Be Mixpanel: the import API, strict about what Mixpanel is strict about."""
+    """Emulate Mixpanel: the import API, as strict as Mixpanel."""
     _serve("mixpanel", options, host, port, faults)
 
 
 @app.command()
 @translated
 def mparticle(host: Host = "127.0.0.1", port: Port = 8402, faults: Script = "[]", options: Settings = "{}") -> None:
-    """Be mParticle: the events API, strict about what mParticle is strict about."""
+    """Emulate mParticle: the events API, as strict as mParticle."""
     _serve("mparticle", options, host, port, faults)
 
 
 @app.command()
 @translated
 def braze(host: Host = "127.0.0.1", port: Port = 8403, faults: Script = "[]", options: Settings = "{}") -> None:
-    """Be Braze: /users/track and the cohort import, strict about what Braze is strict about."""
+    """Emulate Braze: /users/track and the cohort import, as strict as Braze."""
     _serve("braze", options, host, port, faults)
 
 

@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
     FENCED = 8
     """Another process with the same name took this one's place."""
     FAULT = 9
-    """Something that nobody foresaw."""
+    """A fault of the program."""
     CLIENT_FATAL = 10
     """Kafka refuses what the client was set to, or its client cannot go on."""
     INTERRUPTED = 130

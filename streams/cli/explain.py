@@ -73,7 +73,7 @@ def _window(around: str | None, since: str | None, until: str | None, now_ms: in
 
     if around is not None:
         if since is not None or until is not None:
-            raise CommandError("--around says both ends: leave --since and --until out", ExitCode.USAGE)
+            raise CommandError("--around says both ends: do not give --since or --until", ExitCode.USAGE)
         middle = _moment("--around", around, now_ms)
         return Window(middle - AROUND_MS, middle + AROUND_MS)
     end = None if until is None else _moment("--until", until, now_ms)

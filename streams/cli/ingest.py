@@ -32,23 +32,26 @@ def ingest(
     ],
     config: ConfigPath = None,
     restamp: Annotated[
-        bool, typer.Option("--restamp", help="Give every event a fresh id and a time within the last hour.")
+        bool, typer.Option("--restamp", help="Give every event a new id and a time within the last hour.")
     ] = False,
     again: Annotated[
         str,
-        typer.Option(metavar="LABEL", help="Ingest what was ingested before once more, under this name."),
+        typer.Option(metavar="LABEL", help="Ingest once more what was ingested before, under this label."),
     ] = "",
     partitions: Annotated[
         int | None, typer.Option(min=1, help="Partitions of each Currents topic that is created.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go where and which topics would be created; do nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Say which records would be written where, and which topics would be created; do nothing."
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Create missing topics without a question.")] = False,
     output: OutputFormat = Format.TABLE,
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
 ) -> None:
-    """Put Currents events from files onto their topics. Stopped anywhere and started again, each goes once."""
+    """Write Currents events from files to their topics. You can stop and start it again: each event is written once."""
     from streams.cli.assembly.ingest import ingesting
     from streams.cli.assembly.processes import stop_on_signal
     from streams.operations.ingest.run import Order
@@ -66,7 +69,7 @@ def ingest(
             outcome = work.run(plan, Order(restamp, again), advance, stop.is_set)
     _print(outcome, output)
     if outcome.is_stopped:
-        raise CommandError("stopped; run it again, it goes on where it stopped", ExitCode.INTERRUPTED)
+        raise CommandError("stopped; run it again, and it continues where it stopped", ExitCode.INTERRUPTED)
     _leave(outcome.failures, is_any_taken=outcome.files + outcome.files_before + outcome.records > 0)
 
 
@@ -155,7 +158,7 @@ def _print(outcome: Outcome, output: Format) -> None:
     if outcome.files_before or outcome.records_before:
         note(
             f"{outcome.records_before:,} records and {outcome.files_before:,} whole files were there already; "
-            "`--again LABEL` puts them once more"
+            "`--again LABEL` ingests them once more"
         )
 
 

@@ -82,7 +82,7 @@ def run_sink(
 @app.command("all")
 @translated
 def run_all(config: ConfigPath = None, http_port: PortOption = None, with_parent: ParentOption = None) -> None:
-    """Run the router and every connector's sink, each in a process of its own; when one ends, end all.
+    """Run the router and every connector's sink, each in its own process; when one ends, end all.
 
     With --http-port the router serves its health there, and the sinks, in the order of the configuration, on the
     ports after it.

@@ -61,7 +61,7 @@ def add(
     reason: Annotated[str, typer.Option(help="Why, for the audit.")] = "",
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Put schemas onto the topic of schemas, where routers and sinks find them at once. All of the files, or none."""
+    """Write schemas to the topic of schemas, where routers and sinks read them at once. All of the files, or none."""
     settings = settings_from(config, reads_secrets=False)
     read = _read(files)
     client_config = settings.kafka.client_config(f"{settings.kafka.topic_prefix}schemas")
@@ -87,7 +87,7 @@ def add(
         ),
     )
     if new:
-        note(f"records that were parked for want of them can go now: {NEXT_STEP}")
+        note(f"records that were parked because of these schemas can be replayed now: {NEXT_STEP}")
 
 
 def _known(settings: Settings) -> Iterator[tuple[WriterSchema, Place]]:

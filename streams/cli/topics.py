@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.config.topology import Change, Plan
 
 app = typer.Typer(
-    help="Topics that are missing or set differently, and who needs access to them.", no_args_is_help=True
+    help="Topics that are missing or have other settings, and who needs access to them.", no_args_is_help=True
 )
 
 
@@ -72,14 +72,14 @@ def acls(
         str | None, typer.Option(metavar="ROLE", help="Only this role's, for example router or 'sink growth'.")
     ] = None,
     principal: Annotated[
-        str, typer.Option(metavar="TYPE:NAME", help="Whom the commands allow it.", show_default=True)
+        str, typer.Option(metavar="TYPE:NAME", help="The principal that the commands allow.", show_default=True)
     ] = "User:streams",
     output: Annotated[
         AclFormat,
         typer.Option("--output", "--format", "-o", help="A table for people, JSON, or kafka-acls.sh commands."),
     ] = AclFormat.TABLE,
 ) -> None:
-    """Print the least that Kafka must allow each role. Asks nobody."""
+    """Print the smallest set of rights that each role needs. It does not connect to Kafka."""
     from streams.operations.topics import access_roles
 
     if not all(principal.partition(":")):
@@ -168,7 +168,7 @@ def _print(found: Plan, output: Format, nothing: str) -> None:
 
         note(unread_sentence(found.unread))
     for name in found.orphaned:
-        note(f"orphaned: {name} belongs to nothing in the configuration; it is left alone")
+        note(f"orphaned: {name} belongs to nothing in the configuration; it is not changed")
 
 
 def _action(change: Change) -> str:

@@ -1,4 +1,4 @@
-"""Is the configuration right? Asks nobody outside this machine."""
+"""Is the configuration right? It connects to no other machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Checked:
 def checked(path: Path, option_problem: Callable[[ClientConfig], str | None], *, reads_secrets: bool = True) -> Checked:
     """Read the file and gather every problem. `option_problem` says what the Kafka client has against its options.
 
-    Without `reads_secrets` nothing is said of secrets that are not there, nor of options that they are part of.
+    Without `reads_secrets` missing secrets are not reported, and options that they are part of are not checked.
     """
     try:
         settings = load(path, reads_secrets=reads_secrets)

@@ -1,4 +1,4 @@
-"""What an operation may raise beside the errors of its ports. Each message says what, where and what would be right.
+"""What an operation may raise besides the errors of its ports. A message says what, where and what would be right.
 
 OperationError
 ├── BadRequest      what was asked for makes no sense: an unknown name, options that contradict each other

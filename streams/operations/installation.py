@@ -1,6 +1,6 @@
 """One configuration and the cluster that it runs on: what every operation is given.
 
-Whoever calls operations (the command line, the console, a keeper) builds it once, may use it for any number of calls,
+The caller of operations (the command line, the console, a keeper) builds it once, may use it for any number of calls,
 and closes it. One thread uses it.
 """
 
@@ -22,9 +22,9 @@ from streams.workers.reading.schema_resolver import SchemaResolver
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """`open_journal` and `open_letters` give a reader of the state topic and of dead letters; whoever opens one closes
+    """`open_journal` and `open_letters` give a reader of the state topic and of dead letters; the caller closes
     it. `open_schemas` gives a resolver for which an unknown schema is final at once. `open_transactions` gives the
-    producer of a transactional id, and fences whoever has it. `open_search` is told whom to report progress to."""
+    producer of a transactional id, and fences the process that has it. `open_search` gets the callback for progress."""
 
     settings: Settings
     cluster: Cluster

@@ -75,7 +75,7 @@ class RouterOverview:
         return (*sorted(found), *([OPEN_TRANSACTION] if any(lag.held for lag in self.lags) else []))
 
     def next_step(self) -> str | None:
-        """The command that comes next, for whoever was woken by this."""
+        """The next command, for the person who was woken by this."""
         reasons = self.reasons
         if self.members == 0:
             return "streams run router"

@@ -47,7 +47,7 @@ class TooBusy(Exception):
 
 
 def verify(installation: Installation, connector: str) -> Verification:
-    """Count the topics of a connector, beside its account.
+    """Count the topics of a connector, and compare with its account.
 
     Raises `TooBusy`, `KafkaUnreachable`, `KafkaRefusal` and `MetadataError`.
     """

@@ -189,7 +189,7 @@ class Scene:
         return self.accounts.of([connector])[connector]
 
     def verify(self, connector: str) -> Verification:
-        """The account beside what the topics hold."""
+        """The account, compared with the topics."""
         with connected(self.settings, "streams-verify") as installation:
             return verify(installation, connector)
 

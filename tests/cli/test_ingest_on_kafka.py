@@ -162,7 +162,7 @@ def test_ctrl_c_ends_it_after_a_transaction_and_the_next_run_goes_on(cluster: Cl
     process.send_signal(signal.SIGINT)
     _, complaint = process.communicate(timeout=RUN_SECONDS_MAX)
     assert process.returncode == 130, complaint
-    assert "stopped; run it again, it goes on where it stopped" in complaint
+    assert "stopped; run it again, and it continues where it stopped" in complaint
     last = cluster.start(path)
     _, complaint = last.communicate(timeout=RUN_SECONDS_MAX)
     assert last.returncode == 0, complaint

@@ -30,4 +30,4 @@ def test_a_story_takes_no_events_of_its_own() -> None:
     command = [sys.executable, "-m", "streams", "demo", "--story", "credentials", "--for", "5s"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout) == (2, "")
-    assert "leave --events and --for out" in result.stderr
+    assert "do not give --events or --for" in result.stderr

@@ -21,7 +21,7 @@ from streams.events.encodings import ContainerError, Datum, read_container
 from streams.workers.ingest import Broken, UnreadableFile
 
 SUFFIXES = (".avro", ".gz", ".zip")
-"""What is opened of a folder or an archive, beside files that begin as Avro container files do."""
+"""What is opened of a folder or an archive, in addition to files that start like Avro container files."""
 HASH_BYTES = 1 << 20
 ARCHIVE_DEPTH_MAX = 3
 """A gzip in a zip is an export; more layers are a bomb or a mistake."""

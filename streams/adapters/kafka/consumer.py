@@ -420,7 +420,7 @@ def is_fatal(error: KafkaError) -> bool:
 
 
 def _offsets(found: Sequence[TopicPartition]) -> dict[Partition, int]:
-    """The offset of each; 0 of one that is gone meanwhile: there is nothing to pass by. Raises `KafkaException`."""
+    """The offset of each; 0 for one that was deleted meanwhile: there is nothing to skip. Raises `KafkaException`."""
     offsets = {}
     for one in found:
         if one.error is not None and one.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:

@@ -21,7 +21,7 @@ TUNING = {"queued.max.messages.kbytes": 8_192, "fetch.queue.backoff.ms": 10, "fe
 """8 MB of prefetched letters bound what a keeper holds, and what one of its transactions writes."""
 ANSWER_SECONDS_MAX = 10.0
 _NOTHING_THERE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
-"""The topic is gone, and its letters with it."""
+"""The topic was deleted, and its letters with it."""
 
 
 class DeadLetterReader:
@@ -68,7 +68,7 @@ class DeadLetterReader:
             self._opened = None
 
     def _skip_to_earliest(self, topic: str, number: int) -> None:
-        """Letters after a cursor are gone: somebody deleted them who is not the keeper."""
+        """Letters after a cursor were deleted, but not by the keeper."""
         log.error("dead letters were deleted by somebody else", topic=topic, partition=number)
         place = TopicPartition(topic, number, OFFSET_BEGINNING)
         self._consumer.incremental_unassign([place])

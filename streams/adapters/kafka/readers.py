@@ -14,7 +14,7 @@ from streams.adapters.kafka.time_limits import within
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS_MAX = 10.0
-"""A reader has nothing to commit and no group to leave: it is gone at once, or its client hangs."""
+"""A reader has nothing to commit and no group to leave: it closes at once, or its client hangs."""
 
 
 def reader(
@@ -42,7 +42,7 @@ def reader(
 
 
 def let_go(consumer: Consumer) -> None:
-    """Close a reader. One that does not let itself be closed is left behind: whoever reads on must not wait for it."""
+    """Close a reader. One that cannot be closed is abandoned: the next reader must not wait for it."""
     try:
         within(CLOSE_SECONDS_MAX, consumer.close)
     except TimeoutError:

@@ -23,7 +23,7 @@ from streams.state.records import Answer, Request, key, parse
 
 CLIENT_ID = "streams-requests"
 EXPIRES_MS = 60_000
-"""A keeper that takes office later than this refuses the request: whoever asked has gone by then."""
+"""A keeper that takes office later than this refuses the request: the caller does not wait any more."""
 WRITE_SECONDS_MAX = 10.0
 LOOK_SECONDS = 0.2
 """A look for the answer lasts so long, so that Ctrl-C is heard."""
@@ -39,7 +39,7 @@ class KeeperRequests:
     def ask(
         self, connector: str, what: What, arguments: Mapping[str, Any], *, who: str, reason: str, wait_seconds: float
     ) -> Answer:
-        """The keeper's answer. Whoever stops waiting (time, Ctrl-C) takes the request back."""
+        """The keeper's answer. A caller that stops waiting (time, Ctrl-C) withdraws the request."""
         request_id = uuid4().hex[:12]
         now_ms = time.time_ns() // 1_000_000
         expires = now_ms + EXPIRES_MS

@@ -12,7 +12,7 @@ LogFormat = Literal["human", "json"]
 
 
 class _Stderr:
-    """Standard error as it is when a line is written: whoever puts another in its place gets the lines."""
+    """Standard error as it is when a line is written: if it is replaced, the new one gets the lines."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)

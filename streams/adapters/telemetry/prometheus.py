@@ -308,7 +308,7 @@ class KeeperTelemetry:
             self._alerts[kind].inc(count)
 
     def surveyed(self, surveyed: Surveyed) -> None:
-        """What was counted in Kafka; nothing of it is shown once the office is gone."""
+        """What was counted in Kafka; nothing of it is shown when the process is no longer the keeper."""
         if surveyed.waiting is not None:
             self._metrics.gauge("streams_waiting_records", self._connector).set(surveyed.waiting)
         if surveyed.lag_seconds is not None:

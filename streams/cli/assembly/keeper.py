@@ -116,7 +116,7 @@ def connector_keeper(
 @contextmanager
 def source_keeper(settings: Settings, routing: Routing, instance: str, observation: Observation) -> Iterator[Keeper]:
     """The keeper of the router's dead letters: it replays (routes again), purges and expires; there is nothing to
-    probe, nor does anything go back by itself."""
+    probe, and nothing is redriven."""
     client_id = settings.groups.keeper(SOURCE)
     options = settings.kafka.client_config(client_id)
     with ExitStack() as stack:
@@ -186,7 +186,7 @@ def office_topics(settings: Settings, name: str) -> OfficeTopics:
 
 @contextmanager
 def kept(keeper: Keeper, stop: threading.Event) -> Iterator[None]:
-    """The keeper works beside what runs within. What ends it stops the process, and is raised at the end."""
+    """The keeper works while the block runs. An error that ends it stops the process, and is raised at the end."""
     failures: list[BaseException] = []
 
     def run() -> None:

@@ -135,7 +135,7 @@ def stop_on_signal(parent: int | None = None) -> Iterator[threading.Event]:
 
 
 def _leave_in_time(stop: threading.Event, over: threading.Event) -> None:
-    """Once told to stop, a process is gone in time, whatever it waits for."""
+    """Once told to stop, a process ends in time, even if it waits for something."""
     stop.wait()
     if not over.wait(LEAVE_SECONDS_MAX):
         log.warning("left without a last commit: what was under way is read again", seconds=LEAVE_SECONDS_MAX)

@@ -25,7 +25,7 @@ from streams.state.records import StateError
 log = structlog.get_logger(__name__)
 
 CONTACT_SECONDS_MAX = 60.0
-"""A process that starts beside its Kafka waits this long for it."""
+"""A process that starts together with its Kafka waits this long for it."""
 CONTACT_RETRY_SECONDS = 2.0
 
 
@@ -95,7 +95,7 @@ def _ready_topics(settings: Settings, role: str | None) -> None:
                 log.info("topic created", topic=topic.name, partitions=topic.partitions)
         except KafkaRefusal as error:
             raise CommandError(
-                f"topic {topic.name} is not there, or may not be seen, and was not created: {error}; "
+                f"topic {topic.name} does not exist, or may not be seen, and was not created: {error}; "
                 "create topics with `streams topics apply`",
                 ExitCode.FAILED,
             ) from error

@@ -38,16 +38,16 @@ def demo(
     ] = None,
     events: Annotated[
         list[Path] | None,
-        typer.Option("--events", exists=True, help="Currents Avro files or folders to send instead of made-up events."),
+        typer.Option(
+            "--events", exists=True, help="Currents Avro files or folders to send instead of generated events."
+        ),
     ] = None,
-    restamp: Annotated[
-        bool, typer.Option("--restamp", help="Give the events of --events fresh ids and times.")
-    ] = False,
+    restamp: Annotated[bool, typer.Option("--restamp", help="Give the events of --events new ids and times.")] = False,
     story: Annotated[
-        Story | None, typer.Option("--story", help="Play a story instead: what happens when a key dies.")
+        Story | None, typer.Option("--story", help="Play a story instead: what happens when a key is revoked.")
     ] = None,
-    rate: Annotated[float, typer.Option(min=1, max=5000, help="Made-up events per second.")] = 200.0,
-    seed: Annotated[int, typer.Option(help="Seed of the made-up events.")] = 1,
+    rate: Annotated[float, typer.Option(min=1, max=5000, help="Generated events per second.")] = 200.0,
+    seed: Annotated[int, typer.Option(help="Seed of the generated events.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print the accounts as one JSON object on stdout.")] = False,
 ) -> None:
     """Run router and sinks against emulated Mixpanel and mParticle, and show the accounts as they move.
@@ -64,7 +64,7 @@ def demo(
     source = Source(tuple(events or ()), restamp, rate, seed)
     if story is not None and (events or duration is not None):
         raise CommandError(
-            "--story makes its own events and ends by itself: leave --events and --for out", ExitCode.USAGE
+            "--story makes its own events and ends by itself: do not give --events or --for", ExitCode.USAGE
         )
     staged = Demonstration if story is None else CredentialsStory
     # A SIGTERM before the first event ends it as Ctrl-C does: nothing is left behind.

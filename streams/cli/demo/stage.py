@@ -229,7 +229,7 @@ class Demonstration:
         }
 
     def _further_problems(self, _accounts: dict[str, Account]) -> list[str]:
-        """What a story must have brought about beside an account that adds up."""
+        """What a story must have done, in addition to an account that adds up."""
         return []
 
     # The stage.

@@ -84,7 +84,7 @@ class CredentialsStory(Demonstration):
         if not totals.purged or totals.purged != said:
             problems.append(f"{totals.purged:,} letters were purged, the receipts say {said:,}")
         if totals.parked.get("credentials", 0):
-            problems.append(f"{totals.parked['credentials']:,} letters are still parked though the key is good")
+            problems.append(f"{totals.parked['credentials']:,} letters are still parked, but the key works")
         return problems
 
     # Acts.

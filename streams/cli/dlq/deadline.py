@@ -17,7 +17,7 @@ def extend(
     name: Name,
     scope: Annotated[str, typer.Option("--scope", metavar="SCOPE", help="The credential scope.")],
     by: Annotated[str, typer.Option("--by", metavar="DURATION", help="How much later: 90m, 24h, 2d.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit topic.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is written to the audit topic.")],
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:

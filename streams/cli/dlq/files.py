@@ -28,12 +28,12 @@ def export(
     ],
     filters: Any,
     orphaned: Annotated[
-        bool, typer.Option("--orphaned", help="All letters whose connector or scope left the configuration.")
+        bool, typer.Option("--orphaned", help="All letters whose connector or scope is no longer in the configuration.")
     ] = False,
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Write letters to a file, with key, value and headers as they stand. They stay where they are."""
+    """Write letters to a file, with key, value and headers unchanged. They stay in Kafka."""
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters import exports
 
@@ -52,7 +52,7 @@ def export(
         print_json({"connector": name, "file": str(to), "letters": exported.letters, "sha256": exported.sha256})
         return
     print(f"{exported.letters:,} letters of {name} are in {to}")
-    note("they are still dead letters, too. After a purge, this brings them back from the file:")
+    note("they are still dead letters too. If they are purged, this makes dead letters of the file again:")
     note(f"  streams dlq import {name} --from {to}")
 
 
@@ -61,12 +61,13 @@ def import_letters(
     name: Name,
     file: Annotated[Path, typer.Option("--from", metavar="FILE", help="A file of `streams dlq export`.")],
     again: Annotated[
-        str, typer.Option("--again", metavar="LABEL", help="Import what was imported before once more, as this.")
+        str,
+        typer.Option("--again", metavar="LABEL", help="Import once more what was imported before, under this label."),
     ] = "",
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Verify a file of exported letters, and make dead letters of them again. Each goes once."""
+    """Check a file of exported letters, and make dead letters of them again, each once."""
     from streams.adapters.files.letters import lines_of
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters import imports

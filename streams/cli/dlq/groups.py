@@ -53,7 +53,7 @@ def top(
         ),
     )
     if groups.others:
-        note(f"{groups.others:,} letters more are of kinds that were not kept apart")
+        note(f"{groups.others:,} more letters belong to groups that are not listed")
     if len(listed) > limit:
         note(f"{len(listed) - limit:,} groups more: --limit {len(listed)}")
     if listed:

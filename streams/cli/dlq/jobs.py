@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from streams.operations.installation import Installation
 
 SILENCE_SECONDS = 30.0
-"""A job that does not move for so long is remarked upon."""
+"""A job that makes no progress for this long gets a remark."""
 CANCEL_REASON = "cancelled on the command line"
 
 
 @translated
 def jobs(
     name: Name,
-    cancel: Annotated[str | None, typer.Option("--cancel", metavar="ID", help="End this job where it stands.")] = None,
+    cancel: Annotated[
+        str | None, typer.Option("--cancel", metavar="ID", help="Cancel this job. What is done stays done.")
+    ] = None,
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
@@ -64,11 +66,11 @@ def watched(installation: Installation, name: str, job_id: str) -> NamedJob:
                 moved_at = time.monotonic()
                 note(f"job {job_id} does not move: is a {_role(name)} running, and its destination answering?")
     except KeyboardInterrupt:
-        note(f"\njob {job_id} goes on without you; watch it, or end it where it stands, with")
+        note(f"\njob {job_id} continues; watch it or cancel it with")
         note(f"  streams dlq jobs {name}")
         note(f"  streams dlq jobs {name} --cancel {job_id}")
         raise
-    assert job is not None, "following ends with the job's end"
+    assert job is not None, "the wait ends with the job"
     return job
 
 

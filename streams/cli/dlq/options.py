@@ -24,7 +24,7 @@ Name = Annotated[
         autocompletion=connector_names_and("source"),
     ),
 ]
-Again = Annotated[bool, typer.Option("--again", help="Letters that were replayed already, too.")]
+Again = Annotated[bool, typer.Option("--again", help="Also letters that were replayed already.")]
 
 _FILTERS: dict[str, Any] = {
     "cause": Annotated[

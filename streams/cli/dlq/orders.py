@@ -25,7 +25,7 @@ Execute = Annotated[bool, typer.Option("--execute", help="Act; without it only t
 PlanId = Annotated[
     str | None, typer.Option("--plan", metavar="ID", help="Act only if this plan still holds, else exit with 7.")
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit topic.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is written to the audit topic.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the job to end.")]
 Rate = Annotated[float | None, typer.Option("--rate", min=0.001, metavar="N", help="Letters per second.")]
 
@@ -56,7 +56,7 @@ def replay(
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Plan what goes back onto the connector's topic, and with --execute send it."""
+    """Plan which letters are sent again; with --execute send them."""
     wishes = Wishes(execute, plan, reason, no_wait, output, rate)
     _order(settings_from(config, reads_secrets=False), name, "replay", replace(filters, again=again), wishes)
 
@@ -73,9 +73,9 @@ def purge(
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """Plan what is deleted for good, and with --execute and --reason delete it. A receipt stays."""
+    """Plan which letters are deleted for good; with --execute and --reason delete them. A receipt stays."""
     if execute and not reason.strip():
-        raise CommandError("a purge is for good: say why with --reason; it stands in the receipt", ExitCode.USAGE)
+        raise CommandError("a purge is for good: say why with --reason; the receipt keeps it", ExitCode.USAGE)
     _order(
         settings_from(config, reads_secrets=False),
         name,
@@ -90,7 +90,7 @@ def _order(settings: Settings, name: str, action: Action, filters: Filters, wish
     from streams.operations.dead_letters.plans import planned
 
     if wishes.plan_id is not None and not wishes.execute:
-        raise CommandError("--plan is for --execute: the plan that may be carried out", ExitCode.USAGE)
+        raise CommandError("--plan needs --execute: it names the plan to carry out", ExitCode.USAGE)
     with connected(settings, CLIENT_ID) as installation:
         with progress("read") as report:
             plan = planned(

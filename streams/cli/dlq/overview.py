@@ -31,7 +31,7 @@ def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = F
     )
     _say_next(found)
     for topic, owner in found.orphaned.items():
-        note(f"orphaned: {topic} belongs to nothing in the configuration and is left alone; keep it with")
+        note(f"orphaned: {topic} belongs to nothing in the configuration and is not changed; keep it with")
         note(f"  {_export_command(owner)}")
 
 

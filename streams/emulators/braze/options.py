@@ -60,7 +60,7 @@ class BrazeOptions(_Section):
     cohort_api: CohortApi | None = CohortApi()
     limits: Limits = Limits()
     users: tuple[str, ...] = ()
-    """External ids of users whom Braze has at the start."""
+    """External ids of users that Braze has at the start."""
     success_status: Literal[200, 201] = 201
     maintenance: bool = False
     """Answer 202 `queued`, which is accepted too."""

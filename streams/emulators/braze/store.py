@@ -50,7 +50,7 @@ class Store:
         self.data_points = 0
 
     def apply(self, array: str, item: Mapping[str, Any], object_id: str, now_ms: int, *, is_kept: bool) -> None:
-        """Take an object that broke no rule. One that may only update does nothing to a user whom Braze lacks."""
+        """Take an object that broke no rule. One that may only update does not create a user."""
         self.counts[array] += 1
         name = _name(item)
         is_ignored = item.get("_update_existing_only") is True and name not in self._users
@@ -98,7 +98,7 @@ class Store:
         self._cohorts.setdefault(cohort_id, _Cohort()).name = name
 
     def change_cohort(self, cohort_id: str, user_ids: Iterable[str], *, is_removal: bool) -> None:
-        """Users whom Braze lacks are passed over: the import never creates one."""
+        """Users that Braze does not have are skipped: the import never creates one."""
         cohort = self._cohorts.setdefault(cohort_id, _Cohort())
         for user_id in user_ids:
             if is_removal:
@@ -157,7 +157,7 @@ class Store:
 
 
 def _name(item: Mapping[str, Any]) -> str:
-    """Whom an object is about: the external id, or another identifier behind its kind."""
+    """The user that an object is about: the external id, or another identifier behind its kind."""
     if "external_id" in item:
         return str(item["external_id"])
     for kind in ("braze_id", "user_alias", "email", "phone"):

@@ -27,7 +27,7 @@ def is_form(call: Call) -> bool:
 
 
 def unfolded(call: Call, body: bytes) -> Call:
-    """The same call with its events as a JSON array, and the form's other fields beside those of the query.
+    """The same call with its events as a JSON array, and the form's other fields with those of the query.
 
     Raises `Unreadable`.
     """

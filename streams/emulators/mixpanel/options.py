@@ -1,4 +1,4 @@
-"""How strict the emulated Mixpanel is, whom it knows, and what it keeps."""
+"""How strict the emulated Mixpanel is, which accounts it knows, and what it keeps."""
 
 from __future__ import annotations
 

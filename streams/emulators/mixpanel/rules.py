@@ -28,7 +28,7 @@ BLOCKED_IDS = frozenset(
     {NIL_UUID, "anon", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "<nil>"}
     | {"0", "-1", "true", "false", "[]", "{}"}
 )
-"""Values that are no identity of anybody, nor of any event; compared trimmed and in lower case."""
+"""Values that are not an identity of a user or an event; compared trimmed and in lower case."""
 IDENTITY_EVENTS = frozenset({"$identify", "$create_alias", "$merge"})
 
 _INSERT_ID = re.compile(r"[A-Za-z0-9-]+")

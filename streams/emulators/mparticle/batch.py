@@ -116,7 +116,7 @@ def _data(own: dict[str, Check], required: str = "") -> Check:
 
 _BREADCRUMB = _data(fields(integer, "session_number") | fields(text, "label"), "label")
 _CLOSED = frozenset({"custom_event", "application_state_transition", "breadcrumb", "commerce_event", "first_run"})
-"""Events that have `event_type` and `data`, and nothing beside them."""
+"""Events that have only `event_type` and `data`."""
 _DATA: dict[str, Check] = {
     "session_start": _data({}),
     "session_end": _data({"session_duration_ms": integer}, "session_duration_ms"),

@@ -68,7 +68,7 @@ class Overview:
         return self.lag.seconds(self.now_ms)
 
     def next_step(self) -> str | None:
-        """The command that comes next, for whoever was woken by this."""
+        """The next command, for the person who was woken by this."""
         name = self.connector.name
         if self.members == 0:
             return f"streams run sink {name}"

@@ -23,7 +23,7 @@ def extend(installation: Installation, name: str, scope: str, by: str, *, who: s
     if by_ms <= 0:
         raise BadRequest("must be longer than nothing", field="by")
     if not reason.strip():
-        raise BadRequest("say why; it stands in the audit topic", field="reason")
+        raise BadRequest("say why; it is written to the audit topic", field="reason")
     answer = installation.keepers.ask(
         name, "extend", {"scope": scope, "by_ms": by_ms}, who=who, reason=reason, wait_seconds=ANSWER_SECONDS
     )

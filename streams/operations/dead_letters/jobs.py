@@ -57,7 +57,7 @@ def order(installation: Installation, ordered: OrderPlan, *, who: str, reason: s
     """
     plan = ordered.plan
     if plan.action == "purge" and not reason.strip():
-        raise BadRequest("a purge is for good: say why; it stands in the receipt", field="reason")
+        raise BadRequest("a purge is for good: say why; the receipt keeps it", field="reason")
     arguments = plan.to_arguments(ordered.rate, is_bound=is_bound)
     name = ordered.connector
     answer = installation.keepers.ask(name, plan.action, arguments, who=who, reason=reason, wait_seconds=ANSWER_SECONDS)
@@ -91,7 +91,7 @@ def cancel(installation: Installation, name: str, job_id: str, *, who: str, reas
 def follow(installation: Installation, name: str, job_id: str) -> Iterator[Job | None]:
     """The job each time that it moved, up to its end; None after each look that found nothing new.
 
-    Whoever stops asking leaves the job as it is. Raises `KafkaUnreachable` and `StateError`.
+    If the caller stops asking, the job continues. Raises `KafkaUnreachable` and `StateError`.
     """
     journal = installation.open_journal()
     job_key = key("job", name, job_id)

@@ -27,7 +27,7 @@ goes through the same sink."""
 @dataclass(frozen=True, slots=True)
 class OrderPlan:
     """A plan of one connector's letters, its rate (letters per second; None: as fast as Kafka takes them), and what
-    whoever orders it should know first."""
+    the person who orders it should know first."""
 
     connector: str
     plan: Plan

@@ -61,7 +61,7 @@ def letter_with_fingerprint(opened: View, fingerprint: str, report: Report) -> M
 def _still_there(opened: View, message: Message) -> Message:
     if opened.is_gone(message):
         raise NothingMatched(
-            f"the letter at {opened.place(message)} is gone: replayed, redriven, purged or expired; "
+            f"the letter at {opened.place(message)} was settled: replayed, redriven, purged or expired; "
             "the audit topic says which"
         )
     return message

@@ -240,7 +240,7 @@ def not_looked_at(found: Explanation, window: Window, user: str | None) -> list[
     sentences += [f"{topic}: there is no such topic" for topic in found.missing]
     sentences += [f"{topic}: it belongs to nothing in the configuration" for topic in found.orphaned]
     sentences += [f"what {name} would skip: a secret cannot be read here: {why}" for name, why in found.unread.items()]
-    sentences.append("values that cannot be decoded, unless the id stands in their bytes")
+    sentences.append("values that cannot be decoded, unless their bytes contain the id")
     if found.is_cut:
         sentences.append("more records with this id: only the first that were seen are told")
     return sentences

@@ -28,7 +28,7 @@ ConnectorState = Literal[
     "waiting", "delivered", "skipped", "parked", "purged", "expired", "returned", "missing", "unsure"
 ]
 """`returned`: it left the dead letters, and where it went was not seen. `missing`: its copy was not seen.
-`unsure`: delivered, or purged by a receipt whose letters are gone."""
+`unsure`: delivered, or purged by a receipt whose letters are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known beside the sightings. Taken before the search began, so that it claims no more than was looked at.
+    """What is known besides sightings. Taken before the search began, so that it claims no more than was looked at.
 
     `router` and `sinks` are committed offsets; `earliest` is the first offset that is still there, per partition of
     the dead letters that were looked through; `letter_topics` gives the letters of each of those topics.
@@ -210,7 +210,7 @@ def _copy_now(
         return Way(connector, "skipped", (*steps, Step("skipped", None, copy.skip)))
     doubt = _may_have_gone(connector, copy, event, known)
     if doubt is not None:
-        detail = f"or {doubt.what} by a receipt of {doubt.letters} whose letters are gone ({doubt.why})"
+        detail = f"or {doubt.what} by a receipt of {doubt.letters} whose letters are deleted ({doubt.why})"
         return Way(connector, "unsure", (*steps, Step("delivered", None, detail)))
     return Way(connector, "delivered", (*steps, Step("delivered", None, "committed past it, and it is no dead letter")))
 

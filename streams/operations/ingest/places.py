@@ -24,7 +24,7 @@ def place_of(file: File, topic_prefix: str) -> Place:
     """The topic of a file, and the schema that its records go with. Raises `UnreadableFile`.
 
     The schema's name decides, if it is one of Braze's. Otherwise the path decides, and the schema gets the name that
-    the path says: whoever reads the record later looks at the schema only.
+    the path says: a later reader looks only at the schema.
     """
     definition = file.schema()
     schema = _checked(definition)

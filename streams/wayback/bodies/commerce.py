@@ -15,7 +15,7 @@ from streams.wayback.bodies.taken import text_of
 QUANTITY_MAX = 100
 """Of one purchase in Braze; more pieces are several purchases."""
 PURCHASES_MAX = 1_000
-"""Of one product: a hundred thousand pieces are a mistake of whoever sent them."""
+"""Of one product: a hundred thousand pieces are a mistake of the sender."""
 ORDER_PLACED = "ecommerce.order_placed"
 CURRENCY = "USD"
 

@@ -130,7 +130,7 @@ def test_where_nobody_keeps_the_connector_the_order_is_withdrawn(desk: Desk) -> 
         (("purge", "growth", "--until", "2026-99-01"), 2, "--until: 2026-99-01"),
         (("purge", "growth", "--since", "1h", "--until", "2h"), 2, "is not before"),
         (("replay", "growth", "--fingerprint", "123"), 2, "16 hex digits"),
-        (("replay", "growth", "--plan", "0123456789ab"), 2, "--plan is for --execute"),
+        (("replay", "growth", "--plan", "0123456789ab"), 2, "--plan needs --execute"),
         (("purge", "growth", "--execute"), 2, "--reason"),
         (("replay", "growth"), 3, "no letter of growth to replay matches"),
         (("purge", "growth", "--fingerprint", "0" * 16), 3, "no letter of growth to purge matches"),
