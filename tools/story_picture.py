@@ -32,7 +32,7 @@ LEFT_PIXELS = 24
 TIMED = re.compile(r"^\s*(\d+) s  (.*)$")
 ACCENTS = (
     (re.compile(r"the key dies|^INVALID"), "bad"),
-    (re.compile(r"^VALID|the key is (?:fixed|mended)|the accounts add up"), "good"),
+    (re.compile(r"^VALID|the key is fixed|the accounts add up"), "good"),
     (re.compile(r"^purged what|purged, with receipts"), "warn"),
 )
 """Which lines carry the story; the first pattern that fits decides."""

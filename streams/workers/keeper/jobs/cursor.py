@@ -20,7 +20,7 @@ from streams.workers.keeper.jobs.records import active_job
 from streams.workers.keeper.office import Office
 
 AGAIN_SECONDS = 86_400.0
-"""Replayed letters stay for a day, so that `replay --again` finds them: the first replay may have mended nothing."""
+"""Replayed letters stay for a day, so that `replay --again` finds them: the first replay may have fixed nothing."""
 LOOK_SECONDS = 10.0
 """Between two looks, while nothing ends and nothing is passed."""
 PAGE_LETTERS_MAX = 64
