@@ -32,6 +32,8 @@ class ExitCode(IntEnum):
     """A fault of the program."""
     CLIENT_FATAL = 10
     """Kafka refuses what the client was set to, or its client cannot go on."""
+    STATE_TOO_NEW = 11
+    """A newer version wrote the state: this process must be upgraded."""
     INTERRUPTED = 130
 
 
@@ -53,7 +55,7 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
         from streams.operations.errors import BadRequest, NothingMatched, OperationError, PlanStale
         from streams.operations.verification import TooBusy
         from streams.ports.errors import AccessDenied, KafkaRefusal, KafkaUnreachable, SchemasUnavailable
-        from streams.state.records import StateError
+        from streams.state.records import StateError, StateTooNew
 
         _log_to_stderr()
         try:
@@ -73,6 +75,8 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
             _leave(str(error), ExitCode.UNREACHABLE)
         except SchemasUnavailable as error:
             _leave(f"nothing was done: the schema registry does not answer: {error}", ExitCode.UNREACHABLE)
+        except StateTooNew as error:
+            _leave(str(error), ExitCode.STATE_TOO_NEW)
         except (AccessDenied, KafkaRefusal, MetadataError, OperationError, StateError, TooBusy) as error:
             _leave(str(error), ExitCode.FAILED)
 

@@ -189,7 +189,8 @@ class RouterCounts:
 class Returned:
     """What a keeper counted of a connector's dead letters, by cause: what left them and how, what came in otherwise.
 
-    `refused` are among the rejected now, `passed` are skipped: Kafka did not take them back. `routed` came by replayed
+    `refused` are among the rejected now, `passed` are skipped: Kafka did not take them back. `deleted`, and
+    `undelivered` of the connector's topic, were deleted with their topic by somebody else. `routed` came by replayed
     source letters; `overcounted` is how much too much the sinks' `lost` counts.
     """
 
@@ -199,14 +200,16 @@ class Returned:
     expired: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     passed: Mapping[str, int] = field(default_factory=dict)
+    deleted: Mapping[str, int] = field(default_factory=dict)
     imported: Mapping[str, int] = field(default_factory=dict)
     again: int = 0
     routed: int = 0
     overcounted: int = 0
+    undelivered: int = 0
 
     def left(self, cause: str) -> int:
         """Letters of a cause that left, less those that came in otherwise."""
-        gone = (self.redriven, self.replayed, self.purged, self.expired, self.refused, self.passed)
+        gone = (self.redriven, self.replayed, self.purged, self.expired, self.refused, self.passed, self.deleted)
         moved = _sum(self.refused) if cause == "rejected" else 0
         return sum(counts.get(cause, 0) for counts in gone) - self.imported.get(cause, 0) - moved
 
@@ -263,7 +266,7 @@ def account(
     for metadata in routers:
         routers_counts.add(RouterCounts.from_metadata(metadata))
     routed = routers_counts.routed_to(connector) + counted.routed
-    lost = settled.lost - counted.overcounted
+    lost = settled.lost - counted.overcounted + counted.undelivered
     put = routed + counted.back
     causes = {**settled.parked, **counted.imported, **({"rejected": 0} if counted.refused else {})}
     skipped = SinkCounts(skipped=dict(settled.skipped))
@@ -278,7 +281,7 @@ def account(
         parked={cause: settled.parked.get(cause, 0) - counted.left(cause) for cause in causes},
         purged=_sum(counted.purged),
         expired=_sum(counted.expired),
-        lost=lost,
+        lost=lost + _sum(counted.deleted),
         waiting=put - settled.delivered - _sum(settled.skipped) - _sum(settled.parked) - lost,
     )
 

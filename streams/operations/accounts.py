@@ -121,9 +121,11 @@ class Accounts:
                 expired=standings[name].totals.expired,
                 refused=standings[name].totals.refused,
                 passed=standings[name].totals.passed,
+                deleted=standings[name].totals.deleted,
                 imported=standings[name].imported_letters,
                 again=standings[name].totals.again,
                 routed=source.routed.get(name, 0),
+                undelivered=standings[name].totals.undelivered,
                 overcounted=standings[name].totals.overcounted,
             )
             for name in connectors

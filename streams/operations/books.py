@@ -8,14 +8,16 @@ from typing import TypeVar
 
 import structlog
 
+from streams.config.names import SOURCE
 from streams.delivery.account import MetadataError, SinkCounts
 from streams.operations.accounts import Accounts
 from streams.operations.installation import Installation
-from streams.operations.verification import TooBusy, verify
+from streams.operations.verification import TooBusy, missing_source_letters, verify
 from streams.ports.cluster import Commit
 from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.ports.kafka import Partition
 from streams.state.records import StateError
+from streams.workers.keeper.known_topics import Missing
 from streams.workers.keeper.offset_backup import Books
 
 log = structlog.get_logger(__name__)
@@ -64,6 +66,20 @@ class KeptBooks:
             assert self._installation is not None, "there are accounts"
             found = verify(self._installation, self._connector)
             return found.waiting - found.account.waiting
+
+        return self._ask(count)
+
+    def missing(self) -> Missing | None:
+        """What the account has and no topic holds; None while everything moves."""
+
+        def count(accounts: Accounts) -> Missing:
+            assert self._installation is not None, "there are accounts"
+            if self._connector == SOURCE:
+                return Missing({SOURCE: missing_source_letters(self._installation, accounts)})
+            found = verify(self._installation, self._connector)
+            causes = {*found.parked, *found.account.parked}
+            parked = {cause: found.account.parked.get(cause, 0) - found.parked.get(cause, 0) for cause in causes}
+            return Missing(parked, found.account.waiting - found.waiting)
 
         return self._ask(count)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streams.operations.installation import Installation
+from streams.operations.letter_topics import forget_deleted
 from streams.state.standing import Standing
 
 
@@ -24,4 +25,6 @@ def standings_of(installation: Installation, names: list[str]) -> dict[str, Stan
                 standings[connector[0]].apply(record.key, record.value)
     finally:
         journal.close()
+    for standing in standings.values():
+        forget_deleted(standing, installation.settings.topics, installation.cluster.topic_ids)
     return standings

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from streams.config.names import SOURCE
 from streams.delivery.account import Account
 from streams.delivery.letter import CAUSE_HEADER, header_of
 from streams.operations.accounts import Accounts, Moment
 from streams.operations.installation import Installation
+from streams.operations.letter_topics import forget_deleted, topic_of
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Message, Partition
 from streams.ports.letters import Letters
+from streams.state.parked import parked_in_all
 from streams.state.records import CREDENTIALS, REJECTED
 
 LOOKS_MAX = 200
@@ -60,6 +63,18 @@ def verify(installation: Installation, connector: str) -> Verification:
         accounts.close()
 
 
+def missing_source_letters(installation: Installation, accounts: Accounts) -> int:
+    """How many of the source's letters are parked by the account and are in no topic.
+
+    Raises `TooBusy`, `KafkaUnreachable`, `KafkaRefusal` and `MetadataError`.
+    """
+    reader = installation.open_letters()
+    try:
+        return _Counting(installation, SOURCE, accounts, reader).missing_source_letters()
+    finally:
+        reader.close()
+
+
 class _Counting:
     def __init__(self, installation: Installation, connector: str, accounts: Accounts, reader: Letters) -> None:
         self._topics = installation.settings.topics
@@ -73,6 +88,19 @@ class _Counting:
         found = self._once()
         return found if not found.problems else self._once()
 
+    def missing_source_letters(self) -> int:
+        for _ in range(LOOKS_MAX):
+            before = self._accounts.router().undecodable
+            revision = self._accounts.standings()[SOURCE].totals.revision
+            held = sum(
+                self._parked(self._cluster.ends(self._cluster.partitions(self._topics.dead_letter_source))).values()
+            )
+            standing = self._accounts.standings()[SOURCE]
+            if (self._accounts.router().undecodable, standing.totals.revision) == (before, revision):
+                return parked_in_all(before, standing) - held
+            time.sleep(LOOK_SECONDS)
+        raise TooBusy(f"the counts of the router moved at each of {LOOKS_MAX} looks")
+
     def _once(self) -> Verification:
         moment, ends = self._still()
         topic = self._topics.connector(self._connector)
@@ -82,6 +110,8 @@ class _Counting:
             for partition in ends
             if partition[0] == topic
         }
+        if beyond := sorted(partition for partition, start in starts.items() if start > ends[partition]):
+            raise TooBusy(f"{topic}/{beyond[0][1]} ends before its commit: the topic was just made again; try later")
         waiting = 0
 
         def count_waiting(_message: Message) -> None:
@@ -114,7 +144,8 @@ class _Counting:
 
     def _parked(self, ends: Mapping[Partition, int]) -> dict[str, int]:
         standing = self._accounts.standings()[self._connector]
-        letters = {self._topics.dead_letter_rejected(self._connector): REJECTED}
+        forget_deleted(standing, self._topics, self._cluster.topic_ids)
+        letters = {topic_of(self._topics, self._connector, REJECTED): REJECTED}
         prefix = self._topics.dead_letter_credentials(self._connector, "")
         letters |= {topic: CREDENTIALS + topic.removeprefix(prefix) for topic, _ in ends if topic.startswith(prefix)}
         starts = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,10 @@ class LetterTopics(Protocol):
 
     def partitions(self, topic: str) -> Sequence[Partition]:
         """The topic's partitions; none where it does not exist. Raises `KafkaUnreachable`."""
+        ...
+
+    def ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Which topics these names stand for now, as far as Kafka tells. Raises `KafkaUnreachable`."""
         ...
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:

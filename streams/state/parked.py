@@ -30,4 +30,5 @@ def parked_in_all(parked: int, standing: Standing) -> int:
 
 def _gone(standing: Standing) -> tuple[Mapping[str, int], ...]:
     totals = standing.totals
-    return totals.redriven, totals.replayed, totals.purged, totals.expired, totals.refused, totals.passed
+    gone = (totals.redriven, totals.replayed, totals.purged, totals.expired, totals.refused, totals.passed)
+    return (*gone, totals.deleted)

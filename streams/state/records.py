@@ -8,6 +8,7 @@
 | `cursor/<connector>/<letters>/<partition>` | keeper | every dead letter before this offset is settled |
 | `settled/<connector>/<letters>/<partition>/<block>` | keeper | settled letters after the cursor, one bit an offset |
 | `told/<connector>` | keeper | purged and lost records, and how many of them people were told |
+| `topic/<connector>/<letters>` | keeper | which topic of that name the cursors and settled letters belong to |
 | `totals/<connector>` | keeper | what left the dead-letter topics, and how |
 | `copy/<connector>/<topic>` | keeper | what the group committed, for Kafka forgets a memberless group after 7 days |
 | `deletion/<connector>` | keeper | that bytes of settled letters could not be deleted yet |
@@ -34,7 +35,7 @@ from streams.state.moments import clock_time, iso, told
 
 KEEPER_KINDS = (
     *("keeper", "connector", "scope", "cursor", "settled"),
-    *("totals", "told", "copy", "deletion", "job", "answer"),
+    *("topic", "totals", "told", "copy", "deletion", "job", "answer"),
 )
 """Kinds that only a connector's keeper writes."""
 
@@ -44,6 +45,8 @@ CREDENTIALS = "credentials."
 """Begins the letters of a credential scope."""
 PURGED = "purged"
 """No letters of their own: which settled letters of `rejected` were purged, so that no `replay --again` brings back."""
+DELIVERIES = "connector"
+"""Stands for the connector's own topic among the names of its dead letters."""
 
 Partition = tuple[str, int]
 """Letters (the end of a dead-letter topic's name) and partition number."""
@@ -51,6 +54,10 @@ Partition = tuple[str, int]
 
 class StateError(ValueError):
     """A record of the state topic that this program does not understand."""
+
+
+class StateTooNew(StateError):
+    """A record that a newer version of this program wrote."""
 
 
 class Record(BaseModel):
@@ -133,6 +140,17 @@ class SettledBlock(Record):
     bits: str
 
 
+class KnownTopic(Record):
+    """Which topic stands behind a name: one that is made again has another id.
+
+    `is_uncounted`: the topic before it was deleted, and its records still count as parked or as waiting.
+    """
+
+    kind = "topic"
+    topic_id: str
+    is_uncounted: bool = False
+
+
 class Totals(Record):
     """What left a connector's dead letters since ever, by cause; `revision` counts the changes."""
 
@@ -149,8 +167,13 @@ class Totals(Record):
     """On their way back refused by the connector's topic: they are among the rejected letters now."""
     passed: Mapping[str, int] = {}
     """Refused there too: skipped, `refused_by_kafka`."""
+    deleted: Mapping[str, int] = {}
+    """Deleted with their topic, by somebody else: lost."""
+    undelivered: int = 0
+    """Records of the connector's topic that were deleted with it: lost."""
     again: int = 0
-    """Copies of settled letters that `replay --again` put onto the connector's topic."""
+    """Copies of settled letters that `replay --again` put onto the connector's topic; and records that a process read
+    twice because their topic was made again."""
     routed: Mapping[str, int] = {}
     """Of source letters: what their replay put onto each connector's topic."""
     skipped: Mapping[str, int] = {}
@@ -314,6 +337,7 @@ KINDS: Mapping[str, type[Record]] = {
         ScopeState,
         Cursor,
         SettledBlock,
+        KnownTopic,
         Totals,
         Told,
         Copy,
@@ -341,5 +365,9 @@ def parse(record_key: str, value: bytes) -> Record | None:
     try:
         return model.model_validate_json(value)
     except ValidationError as error:
-        places = ", ".join(".".join(map(str, problem["loc"])) or "value" for problem in error.errors())
-        raise StateError(f"{record_key}: not understood at {places}; a newer version, or another program?") from None
+        places = {".".join(map(str, problem["loc"])) or "value" for problem in error.errors()}
+        if "v" in places:
+            said = "was written by a newer version of streams: upgrade this process"
+            raise StateTooNew(f"{record_key} {said}") from None
+        said = "another program wrote it; write a record with this key and no value onto the topic to take it back"
+        raise StateError(f"{record_key} is not understood at {', '.join(sorted(places))}: {said}") from None

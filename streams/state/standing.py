@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from streams.state.records import (
+    PURGED,
+    REJECTED,
     WAITS_FRESH_MS_MAX,
     Answer,
     BackOff,
@@ -14,6 +16,7 @@ from streams.state.records import (
     Deletion,
     Imported,
     Job,
+    KnownTopic,
     Partition,
     PartitionWait,
     Record,
@@ -44,6 +47,8 @@ class Standing:
         self.scopes: dict[str, ScopeState] = {}
         self.cursors: dict[Partition, int] = {}
         self.settled: dict[Partition, SettledLetters] = {}
+        self.known_topics: dict[str, KnownTopic] = {}
+        """By letters; `DELIVERIES` is the connector's own."""
         self.totals = Totals()
         self.told = Told()
         self.copies: dict[str, Copy] = {}
@@ -95,6 +100,23 @@ class Standing:
         letters = self.settled.get(partition)
         return letters is not None and offset in letters
 
+    def of_other_topics(self, ids: Mapping[str, str]) -> list[str]:
+        """Letters whose topic is another one than it was; `ids` are those of now, by letters."""
+        known = self.known_topics
+        return sorted(name for name, topic_id in ids.items() if name in known and known[name].topic_id != topic_id)
+
+    def places_of(self, letters: str) -> dict[Partition, frozenset[int]]:
+        """What is known of letters: per partition the numbers of the settled blocks."""
+        names = (REJECTED, PURGED) if letters == REJECTED else (letters,)
+        return {place: settled.blocks() for place, settled in self.settled.items() if place[0] in names}
+
+    def forget_letters(self, letters: str) -> None:
+        """Their topic was deleted: no cursor and no settled letter means anything any more."""
+        for place in self.places_of(letters):
+            del self.settled[place]
+        for place in [place for place in self.cursors if place[0] == letters]:
+            del self.cursors[place]
+
     @property
     def imported_letters(self) -> dict[str, int]:
         """Letters that imports wrote, by cause."""
@@ -133,6 +155,8 @@ class Standing:
                     letters.put(int(block), record.bits)
                 except ValueError as error:
                     raise StateError(f"{record_key}: {error}") from None
+            case KnownTopic():
+                self.known_topics[name] = record
             case Totals():
                 self.totals = record
             case Told():
@@ -168,7 +192,7 @@ class Standing:
             case "settled":
                 place, _, block = name.rpartition("/")
                 letters = self.settled.get(_partition(name, place))
-                if letters is not None:
+                if letters is not None and block.isdigit():
                     letters.drop(int(block))
             case "deletion":
                 self.deletion = None

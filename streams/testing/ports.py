@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streams.delivery.contract import NoResponse, Request, Response
@@ -349,9 +349,21 @@ class FakeLetterTopics:
         """By topic: why no deletion succeeds there."""
         self.missing: set[str] = set()
         """Topics that do not exist."""
+        self.made_again: dict[str, int] = {}
+        """How often a topic was made again."""
 
     def partitions(self, topic: str) -> Sequence[Partition]:
         return [] if topic in self.missing else [(topic, number) for number in range(self._partitions)]
+
+    def make_again(self, topic: str) -> None:
+        """Delete a topic with its records, and create it again."""
+        self.made_again[topic] = self.made_again.get(topic, 0) + 1
+        for number in range(self._partitions):
+            self._kafka.records.pop((topic, number), None)
+            self._kafka.deleted_before.pop((topic, number), None)
+
+    def ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        return {topic: f"{topic}#{self.made_again.get(topic, 0)}" for topic in topics if topic not in self.missing}
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
         failed = {}

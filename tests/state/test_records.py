@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.records import KINDS, Record, StateError, key, parse
+from streams.state.records import KINDS, Record, StateError, StateTooNew, key, parse
 from streams.state.standing import Standing
 
 objects = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text(), max_size=4)
@@ -52,6 +53,22 @@ def test_a_record_of_a_later_format_is_refused_with_its_key(record: Record, vers
     content = normal(record) | {"v": version}
     with pytest.raises(StateError, match=f"{record.kind}/growth"):
         parse(key(record.kind, "growth"), json.dumps(content).encode())
+
+
+@given(records)
+def test_only_a_later_format_asks_for_an_upgrade(record: Record) -> None:
+    with pytest.raises(StateTooNew, match="upgrade this process"):
+        parse(key(record.kind, "growth"), json.dumps(normal(record) | {"v": 2}).encode())
+    with pytest.raises(StateError, match="another program wrote it") as failure:
+        parse(key(record.kind, "growth"), b"no json")
+    assert not isinstance(failure.value, StateTooNew)
+
+
+@pytest.mark.parametrize("name", ["settled/growth/rejected/0/x", "settled/growth/rejected", "cursor/growth/rejected/x"])
+def test_a_key_that_names_no_place_is_an_error_of_the_state_or_nothing(name: str) -> None:
+    for value in (None, b'{"v":1,"bits":"x","offset":1}'):
+        with suppress(StateError):
+            Standing("growth").apply(name, value)
 
 
 @pytest.mark.parametrize("name", ["ingest/file", "other", ""])

@@ -41,6 +41,7 @@ from streams.workers.keeper.jobs.cursor import Settling
 from streams.workers.keeper.jobs.jobs import Jobs
 from streams.workers.keeper.jobs.outcome import BackToConnector
 from streams.workers.keeper.keeper import Keeper, Task
+from streams.workers.keeper.known_topics import KnownTopics, Missing
 from streams.workers.keeper.office import Office, OfficeTopics
 from streams.workers.keeper.offset_backup import Bookkeeping, Books
 from streams.workers.keeper.probes import Probes
@@ -128,6 +129,8 @@ class Stage:
         """How many partitions the topic has; 0: no broker answers."""
         self.excess: int | None = None
         """How many more records wait than the account says, where somebody counted."""
+        self.missing: Missing | None = None
+        """Letters that the account has and no topic holds, where somebody counted."""
         kind = REGISTRY[destination]
         self.settings = settings or (MIXPANEL if destination == "mixpanel" else MPARTICLE)
 
@@ -200,6 +203,7 @@ class Stage:
             self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once, contact=CONTACT
         )
         tasks: list[Task] = [
+            KnownTopics(probes.scopes, topics, lambda: self.missing, at_once),
             Reporting(meter, probes.scopes, purge.next_at),
             Asking(probes, jobs),
             probes,
@@ -294,6 +298,9 @@ class Stage:
             expired=totals.expired,
             refused=totals.refused,
             passed=totals.passed,
+            deleted=totals.deleted,
+            undelivered=totals.undelivered,
+            again=totals.again,
         )
         sinks = [position.metadata for position in self.kafka.committed.values()]
         routed = len(self.kafka.read(TOPIC)) - returned.back

@@ -7,19 +7,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import let_go, reader
-from streams.ports.errors import KafkaUnreachable
+from streams.ports.errors import ClientFatal, KafkaUnreachable
 from streams.ports.state import JournalRecord
+
+log = structlog.get_logger(__name__)
 
 READ_SECONDS_MAX = 60.0
 """Without any record or end for this long, nobody answers. A keeper that was killed stalls readers for 10 s."""
 ANSWER_SECONDS_MAX = 10.0
 RETRY_SECONDS = 0.2
 RECORDS_MAX = 500
+SAY_SECONDS = 30.0
+"""Between two lines of one kind."""
 
 
 class StateJournal:
@@ -31,6 +36,7 @@ class StateJournal:
         self._place = Place(topic, partition, OFFSET_BEGINNING)
         self._is_assigned = False
         self._reached = 0
+        self._say_at: dict[int, float] = {}
         self._consumer = reader(options, client_id, tuning={"fetch.wait.max.ms": 100})
 
     def read_to_end(self) -> Sequence[JournalRecord]:
@@ -98,7 +104,18 @@ class StateJournal:
                 self._reached = max(self._reached, message.offset() or 0)
             elif denied := denial(error, topic=self._topic, operation="Read", group=self._group):
                 raise denied
+            elif error.fatal():
+                raise ClientFatal(f"{self._topic} cannot be read any more: {error.str()}")
+            else:
+                self._say(error)
         return records
+
+    def _say(self, error: KafkaError) -> None:
+        """The client goes on by itself; a fault that lasts repeats."""
+        now = time.monotonic()
+        if now >= self._say_at.get(error.code(), 0.0):
+            self._say_at[error.code()] = now + SAY_SECONDS
+            log.warning("kafka says", topic=self._topic, error=error.str())
 
 
 def _record(message: Any) -> JournalRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -11,6 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import let_go, reader
+from streams.adapters.kafka.topic_ids import topic_ids
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Message, Partition
 from streams.ports.letters import LetterPage
@@ -90,6 +91,10 @@ class DeadLetterTopics:
         if found is None or found.error is not None:
             return []
         return [(topic, number) for number in sorted(found.partitions)]
+
+    def ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Which topics these names stand for now, as far as Kafka tells. Raises `KafkaUnreachable`."""
+        return topic_ids(self._client, topics)
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
         """Delete records before these offsets. Partitions where that failed, and why."""

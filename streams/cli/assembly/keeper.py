@@ -33,6 +33,7 @@ from streams.workers.keeper.jobs.cursor import Settling
 from streams.workers.keeper.jobs.jobs import Jobs
 from streams.workers.keeper.jobs.outcome import BackToConnector, RoutedAgain
 from streams.workers.keeper.keeper import Keeper, Task
+from streams.workers.keeper.known_topics import KnownTopics
 from streams.workers.keeper.office import Office, OfficeTopics, OpenOffice
 from streams.workers.keeper.offset_backup import Bookkeeping
 from streams.workers.keeper.probes import Probes
@@ -88,6 +89,7 @@ def connector_keeper(
         jobs = Jobs(open_letters, topics, events, BackToConnector(settings.topics.connector(name)), share)
         meter = observation.keeper_meter(settings, name, probes.scopes, stack)
         tasks: list[Task] = [
+            KnownTopics(probes.scopes, topics, books.missing, _in_background),
             Reporting(meter, probes.scopes, purge.next_at),
             Asking(probes, jobs),
             probes,
@@ -134,6 +136,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
         jobs = Jobs(open_letters, topics, events, RoutedAgain(Routes(routing, resolver)))
         meter = observation.keeper_meter(settings, SOURCE, (), stack)
         tasks: list[Task] = [
+            KnownTopics((), topics, books.missing, _in_background),
             Reporting(meter, (), lambda _office, _scope: 0),
             Asking(None, jobs),
             Expiry(topics, reading, events),

@@ -20,7 +20,7 @@ from streams.delivery.account import MetadataError
 from streams.operations.group_protocol import FIX, group_protocol_problem
 from streams.operations.topics import unread_sentence, wanted
 from streams.ports.errors import ClientFatal, Fenced, KafkaRefusal, KafkaUnreachable
-from streams.state.records import StateError
+from streams.state.records import StateError, StateTooNew
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,8 @@ def prepared(path: Path | None, role: str | None = None) -> Iterator[Settings]:
             f"{error}; another program commits for a group of ours: choose another kafka.topic_prefix",
             ExitCode.FAILED,
         ) from error
+    except StateTooNew as error:
+        raise CommandError(f"{settings.topics.state}: {error}", ExitCode.STATE_TOO_NEW) from error
     except StateError as error:
         raise CommandError(f"{settings.topics.state}: {error}", ExitCode.FAILED) from error
     except Fenced as error:

@@ -10,6 +10,7 @@ from streams.config import Connector
 from streams.delivery.account import Account, MetadataError
 from streams.operations.accounts import Accounts
 from streams.operations.installation import Installation
+from streams.operations.letter_topics import forget_deleted
 from streams.ports.cluster import Cluster, Commit
 from streams.ports.kafka import Partition
 from streams.state.credentials import Rules, deadline_ms
@@ -96,6 +97,7 @@ class Overview:
             "expired": dict(totals.expired),
             "refused": dict(totals.refused),
             "passed": dict(totals.passed),
+            "deleted": dict(totals.deleted),
             "imported": self.standing.imported_letters,
             "again": totals.again,
         }
@@ -186,6 +188,7 @@ def _deadlines(installation: Installation, connector: Connector, standing: Stand
     """The scope's own deadline as long as it lies ahead; then the first letter that is still there tells."""
     topics, cluster = installation.settings.topics, installation.cluster
     rules = Rules(connector.grace_seconds)
+    forget_deleted(standing, topics, cluster.topic_ids)
     deadlines = {}
     for scope, state in standing.scopes.items():
         if state.state != "INVALID":

@@ -41,16 +41,25 @@ class Collection:
         if now < self._collect_at:
             return False
         self._collect_at = now + COLLECT_SECONDS
-        moved = {
-            (letters, number): offset
-            for (letters, number), offset in office.standing.cursors.items()
-            if offset > self._deleted.get((letters, number), 0)
-        }
+        moved = self._moved(office)
         places = {(letters, number): (office.topics.dead_letters(letters), number) for letters, number in moved}
         failed = self._topics.delete_before({places[letters]: offset for letters, offset in moved.items()})
         self._deleted.update({letters: offset for letters, offset in moved.items() if places[letters] not in failed})
         self._tell(office, failed.values())
         return len(failed) < len(moved)
+
+    def _moved(self, office: Office) -> dict[Partition, int]:
+        """Cursors that are not those of the last deletion, of topics that are still the same: in one that was made
+        again, letters that nobody read stand before the old cursor.
+
+        Raises `KafkaUnreachable`.
+        """
+        cursors = office.standing.cursors
+        moved = {place: offset for place, offset in cursors.items() if offset != self._deleted.get(place)}
+        known = {office.topics.dead_letters(letters): letters for letters, _ in moved}
+        found = self._topics.ids(list(known)) if known else {}
+        anew = office.standing.of_other_topics({known[topic]: topic_id for topic, topic_id in found.items()})
+        return {place: offset for place, offset in moved.items() if place[0] not in anew}
 
     def _tell(self, office: Office, reasons: Iterable[str]) -> None:
         """Write down when deletions began to fail, and take it back once all are done."""

@@ -17,7 +17,7 @@ from streams.ports.clock import Clock
 from streams.ports.errors import Fenced, KafkaUnreachable, TransactionAborted
 from streams.ports.meters import UNMEASURED, KeeperMeter
 from streams.ports.pulse import NO_PULSE, Pulse
-from streams.workers.keeper.office import Office, OpenOffice
+from streams.workers.keeper.office import BeginAgain, Office, OpenOffice
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Task(Protocol):
     def step(self, office: Office) -> bool:
         """Do a little, at most one transaction; whether there was anything to do.
 
-        Raises `TransactionAborted`, `Fenced` and `KafkaUnreachable`.
+        Raises `TransactionAborted`, `BeginAgain`, `Fenced` and `KafkaUnreachable`.
         """
         ...
 
@@ -100,6 +100,9 @@ class Keeper:
                 is_busy = task.step(self._office) or is_busy
         except TransactionAborted as error:
             self._log.warning("keeper's transaction aborted, done again", error=str(error))
+            self._begin()
+        except BeginAgain as reason:
+            self._log.warning("all tasks begin again", reason=str(reason))
             self._begin()
         except (Fenced, KafkaUnreachable) as error:
             self._log.warning("office dropped", reason=str(error))

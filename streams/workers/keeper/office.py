@@ -25,6 +25,10 @@ log = structlog.get_logger(__name__)
 SomeRecord = TypeVar("SomeRecord", bound=Record)
 
 
+class BeginAgain(Exception):
+    """What tasks remember of dead letters means nothing any more: each begins again from the committed state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record to write in a transaction."""
@@ -164,7 +168,10 @@ class Office:
             return  # another program's: it tells no time
         if not isinstance(content, dict) or content.get("epoch") != self._epoch:
             return  # an earlier keeper's
-        self._broker_skew_ms = None if written_ms is None else written_ms - int(content.get("at", 0))
+        at = content.get("at", 0)
+        if not isinstance(at, int):
+            return
+        self._broker_skew_ms = None if written_ms is None else written_ms - at
         self._skew_measured_at = self.clock.monotonic()
 
 
