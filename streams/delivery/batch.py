@@ -76,6 +76,12 @@ class Batch(Generic[Source]):
             half.server_errors_since = self.server_errors_since
         return halves
 
+    def kept_back(self, indices: Collection[int]) -> Batch[Source]:
+        """A batch of these events, to be sent in its place later."""
+        kept = self._part(sorted(indices))
+        kept.alone, kept.kind, kept.generation = self.alone, self.kind, self.generation
+        return kept
+
     def singles(self, indices: Collection[int]) -> list[Batch[Source]]:
         """A batch for each of these events."""
         singles = [self._part([index]) for index in sorted(indices)]

@@ -6,6 +6,7 @@ Decides only; the sink worker sends, waits and commits. Seconds are of the monot
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Generic, TypeVar, assert_never
 
 from streams.delivery import gate as gates
@@ -29,6 +30,17 @@ Source = TypeVar("Source")
 
 SERVER_ERRORS_SECONDS_MAX = 600.0
 """A batch that gets 5xx for 10 min while other requests succeed holds a culprit: it is halved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How many records an answer settled as delivered or rejected, and how many of them as rejected."""
+
+    records: int = 0
+    rejected: int = 0
+
+
+NONE_JUDGED = Judged()
 
 
 class Lane(Generic[Source]):
@@ -131,8 +143,11 @@ class Lane(Generic[Source]):
         wait = max(self.gate.closed_until(), batch.not_before) - now
         return max(0.0, wait, self._bucket.seconds_until(len(batch), now))
 
-    def answered(self, batch: Batch[Source], verdict: Verdict, now: float, epoch_s: float) -> None:
-        """Settle the batch, or queue it again, by what the answer means."""
+    def answered(self, batch: Batch[Source], verdict: Verdict, now: float, epoch_s: float) -> Judged:
+        """Settle the batch, or queue it again, by what the answer means.
+
+        While the connector is stopped nothing is parked: what an answer rejects is queued again.
+        """
         self._in_flight.discard(batch)
         match verdict:
             case Delivered(rate_used=rate_used):
@@ -140,25 +155,20 @@ class Lane(Generic[Source]):
                 for span in batch.spans:
                     if not span.ledger.is_closed:
                         span.ledger.delivered(span.first, span.end)
-            case Refused(details=details, apart=apart):
+                return Judged(len(batch))
+            case Refused():
                 self._succeeded(batch, now)
-                self._ready.extendleft(reversed(batch.singles(apart)))
-                for index, (ledger, place) in enumerate(batch.places()):
-                    if ledger.is_closed or index in apart:
-                        continue
-                    if index in details:
-                        letter = self._letter(batch, batch.sources[index], "rejected", 400, details[index])
-                        ledger.parked(place, letter)
-                    else:
-                        ledger.delivered(place, place + 1)
-                self._unvet(batch)
+                return self._refused(batch, verdict)
             case Undetermined(detail=detail, status=status):
                 self._succeeded(batch, now)
-                if len(batch) == 1:
+                if len(batch) > 1:
+                    self._ready.extendleft(reversed(batch.halves()))
+                elif self._is_stopped:
+                    self._ready.appendleft(batch)
+                else:
                     self._park(batch, "rejected", status, detail)
                     self._unvet(batch)
-                else:
-                    self._ready.extendleft(reversed(batch.halves()))
+                    return Judged(1, 1)
             case Retry():
                 self._failed(batch, verdict, now, epoch_s)
             case Unauthorised(status=status, detail=detail):
@@ -169,6 +179,30 @@ class Lane(Generic[Source]):
                 self._ready.appendleft(batch)
             case _:
                 assert_never(verdict)
+        return NONE_JUDGED
+
+    @property
+    def _is_stopped(self) -> bool:
+        return isinstance(self.gate.state, gates.Stopped)
+
+    def _refused(self, batch: Batch[Source], refused: Refused) -> Judged:
+        """Settle each record by itself; those that go apart are sent again alone."""
+        details, apart = refused.details, refused.apart
+        kept_back = details.keys() - apart if self._is_stopped else frozenset[int]()
+        if kept_back:
+            self._ready.appendleft(batch.kept_back(kept_back))
+        self._ready.extendleft(reversed(batch.singles(apart)))
+        for index, (ledger, place) in enumerate(batch.places()):
+            if ledger.is_closed or index in apart or index in kept_back:
+                continue
+            if index in details:
+                letter = self._letter(batch, batch.sources[index], "rejected", 400, details[index])
+                ledger.parked(place, letter)
+            else:
+                ledger.delivered(place, place + 1)
+        self._unvet(batch)
+        judged = len(batch) - len(apart) - len(kept_back)
+        return Judged(judged, 0 if kept_back else len(details.keys() - apart))
 
     def _succeeded(self, batch: Batch[Source], now: float, rate_used: float | None = None) -> None:
         self._succeeded_at = now
@@ -190,7 +224,9 @@ class Lane(Generic[Source]):
         elif batch.server_errors_since is None:
             batch.server_errors_since = now
         self._back_off(batch, verdict, retry_after, now)
-        if self._give_up_seconds is not None and now - batch.failing_since >= self._give_up_seconds:
+        if self._is_stopped:
+            self._ready.append(batch)
+        elif self._give_up_seconds is not None and now - batch.failing_since >= self._give_up_seconds:
             self._park(batch, "gave-up", verdict.status, verdict.detail)
         elif (
             others_succeed

@@ -49,7 +49,7 @@ class SinkTopics:
 class SinkCommitter:
     """Commits the settled prefix of a sink's partitions, with the account as metadata.
 
-    `on_commit` is told how many records were delivered or rejected by each commit, and how many of them rejected.
+    `on_unsendable` is told of how many records each commit wrote letters because the mapping rejects them.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SinkCommitter:
         self._meter = meter
         self._committed_at = clock.monotonic()
         self._first_starts: list[Beginning] = []
-        self.on_commit: Callable[[int, int], None] = lambda _settled, _rejected: None
+        self.on_unsendable: Callable[[int], None] = lambda _records: None
         self._must_restate = False
         self._passed: list[tuple[Origin, str]] = []
         self._parked: dict[str, int] = {}
@@ -156,7 +156,7 @@ class SinkCommitter:
                 skipped[reason] = skipped.get(reason, 0) + count - ledgers[number].counts.skipped.get(reason, 0)
             ledgers[number].committed(progress)
         self._meter.committed(skipped, letters)
-        self._count(letters, sum(progress.records for progress in progresses.values()))
+        self._count(letters)
 
     def _commit_apart(self, ledgers: Mapping[int, Ledger[Message]], commit: Commit) -> bool:
         """Commit partition by partition, half as many letters at a time, until one that Kafka refuses stands alone.
@@ -210,10 +210,10 @@ class SinkCommitter:
             self._parked.clear()
             self._say_parked_at = now + SAY_PARKED_SECONDS
 
-    def _count(self, letters: Sequence[Parking[Message]], records: int) -> None:
-        rejected = sum(letter.cause == "rejected" for letter in letters)
-        others = len(letters) - rejected
-        self.on_commit(records - others, rejected)
+    def _count(self, letters: Sequence[Parking[Message]]) -> None:
+        unsendable = sum(letter.cause == "rejected" and not letter.attempts for letter in letters)
+        if unsendable:
+            self.on_unsendable(unsendable)
 
     def _commit_plainly(self, positions: Sequence[Position], letters: Sequence[Parking[Message]]) -> None:
         if letters or self._passed:

@@ -92,6 +92,10 @@ class Dispatch:
         """Scopes whose records are parked."""
         return self._restraint.invalid
 
+    def encoded(self, records: int, rejected: int) -> None:
+        """So many records were read, so many of them rejected by the destination's mapping."""
+        self._restraint.encoded(records, rejected)
+
     @property
     def in_flight(self) -> set[Batch[Message]]:
         """Batches that were sent and not answered."""
@@ -142,7 +146,8 @@ class Dispatch:
             lane = self.lanes[sent.batch.scope]
             verdict = self._verdict(answer, sent)
             self._meter.answered(sent.batch, answer, verdict)
-            lane.answered(sent.batch, verdict, self._clock.monotonic(), self._clock.epoch_ms() / 1000)
+            judged = lane.answered(sent.batch, verdict, self._clock.monotonic(), self._clock.epoch_ms() / 1000)
+            self._restraint.judged(judged)  # before the next answer: what that one rejects is kept back
             self._report(lane.scope, verdict)
 
     def settle(self, batches: Collection[Batch[Message]]) -> None:

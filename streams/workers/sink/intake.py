@@ -50,10 +50,12 @@ class Intake:
         vets, again, invalid = destination.vetting is not None, destination.again, self._dispatch.invalid
         event_types, generation = self._encoders.event_types, self._dispatch.generation
         strings_cut = self._strings_cut
+        passed = rejected = 0
         for message in messages:
             number = message.partition()
             ledger = ledgers.get(number)
             if ledger is None or (waiting.partitions and waiting.holds((topic, number))):
+                passed += 1
                 continue
             value = message.value() or b""
             encoder, start = encoders.get(value[:10]), 10
@@ -63,6 +65,7 @@ class Intake:
                     encoder, start = self._encoders.find(message, value, waited)
                 except SchemaWaits as wait:
                     waiting.hold((topic, number), message.offset(), now, wait.why, str(wait))
+                    passed += 1
                     continue
             place = ledger.read(message.offset(), len(value))
             encoding = encoder(value, start)
@@ -75,6 +78,7 @@ class Intake:
                 if invalid and scope in invalid:
                     refusal = invalid[scope]
                     ledger.parked(place, Parking(message, "credentials", refusal.status, refusal.detail, scope, 0))
+                    passed += 1
                     continue
                 if vets and lanes[scope].vets(event_types[encoder]):
                     alone = Batch[Message](scope, alone=True, kind=event_types[encoder], generation=generation)
@@ -86,9 +90,12 @@ class Intake:
                     lanes[scope].offer(batch)
             elif isinstance(encoding, Skipped):
                 ledger.skipped(place, encoding.reason)
+                passed += 1
             else:
                 assert isinstance(encoding, Rejected)
                 ledger.parked(place, Parking(message, "rejected", 0, encoding.detail, "", 0))
+                rejected += 1
+        self._dispatch.encoded(len(messages) - passed, rejected)
         if self._strings_cut != strings_cut:
             self._meter.truncated(self._strings_cut - strings_cut)
 

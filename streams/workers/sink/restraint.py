@@ -9,6 +9,7 @@ import structlog
 
 from streams.delivery.flood import FloodBreaker, FloodRules
 from streams.delivery.gate import Gate, Invalid, Parking, Running, Stopped, Suspended, Valid
+from streams.delivery.lane import Judged
 from streams.ports.clock import Clock
 from streams.state.records import ConnectorState, Suspect
 from streams.state.standing import CONNECTOR_SCOPE
@@ -48,8 +49,10 @@ class Restraint:
         self._following = following
         self._committer = committer
         self._clock = clock
-        self._breaker = FloodBreaker(flood)
-        committer.on_commit = self._watch_for_flood
+        self._settled = FloodBreaker(flood)
+        self._encoded = FloodBreaker(flood)
+        self._is_judging = False
+        committer.on_unsendable = self._unsendable
         self._suspicions: dict[str, Suspect] = {}
         self._obeyed_since = -1
         self._log = log.bind(connector=connector)
@@ -110,11 +113,37 @@ class Restraint:
                 self._following.told(scope)
             self._suspicions.clear()
 
-    def _watch_for_flood(self, settled: int, rejected: int) -> None:
+    def judged(self, judged: Judged) -> None:
+        """An answer settled these: watch for a flood before the next answer is looked at."""
+        if judged.records:
+            self._watch_for_flood(judged.records, judged.rejected)
+
+    def encoded(self, records: int, rejected: int) -> None:
+        """So many records were read, so many of them rejected by the mapping."""
         now = self._clock.monotonic()
-        self._breaker.add(settled, rejected, now)
-        if rejected and self._breaker.is_tripped(now):
-            self.stop(Suspect(what="flood", detail=self._breaker.reason()))
+        self._encoded.add(records, rejected, now)
+        self._is_judging |= rejected > 0 and self._encoded.is_tripped(now)
+
+    def all_settled(self) -> None:
+        """All that was read is settled and judged: what is read from now on is judged anew."""
+        if self._is_judging:
+            self._is_judging = False
+            self._encoded.reset()
+
+    @property
+    def may_read(self) -> bool:
+        """Not where the connector is stopped, nor while it is judged whether what was read is a flood."""
+        return not self._is_judging and not self.is_stopped
+
+    def _unsendable(self, records: int) -> None:
+        """Rejections of the mapping count beside answers only now: all that was read before them has its answer."""
+        self._watch_for_flood(records, records)
+
+    def _watch_for_flood(self, records: int, rejected: int) -> None:
+        now = self._clock.monotonic()
+        self._settled.add(records, rejected, now)
+        if rejected and not self.is_stopped and self._settled.is_tripped(now):
+            self.stop(Suspect(what="flood", detail=self._settled.reason()))
 
     def _obey(self) -> Relief:
         standing = self._following.standing
@@ -152,6 +181,8 @@ class Restraint:
         for gate in self.gates.values():
             gate.take(Running())
         self._suspicions.clear()
-        self._breaker.reset()
+        self._settled.reset()
+        self._encoded.reset()
+        self._is_judging = False
         self._log.info("connector RUNNING")
         return True

@@ -37,6 +37,10 @@ class Window:
             and sum(ledger.unsettled_bytes for ledger in ledgers) < WINDOW_BYTES_MAX
         )
 
+    def is_empty(self) -> bool:
+        """Whether all that was read is settled and committed."""
+        return not any(ledger.unsettled for ledger in self._ledgers.values())
+
     def opened(self) -> None:
         """There is room: read on."""
         self._full_since = None

@@ -105,8 +105,10 @@ class Sink:
         self._take_relief(self._restraint.look())
         self._park_invalid()
         self._committer.commit_if_due(self._ledgers)
+        if self._window.is_empty():
+            self._restraint.all_settled()
         now = self._clock.monotonic()
-        if self._window.has_room() and not self._restraint.is_stopped:
+        if self._window.has_room() and self._restraint.may_read:
             self._window.opened()
             self._waiting.resume_due(now)
             messages = self._ports.consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now))
