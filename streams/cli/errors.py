@@ -66,7 +66,8 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
             place = f"{error.file}: " if error.file else ""
             _leave("\n".join(f"{place}{problem}" for problem in error.problems), ExitCode.USAGE)
         except BadRequest as error:
-            _leave(f"--{error.field}: {error}" if error.field else str(error), ExitCode.USAGE)
+            options = ", ".join(f"--{field}" for field in error.fields)
+            _leave(f"{options}: {error}" if options else str(error), ExitCode.USAGE)
         except PlanStale as error:
             _leave(str(error), ExitCode.PLAN_STALE)
         except NothingMatched as error:

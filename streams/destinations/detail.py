@@ -19,8 +19,9 @@ _PHONE = re.compile(r"\+\d[\d ()-]{5,}\d")
 def masked(text: str, secrets: Iterable[str] = (), field_names: re.Pattern[str] | None = None) -> str:
     """At most 500 bytes of printable text on one line.
 
-    Quoted values become …; quoted names of fields that both sides know stay, for they say where the fault is, and no
-    customer chose them. Secrets, e-mail addresses and phone numbers are removed.
+    Quoted values become …; names of fields that both sides know stay, without their quotes, for they say where the
+    fault is, and no customer chose them: letters are grouped by what is not quoted. Secrets, e-mail addresses and phone
+    numbers are removed.
     """
     for secret in secrets:
         if secret:
@@ -36,5 +37,5 @@ def masked(text: str, secrets: Iterable[str] = (), field_names: re.Pattern[str] 
 def _mask(field_names: re.Pattern[str] | None, match: re.Match[str]) -> str:
     """A quoted name of a field says where the fault is; any other quoted text may be a value."""
     if field_names is not None and field_names.fullmatch(match["text"]):
-        return match[0]
+        return match["text"]
     return f"{match['quote']}…{match['quote']}"

@@ -9,6 +9,8 @@ OperationError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class OperationError(Exception):
     """An operation cannot be done."""
@@ -17,12 +19,13 @@ class OperationError(Exception):
 class BadRequest(OperationError):
     """What was asked for makes no sense; the message says what would.
 
-    `field` is the argument that is wrong, where it is one: the command line names its option, a page its field.
+    `fields` are the arguments that are wrong: the command line names their options, a page its fields. The message
+    knows neither.
     """
 
-    def __init__(self, message: str, *, field: str = "") -> None:
+    def __init__(self, message: str, *, field: str = "", fields: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.field = field
+        self.fields = (field,) if field else tuple(fields)
 
 
 class NothingMatched(OperationError):

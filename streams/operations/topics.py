@@ -77,5 +77,5 @@ def access_roles(settings: Settings, name: str | None) -> tuple[Role, ...]:
         return known
     chosen = tuple(role for role in known if role.name == name)
     if not chosen:
-        raise BadRequest(f"--role {name} is no role; {suggestion(name, (role.name for role in known))}")
+        raise BadRequest(f"{name} is no role; {suggestion(name, (role.name for role in known))}", field="role")
     return chosen

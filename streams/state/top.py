@@ -61,6 +61,45 @@ class Group:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Groups that differ in their event type alone, the largest first."""
+
+    groups: tuple[Group, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(group.count for group in self.groups)
+
+    @property
+    def first_ms(self) -> int:
+        return min(group.first_ms for group in self.groups)
+
+    @property
+    def last_ms(self) -> int:
+        return max(group.last_ms for group in self.groups)
+
+    @property
+    def largest(self) -> Group:
+        return self.groups[0]
+
+    def to_json(self, time: Callable[[int], str | None]) -> Mapping[str, Any]:
+        largest = self.largest
+        return {
+            "cause": largest.cause,
+            "status": largest.status,
+            "message": largest.message,
+            "count": self.count,
+            "first": time(self.first_ms),
+            "last": time(self.last_ms),
+            "example": largest.example,
+            "event_types": [
+                {"event_type": group.event_type, "count": group.count, "fingerprint": group.fingerprint}
+                for group in self.groups
+            ],
+        }
+
+
 class Groups:
     """Counts letters one by one; memory grows with the kinds, not with the letters."""
 
@@ -93,6 +132,14 @@ class Groups:
     def most_first(self) -> list[Group]:
         """Largest groups first; of two alike the one that began earlier."""
         return sorted(self._groups.values(), key=lambda group: (-group.count, group.first_ms, group.fingerprint))
+
+    def troubles(self) -> list[Trouble]:
+        """The same over event types: one for each cause, status and message, the largest first."""
+        found: dict[tuple[str, int, str], list[Group]] = {}
+        for group in self.most_first():
+            found.setdefault((group.cause, group.status, group.message), []).append(group)
+        troubles = [Trouble(tuple(groups)) for groups in found.values()]
+        return sorted(troubles, key=lambda one: (-one.count, one.first_ms, one.largest.fingerprint))
 
     def _begin(self, letter: Letter, headers: AnyHeaders, mark: bytes, place: str) -> Group | None:
         if len(self._groups) >= GROUPS_MAX:

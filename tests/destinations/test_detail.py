@@ -14,10 +14,10 @@ from streams.destinations.mparticle.destination import FIELD_NAMES as MPARTICLES
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("'properties.time' is invalid: must not be missing", "'properties.time' is invalid: must not be missing"),
-        ("'$insert_id' is invalid", "'$insert_id' is invalid"),
-        ("'properties.distinct_id' is invalid: 'alice'", "'properties.distinct_id' is invalid: '…'"),
-        ('Required event field "event_type" is missing', 'Required event field "event_type" is missing'),
+        ("'properties.time' is invalid: must not be missing", "properties.time is invalid: must not be missing"),
+        ("'$insert_id' is invalid", "$insert_id is invalid"),
+        ("'properties.distinct_id' is invalid: 'alice'", "properties.distinct_id is invalid: '…'"),
+        ('Required event field "event_type" is missing', "Required event field event_type is missing"),
         ("it isn't valid: 'bob' of 'O'Brien' there", "it isn't valid: '…' of '…' there"),
         ("value `carol` and 'dave", "value `…` and '…'"),
         ("no mail to eve@example.com, +49 (30) 1234567", "no mail to [address], [number]"),

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from streams.delivery.letter import FINGERPRINT_HEADER, VERDICT_HEADER
+from streams.destinations.detail import masked
+from streams.destinations.mixpanel.destination import FIELD_NAMES as MIXPANELS
 from streams.state import top
 from streams.state.settled import SettledLetters
 from streams.state.top import Groups
@@ -31,6 +33,26 @@ def test_cause_status_and_event_type_keep_groups_apart(other: dict[str, Any]) ->
     found = groups()
     found.take([letter(0), letter(1, **other)], "rejected/0", None)
     assert len(found.most_first()) == 2
+
+
+def test_troubles_are_the_same_over_event_types_and_name_the_largest_types_first() -> None:
+    types = ["a", "b", "b", "b", "c", "c", "a"]
+    found = Groups(lambda message: types[message.offset()])
+    details = ["row 7 is bad"] * 6 + ["too old"]
+    letters = [letter(number, details[number], event_type=name) for number, name in enumerate(types)]
+    found.take(letters, "rejected/0", None)
+    first, second = found.troubles()
+    assert (first.count, first.largest.message, first.largest.cause) == (6, "row * is bad", "rejected")
+    assert [(group.event_type, group.count) for group in first.groups] == [("b", 3), ("c", 2), ("a", 1)]
+    assert second.count == 1
+
+
+def test_a_message_says_which_field_is_wrong_whatever_the_value_was() -> None:
+    found = groups()
+    words = "'properties.time' of 'alice' is invalid: must not be in the future"
+    found.take([letter(0, masked(words, (), MIXPANELS))], "rejected/0", None)
+    (trouble,) = found.troubles()
+    assert trouble.largest.message == "properties.time of * is invalid: must not be in the future"
 
 
 def test_settled_letters_are_not_counted() -> None:

@@ -18,16 +18,25 @@ def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = F
     """Count the dead letters of a connector by cause, with the oldest, the newest and the first deadline."""
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters.overview import overview
+    from streams.state.moments import iso
 
     with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation:
         found = overview(installation, name)
     if output is Format.JSON:
         print_json(_listed(found))
         return
-    rows = [row.to_json() for row in found.causes]
     print_table(
         ("CAUSE", "LETTERS", "OLDEST", "NEWEST", "FIRST DEADLINE"),
-        ((row["cause"], row["letters"], row["oldest"], row["newest"], row["first_deadline"]) for row in rows),
+        (
+            (
+                row.cause,
+                row.letters,
+                iso(row.times.oldest),
+                iso(row.times.newest),
+                deadline(row.times.first_deadline, found.now_ms),
+            )
+            for row in found.causes
+        ),
     )
     _say_next(found)
     for topic, owner in found.orphaned.items():
@@ -46,18 +55,31 @@ def _listed(found: LettersOverview) -> dict[str, object]:
 
 def _say_next(found: LettersOverview) -> None:
     """The next step, as a command."""
+    from streams.state.moments import iso
+
     name = found.connector
     for row in found.scopes:
-        scope = row.to_json()
         if row.state == "INVALID":
-            until = f", its letters are purged from {scope['first_deadline']}" if scope["first_deadline"] else ""
-            note(f"scope {row.scope} is INVALID since {scope['since']}{until}: fix its secret, then")
+            purged_at = deadline(row.times.first_deadline, found.now_ms)
+            until = f", its letters are purged from {purged_at}" if purged_at else ""
+            note(f"scope {row.scope} is INVALID since {iso(row.since)}{until}: fix its secret, then")
             note(f"  streams connectors probe {name}")
             note("or, for more time")
             note(f"  streams dlq extend {name} --scope {row.scope} --by 24h --reason WHY")
     if any(row.letters for row in found.causes if row.cause != "credentials"):
         note("what they are, most first:")
         note(f"  streams dlq top {name}")
+
+
+def deadline(deadline_ms: int | None, now_ms: int) -> str | None:
+    """A time to come and how far away it is. One that has passed is no time to wait for: the keeper deletes now."""
+    from streams.state.moments import iso, told
+
+    if deadline_ms is None:
+        return None
+    if deadline_ms <= now_ms:
+        return "now"
+    return f"{iso(deadline_ms)} (in {told((deadline_ms - now_ms) / 1000)})"
 
 
 def _export_command(owner: str) -> str:

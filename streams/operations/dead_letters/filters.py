@@ -56,7 +56,7 @@ def selection_of(dead: DeadLetters, filters: Filters, now_ms: int) -> Selection:
         again=filters.again,
     )
     if selection.since is not None and selection.until is not None and selection.since >= selection.until:
-        raise BadRequest(f"{filters.since} is not before {filters.until}, which --until says", field="since")
+        raise BadRequest(f"{filters.since} is not before {filters.until}, the other end", fields=("since", "until"))
     return selection
 
 
@@ -81,7 +81,9 @@ def _check_cause(dead: DeadLetters, cause: str, scope: str | None) -> None:
         raise BadRequest(f"letters of {dead.name} have no cause {cause}; there are: {there_are}", field="cause")
     if cause == "credentials" and scope is None:
         scopes = ", ".join(dead.scopes)
-        raise BadRequest(f"credentials: say whose with --scope, and --until; there are: {scopes}", field="cause")
+        raise BadRequest(
+            f"credentials: say of which scope, and until when; scopes are: {scopes}", fields=("cause", "scope", "until")
+        )
     if cause != "credentials" and scope is not None:
         raise BadRequest(f"its letters all have the cause credentials, none has {cause}", field="scope")
 
@@ -98,11 +100,13 @@ def _check_prefix(filters: Filters) -> None:
     for field, value in others.items():
         if value:
             raise BadRequest(
-                "letters of a credential scope are selected by --until alone, because they leave in order", field=field
+                "letters of a credential scope leave in order: only until when they were parked selects them",
+                field=field,
             )
     if filters.until is None:
         raise BadRequest(
-            "letters of a scope need --until: a time, or 0s for every letter that was parked by now", field="scope"
+            "letters of a scope need a time until when: a day, a time, or 0s for every letter that was parked by now",
+            fields=("scope", "until"),
         )
 
 

@@ -90,7 +90,7 @@ def letter(
     """
     given = [one for one in (wanted.event_id, wanted.offset, wanted.fingerprint) if one is not None]
     if len(given) != 1:
-        raise BadRequest("say which letter: one of --event-id, --offset, --fingerprint")
+        raise BadRequest("say which letter, by one of these", fields=("event-id", "offset", "fingerprint"))
     with view(installation, name) as opened:
         if wanted.offset is not None:
             message = letter_at(opened, wanted.offset, report)

@@ -69,12 +69,16 @@ class ScopeRow:
 
 @dataclass(frozen=True, slots=True)
 class LettersOverview:
-    """`orphaned` are topics of dead letters that belong to nothing in the configuration, and whose they were."""
+    """`orphaned` are topics of dead letters that belong to nothing in the configuration, and whose they were.
+
+    `now_ms` is when it was looked at.
+    """
 
     connector: str
     causes: tuple[CauseRow, ...]
     scopes: tuple[ScopeRow, ...]
     orphaned: Mapping[str, str]
+    now_ms: int
 
 
 def overview(installation: Installation, name: str) -> LettersOverview:
@@ -88,6 +92,7 @@ def overview(installation: Installation, name: str) -> LettersOverview:
         tuple(_cause(cause, count, times) for cause, count in counts.items()),
         tuple(_scope(scope, standing, times[CREDENTIALS + scope]) for scope in dead.scopes),
         orphaned_topics(installation.settings, installation.cluster.topic_names()),
+        installation.clock.epoch_ms(),
     )
 
 

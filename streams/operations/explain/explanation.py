@@ -230,7 +230,7 @@ def _gaps(spans: Iterable[Span]) -> dict[str, list[int]]:
 def not_looked_at(found: Explanation, window: Window, user: str | None) -> list[str]:
     """Where the event may still be, in sentences."""
     began = "after this began" if window.until_ms is None else f"from {iso(window.until_ms)} on"
-    sentences = [f"Currents records written before {iso(window.since_ms)} or {began} (--around, --since, --until)"]
+    sentences = [f"Currents records written before {iso(window.since_ms)} or {began} (around, since, until)"]
     for topic, numbers in found.gaps.items():
         sentences.append(f"records of {topic} that are deleted (partitions {', '.join(map(str, sorted(numbers)))})")
     if user is not None:

@@ -190,7 +190,7 @@ def test_letters_of_the_source_say_who_would_get_them(desk: Desk) -> None:
     [
         (("list", "grwoth"), 2, "growth"),
         (("top", "nobody"), 2, "there is no connector nobody"),
-        (("show", "growth"), 2, "one of --event-id, --offset, --fingerprint"),
+        (("show", "growth"), 2, "--event-id, --offset, --fingerprint: say which letter"),
         (("show", "growth", "--fingerprint", "xyz"), 2, "16 hex digits"),
         (("show", "growth", "--fingerprint", "0" * 16), 3, "no letter of growth has the fingerprint"),
         (("show", "growth", "--event-id", "none-such"), 3, "holds the event"),

@@ -125,7 +125,11 @@ def test_where_nobody_keeps_the_connector_the_order_is_withdrawn(desk: Desk) -> 
         (("replay", "growth", "--scope", "default", "--until", "0s", "--cause", "rejected"), 2, "none has rejected"),
         (("replay", "growth", "--scope", "default"), 2, "--until"),
         (("replay", "growth", "--scope", "ios", "--until", "0s"), 2, "there are: default"),
-        (("replay", "growth", "--scope", "default", "--until", "0s", "--limit", "5"), 2, "--until alone"),
+        (
+            ("replay", "growth", "--scope", "default", "--until", "0s", "--limit", "5"),
+            2,
+            "--limit: letters of a credential scope",
+        ),
         (("replay", "growth", "--since", "yesterday"), 2, "2026-01-31"),
         (("purge", "growth", "--until", "2026-99-01"), 2, "--until: 2026-99-01"),
         (("purge", "growth", "--since", "1h", "--until", "2h"), 2, "is not before"),
