@@ -106,7 +106,10 @@ def test_top_groups_by_what_went_wrong_most_first(desk: Desk) -> None:
     first = top["groups"][0]
     assert (first["count"], first["message"], first["cause"], first["status"]) == (5, "row * is bad", "rejected", 400)
     assert (first["first"], first["last"]) == ("2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z")
-    assert first["event_type"] == OPEN
+    (of_type,) = first["event_types"]
+    assert (of_type["event_type"], of_type["count"]) == (OPEN, 5)
+    (by_type, *_) = desk.json("top", "growth", "--by-type")["groups"]
+    assert (by_type["event_type"], by_type["fingerprint"]) == (OPEN, of_type["fingerprint"])
     assert [group["count"] for group in top["groups"]] == [5, 4, 1]
     assert len(desk.json("top", "growth", "--limit", "1")["groups"]) == 1
 
@@ -152,7 +155,7 @@ def test_show_payload_shows_everything_but_secrets(desk: Desk) -> None:
 
 def test_show_by_fingerprint_gives_the_first_that_is_not_settled(desk: Desk) -> None:
     desk.park(3)
-    (group,) = desk.json("top", "growth")["groups"]
+    (group,) = desk.json("top", "growth", "--by-type")["groups"]
     desk.say({key("settled", "growth", "rejected", 0, 0): SettledBlock(bits=bits([0]))})
     assert desk.json("show", "growth", "--fingerprint", group["fingerprint"])["place"] == "rejected/0/1"
 

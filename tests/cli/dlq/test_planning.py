@@ -67,7 +67,7 @@ def test_letters_are_selected_by_event_id_and_by_fingerprint(desk: Desk) -> None
     desk.park(2, "too large", status=413, seed=2)
     ids = [option for letter in letters[:2] for option in ("--event-id", letter.event_id)]
     assert desk.json("replay", "growth", *ids)["letters"] == 2
-    group = desk.json("top", "growth")["groups"][1]
+    group = desk.json("top", "growth", "--by-type")["groups"][1]
     assert desk.json("purge", "growth", "--fingerprint", group["fingerprint"])["letters"] == 2
 
 
