@@ -196,16 +196,10 @@ def _write(settings: Settings, client_config: ClientConfig, new: list[tuple[Writ
     from streams.adapters.state.requests import who
     from streams.config.names import SOURCE
     from streams.ports.errors import Fenced, RecordsRefused, TransactionAborted
+    from streams.state.audit import SchemasAdded
 
-    line = {
-        "v": 1,
-        "at": time.time_ns() // 1_000_000,
-        "who": who(),
-        "connector": SOURCE,
-        "what": "schemas added",
-        "why": reason,
-        "schemas": [_named(schema, Path(file).name) for schema, file in new],
-    }
+    schemas = tuple(_named(schema, Path(file).name) for schema, file in new)
+    line = SchemasAdded(why=reason, schemas=schemas).stamped(time.time_ns() // 1_000_000, who(), SOURCE)
     name = str(client_config["client.id"])
     transactions = TransactionalProducer(client_config, name, name)
     try:
@@ -214,7 +208,7 @@ def _write(settings: Settings, client_config: ClientConfig, new: list[tuple[Writ
         for schema, _ in new:
             value = orjson.dumps(schema.definition)
             transactions.write(settings.topics.schemas, value, topic_key(schema))
-        transactions.write(settings.topics.audit, orjson.dumps(line), SOURCE.encode())
+        transactions.write(settings.topics.audit, line.to_bytes(), SOURCE.encode())
         transactions.commit((), None)
     except RecordsRefused as error:
         raise CommandError(f"nothing was added: Kafka does not take it: {error}", ExitCode.FAILED) from None

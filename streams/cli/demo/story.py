@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
 
-import orjson
-
 from streams.adapters.kafka.journal import StateJournal
 from streams.cli.demo.stage import MIXPANEL, Demonstration
 from streams.cli.errors import CommandError, ExitCode
 from streams.delivery.account import Account
+from streams.state.audit import ReceiptLine, parse_line
 from streams.state.credentials import Rules, deadline_ms
 from streams.state.moments import iso
 from streams.state.records import ScopeState
@@ -57,8 +56,8 @@ class CredentialsStory(Demonstration):
         self._tell(f"INVALID, a probe confirms ({evidence.status} {evidence.detail}); records are parked")
         self._until(lambda accounts: accounts[MIXPANEL].purged > 0, "the grace runs out")
         receipt = self._receipts()[0]
-        since = f"INVALID since {iso(receipt['invalid_since'])}"
-        self._tell(f"purged what was past its deadline, with a receipt: {receipt['letters']:,} letters, {since}")
+        since = f"INVALID since {iso(receipt.invalid_since)}"
+        self._tell(f"purged what was past its deadline, with a receipt: {receipt.letters:,} letters, {since}")
         self._for(AFTER_RECEIPT_SECONDS)
         self._mixpanel.restore()
         self._tell("the key is fixed; nobody types anything")
@@ -78,7 +77,7 @@ class CredentialsStory(Demonstration):
 
     def _further_problems(self, accounts: dict[str, Account]) -> list[str]:
         """Purged is what receipts say, and nothing else is missing at the destination."""
-        said = sum(receipt["letters"] for receipt in self._receipts())
+        said = sum(receipt.letters for receipt in self._receipts())
         totals = accounts[MIXPANEL]
         problems = []
         if not totals.purged or totals.purged != said:
@@ -135,15 +134,15 @@ class CredentialsStory(Demonstration):
     def _scope(self) -> ScopeState:
         return self._account_reader.standings()[MIXPANEL].scope(SCOPE)
 
-    def _receipts(self) -> list[dict[str, Any]]:
+    def _receipts(self) -> list[ReceiptLine]:
         """Receipts of purges, from the audit topic."""
         config = self._settings.kafka.client_config("streams-demo")
         receipts = []
         for partition in self._administration.partitions(self._settings.topics.audit):
             journal = StateJournal(config, partition[0], "streams-demo-audit", partition=partition[1])
             for record in journal.read_to_end():
-                line = orjson.loads(record.value or b"{}")
-                if line.get("what") == "purged":
+                line = parse_line(record.value)
+                if isinstance(line, ReceiptLine) and line.what == "purged":
                     receipts.append(line)
             journal.close()
         return receipts

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
-
-from streams.state.records import CREDENTIALS, REJECTED
+from streams.state.audit import ReceiptLine, parse_line
 
 NEEDLE = b'"offsets"'
 """What every receipt holds and other lines of the audit do not."""
@@ -41,33 +38,17 @@ class Receipt:
 
 def receipt_of(value: bytes | None) -> tuple[str, Receipt] | None:
     """The receipt of an audit line, and its connector; None where the line is none."""
-    try:
-        line = orjson.loads(value or b"")
-        if line["what"] not in ("purged", "expired"):
-            return None
-        times = (line.get("first_event_time"), line.get("last_event_time"))
-        return str(line["connector"]), Receipt(
-            what=str(line["what"]),
-            at=int(line["at"]),
-            who=str(line["who"]),
-            why=str(line.get("why") or "no reason given"),
-            letters=_letters(line),
-            offsets={int(number): _ranges(found) for number, found in line["offsets"].items()},
-            event_types=dict(line.get("event_types") or {}),
-            event_times=None if None in times else times,
-        )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+    line = parse_line(value)
+    if not isinstance(line, ReceiptLine):
         return None
-
-
-def _letters(line: Mapping[str, Any]) -> str:
-    """A person's purge names its letters, a purge by deadline its scope; what expires was rejected."""
-    if line.get("from"):
-        return str(line["from"])
-    return CREDENTIALS + str(line["scope"]) if line.get("scope") else REJECTED
-
-
-def _ranges(found: Any) -> tuple[tuple[int, int], ...]:
-    """One range (from, to exclusive), or several."""
-    ranges = found if found and isinstance(found[0], list) else [found]
-    return tuple((int(start), int(end)) for start, end in ranges)
+    first, last = line.first_event_time, line.last_event_time
+    return line.connector, Receipt(
+        what=line.what,
+        at=line.at,
+        who=line.who,
+        why=line.why or "no reason given",
+        letters=line.letters_of,
+        offsets=line.offsets,
+        event_types=line.event_types,
+        event_times=None if first is None or last is None else (first, last),
+    )

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 import structlog
 
 from streams.ports.alerts import Notifier
+from streams.state.audit import Alerted
 from streams.state.credentials import Rules, alerts_due
 from streams.state.records import Record, key
 from streams.state.standing import CONNECTOR_SCOPE, Standing
@@ -155,7 +156,7 @@ class Alerts:
                 state = office.standing.scope(scope)
                 after = state.model_copy(update={"alerts": (*state.alerts, kind)})
                 name, change = key("scope", office.connector, scope), after
-        office.commit({name: change}, audit=[{"what": "alerted", "alert": kind, "scope": scope}])
+        office.commit({name: change}, audit=[Alerted(alert=kind, scope=scope)])
         log.error("alert", connector=office.connector, scope=scope, alert=kind)
         return True
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from streams.ports.letters import Letters, LetterTopics
+from streams.state.audit import ReceiptLine
 from streams.state.credentials import SKEW_SECONDS_MAX
 from streams.state.records import REJECTED, Cursor, Record, key
 from streams.workers.keeper.office import Office
@@ -66,8 +67,8 @@ def _changes(office: Office, prefix: Prefix) -> dict[str, Record | None]:
     return changes
 
 
-def _receipts(prefix: Prefix) -> Sequence[dict[str, object]]:
+def _receipts(prefix: Prefix) -> Sequence[ReceiptLine]:
     """None where every letter had been settled before: nothing was lost to age."""
     if not prefix.letters:
         return []
-    return [{"what": "expired", "why": "14 days in the topic of rejected letters", **prefix.receipt()}]
+    return [ReceiptLine(what="expired", why="14 days in the topic of rejected letters", **prefix.receipt())]

@@ -16,6 +16,7 @@ import structlog
 from streams.ports.clock import Clock
 from streams.ports.kafka import Headers, Transactions
 from streams.ports.state import Journal
+from streams.state.audit import Line
 from streams.state.credentials import BROKER_SKEW_MS_MAX
 from streams.state.records import CREDENTIALS, REJECTED, Record, Term, Totals, key
 from streams.state.standing import Standing, added
@@ -127,7 +128,7 @@ class Office:
         changes: Mapping[str, Record | None],
         *,
         records: Iterable[Outgoing] = (),
-        audit: Sequence[Mapping[str, Any]] = (),
+        audit: Sequence[Line] = (),
     ) -> None:
         """One transaction. A change of None takes its key back. Raises `TransactionAborted`: then nothing changed."""
         now = self.now()
@@ -141,8 +142,8 @@ class Office:
         for name, value in values.items():
             self._transactions.write(self.topics.state, value, name.encode())
         for line in audit:
-            content = {"v": 1, "at": now, "who": f"keeper {self._instance}", "connector": self.connector, **line}
-            self._transactions.write(self.topics.audit, orjson.dumps(content), self.connector.encode())
+            written = line.stamped(now, f"keeper {self._instance}", self.connector)
+            self._transactions.write(self.topics.audit, written.to_bytes(), self.connector.encode())
         self._transactions.commit((), None)
         for name, value in values.items():
             self.standing.apply(name, value)

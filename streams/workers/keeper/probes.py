@@ -11,6 +11,7 @@ import structlog
 from streams.delivery.contract import Destination
 from streams.delivery.probe import Probe
 from streams.ports.http import Answer, Transport
+from streams.state.audit import CredentialsChanged
 from streams.state.credentials import Outcome, Rules, outcome_of, probed
 from streams.state.records import Evidence, Record, ScopeState, key
 from streams.workers.keeper.office import Office
@@ -129,12 +130,12 @@ class Probes:
         audit = []
         if after.state != before.state:
             audit.append(
-                {
-                    "what": f"credentials {after.state}",
-                    "scope": scope,
-                    "evidence": evidence.model_dump(),
-                    "invalid_since": before.since if after.state == "VALID" else after.since,
-                }
+                CredentialsChanged(
+                    what=f"credentials {after.state}",
+                    scope=scope,
+                    evidence=evidence,
+                    invalid_since=before.since if after.state == "VALID" else after.since,
+                )
             )
         office.commit(changes, audit=audit)
         if after.state != before.state:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import structlog
 
 from streams.ports.letters import Letters, LetterTopics
+from streams.state.audit import ReceiptLine
 from streams.state.credentials import Outcome, Rules, deadline_ms, outcome_of, purgeable_until
 from streams.state.records import CREDENTIALS, Cursor, Record, key
 from streams.workers.keeper.office import Office
@@ -117,17 +118,17 @@ class Purge:
         changes[key("told", office.connector)] = told.model_copy(update={"purged": told.purged + prefix.letters})
         if state.overdue:
             changes[key("scope", office.connector, scope)] = state.model_copy(update={"overdue": ""})
-        receipt = {
-            "what": "purged",
-            "why": "credentials stayed INVALID beyond the grace",
-            "scope": scope,
-            "invalid_since": state.since,
-            "evidence": None if state.evidence is None else state.evidence.model_dump(),
-            "probe_began": state.probe_began,
-            "grace_ms": self._rules.grace_ms,
-            "extended_ms": state.extended_ms,
+        receipt = ReceiptLine(
+            what="purged",
+            why="credentials stayed INVALID beyond the grace",
+            scope=scope,
+            invalid_since=state.since,
+            evidence=state.evidence,
+            probe_began=state.probe_began,
+            grace_ms=self._rules.grace_ms,
+            extended_ms=state.extended_ms,
             **prefix.receipt(),
-        }
+        )
         office.commit(changes, audit=[receipt])
         log.warning("purged", connector=office.connector, scope=scope, letters=prefix.letters)
 

@@ -15,6 +15,7 @@ from streams.delivery.pace import TokenBucket
 from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Message, Partition
 from streams.ports.letters import Letters, LetterTopics
+from streams.state.audit import Redriven
 from streams.state.records import CREDENTIALS, Cursor, Record, key
 from streams.workers.keeper.office import Office, Outgoing
 from streams.workers.keeper.refused import set_aside
@@ -124,12 +125,11 @@ class Redrive:
     def _say_done(self, office: Office) -> None:
         """Once per run of letters: in the audit and in the log."""
         lines = [
-            {"what": "redriven", "why": "credentials VALID", "scope": scope, "letters": count}
-            for scope, count in self._returned.items()
+            Redriven(why="credentials VALID", scope=scope, letters=count) for scope, count in self._returned.items()
         ]
         office.commit({}, audit=lines)
         for line in lines:
-            log.info("redriven", connector=office.connector, scope=line["scope"], letters=line["letters"])
+            log.info("redriven", connector=office.connector, scope=line.scope, letters=line.letters)
         self._returned.clear()
 
 

@@ -23,9 +23,10 @@ from streams.delivery.letter import (
 )
 from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Message
+from streams.state.audit import Passed
 from streams.state.records import Cursor, Record, key
 from streams.workers.keeper.office import Office, Outgoing
-from streams.workers.reading.passed_records import PASSED, places_of
+from streams.workers.reading.passed_records import places_of
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ def set_aside(
     except RecordsRefused as error:
         if office.topics.rejected not in error.refusals:
             raise
-        line = {"what": PASSED, "why": str(error), "count": 1, "records": places_of([place])}
+        line = Passed(why=str(error), count=1, records=places_of([place]))
         office.commit({**changes, **cursor, totals: office.counted(passed={CAUSE: 1})}, audit=[line])
         said.error("letter passed, Kafka does not take it", why=f"{refused}; {error}")
     else:

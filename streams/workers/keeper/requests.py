@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from streams.state.audit import Answered, Stopped
 from streams.state.credentials import Outcome, outcome_of, resumed, suspended
 from streams.state.records import Answer, Record, Request, ScopeState, key
 from streams.state.standing import CONNECTOR_SCOPE
@@ -49,7 +50,7 @@ class Asking:
         after = suspended(before, suspect.what, suspect.detail, "sink", office.now())
         changes: Changes = {key("suspect", office.connector, *place): None for place in whole}
         changes[key("connector", office.connector)] = after
-        line = {"what": "SUSPENDED", "by": suspect.what, "why": suspect.detail}
+        line = Stopped(by=suspect.what, why=suspect.detail)
         office.commit(changes, audit=[line] if after is not before else [])
         if after is not before:
             log.error(
@@ -69,14 +70,14 @@ class Asking:
             changes, answer = decision
             changes[key("answer", office.connector, request_id)] = answer
             changes[key("request", office.connector, request_id)] = None
-            line: dict[str, Any] = {
-                "what": request.what,
-                "who": request.who,
-                "why": request.reason,
-                "arguments": dict(request.arguments),
-                "outcome": answer.outcome,
-                "detail": answer.detail,
-            }
+            line = Answered(
+                what=request.what,
+                who=request.who,
+                why=request.reason,
+                arguments=dict(request.arguments),
+                outcome=answer.outcome,
+                detail=answer.detail,
+            )
             office.commit(changes, audit=[line])
             log.info(
                 "request answered",

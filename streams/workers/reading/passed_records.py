@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from streams.delivery.letter import Origin
+from streams.state.audit import Passed
 
-PASSED = "records passed that Kafka does not take"
 PLACES_MAX = 100
 """Places that a line of the audit names."""
 
 
-def passed_line(who: str, at_ms: int, passed: Sequence[tuple[Origin, str]]) -> dict[str, Any]:
+def passed_line(who: str, connector: str, at_ms: int, passed: Sequence[tuple[Origin, str]]) -> Passed:
     """The audit's line on records that are in no topic of ours."""
-    return {
-        "v": 1,
-        "at": at_ms,
-        "who": who,
-        "what": PASSED,
-        "why": passed[0][1],
-        "count": len(passed),
-        "records": places_of([origin for origin, _ in passed]),
-    }
+    line = Passed(why=passed[0][1], count=len(passed), records=places_of([origin for origin, _ in passed]))
+    return line.stamped(at_ms, who, connector)
 
 
-def places_of(passed: Sequence[Origin]) -> list[str]:
+def places_of(passed: Sequence[Origin]) -> tuple[str, ...]:
     """The places that a line of the audit names."""
-    return [origin.to_header().decode() for origin in passed[:PLACES_MAX]]
+    return tuple(origin.to_header().decode() for origin in passed[:PLACES_MAX])

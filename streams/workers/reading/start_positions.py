@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from streams.ports.kafka import Consumer, Partition, Start
+from streams.state.audit import Started
 
 NEVER = "the group had never committed"
 FORGOTTEN = "the group's commits were forgotten: begun at the keeper's copy of them"
@@ -65,11 +65,11 @@ def beginnings(starts: Sequence[Start], copies: Copies, consumer: Consumer) -> l
     return found
 
 
-def audit_lines(who: str, at_ms: int, begun: Mapping[str, tuple[int, str]]) -> list[dict[str, Any]]:
+def audit_lines(who: str, connector: str, at_ms: int, begun: Mapping[str, tuple[int, str]]) -> list[Started]:
     """One line for each reason. `begun`: offset and reason, by partition as people name it."""
     lines = []
     for why in dict.fromkeys(reason for _, reason in begun.values()):
         places = {name: offset for name, (offset, reason) in begun.items() if reason == why}
         what = "started at a copy" if why == FORGOTTEN else "started at the earliest record"
-        lines.append({"v": 1, "at": at_ms, "who": who, "what": what, "why": why, "partitions": places})
+        lines.append(Started(what=what, why=why, partitions=places).stamped(at_ms, who, connector))
     return lines

@@ -16,11 +16,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import orjson
 import structlog
 
+from streams.config.names import SOURCE
 from streams.delivery.account import RouterCounts, SourceCause
 from streams.delivery.letter import ORIGIN_HEADER, Origin, Reason, letter_headers
 from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES
@@ -30,6 +29,7 @@ from streams.ports.errors import RecordRefused, RecordsRefused, SchemasUnavailab
 from streams.ports.kafka import Consumer, Gap, Headers, Message, Partition, Position, Start, Transactions
 from streams.ports.meters import TRACEPARENT_HEADER, UNMEASURED, RouterMeter
 from streams.ports.pulse import NO_PULSE, Pulse
+from streams.state.audit import Line
 from streams.state.records import Waits
 from streams.workers.reading.passed_records import passed_line
 from streams.workers.reading.paused_partitions import WaitingPartitions
@@ -345,23 +345,23 @@ class Router:
         """The audit line goes in the transaction of the first commit: so it is said once, whatever is killed."""
         begun = [state.beginning for state in self._states.values() if state.beginning and state.beginning.why]
         places = {f"{one.start.topic}/{one.start.partition}": (one.start.offset, one.why) for one in begun}
-        for line in audit_lines("router", self._clock.epoch_ms(), places):
+        for line in audit_lines("router", SOURCE, self._clock.epoch_ms(), places):
             self._audit(line)
 
     def _audit_passed(self) -> None:
         """Which records no topic took: in the transaction that passes them."""
         if self._passed:
-            self._audit(passed_line("router", self._clock.epoch_ms(), self._passed))
+            self._audit(passed_line("router", SOURCE, self._clock.epoch_ms(), self._passed))
 
-    def _audit(self, line: Mapping[str, Any]) -> None:
+    def _audit(self, line: Line) -> None:
         """What the audit itself does not take is in the log."""
         if self._refusals.is_audit_refused:
-            log.error("the audit does not take a line", **line)
+            log.error("the audit does not take a line", **line.to_json())
             return
         try:
-            self._transactions.write(self._audit_topic, orjson.dumps(line), b"router")
+            self._transactions.write(self._audit_topic, line.to_bytes(), b"router")
         except RecordRefused as refusal:
-            log.error("the audit does not take a line", error=refusal.why, **line)  # noqa: TRY400 - a decision
+            log.error("the audit does not take a line", error=refusal.why, **line.to_json())  # noqa: TRY400
 
     def _positions(self) -> list[Position]:
         positions = []

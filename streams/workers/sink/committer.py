@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
 import structlog
 
 from streams.delivery.ledger import Ledger, Parking, Progress
@@ -15,6 +13,7 @@ from streams.ports.clock import Clock
 from streams.ports.errors import CommitRefused, RecordsRefused, TransactionAborted
 from streams.ports.kafka import Consumer, Message, Position, Transactions
 from streams.ports.meters import UNMEASURED, SinkMeter
+from streams.state.audit import Line
 from streams.state.records import Record
 from streams.workers.parts import Halving
 from streams.workers.reading.passed_records import passed_line
@@ -226,7 +225,7 @@ class SinkCommitter:
         for letter in letters:
             self._park(letter)
         if self._passed:
-            self._audit(passed_line(f"sink {self._connector}", self._clock.epoch_ms(), self._passed))
+            self._audit(passed_line(f"sink {self._connector}", self._connector, self._clock.epoch_ms(), self._passed))
         self._transactions.commit(positions, self._consumer)
 
     def _position(self, number: int, progress: Progress[Message]) -> Position:
@@ -252,8 +251,8 @@ class SinkCommitter:
         place = Origin(message.topic(), message.partition(), message.offset())
         return origin_of(message.headers() or [], place)
 
-    def _audit(self, line: Mapping[str, Any]) -> None:
-        self._transactions.write(self._topics.audit, orjson.dumps(line), self._connector.encode())
+    def _audit(self, line: Line) -> None:
+        self._transactions.write(self._topics.audit, line.to_bytes(), self._connector.encode())
 
     def _restate(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
         self._must_restate = False
@@ -286,7 +285,7 @@ class SinkCommitter:
         places = {str(one.start.partition): (one.start.offset, one.why) for one in begun}
         try:
             self._transactions.begin()
-            for line in audit_lines(f"sink {self._connector}", self._clock.epoch_ms(), places):
+            for line in audit_lines(f"sink {self._connector}", self._connector, self._clock.epoch_ms(), places):
                 self._audit(line)
             self._transactions.commit(positions, self._consumer)
         except RecordsRefused as error:

@@ -15,13 +15,13 @@ write; which is why what becomes of a letter is the way's affair (`returning`), 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import structlog
 
 from streams.delivery.pace import TokenBucket
 from streams.ports.errors import RecordsRefused
 from streams.ports.letters import Letters, LetterTopics
+from streams.state.audit import Line
 from streams.state.orders import Action, OrderError, order_of, partition_of
 from streams.state.records import REJECTED, Answer, Job, Record, Request, key
 from streams.state.standing import added
@@ -186,7 +186,7 @@ class Jobs:
         letters = str(job.selection.get("letters", "rejected"))
         after = job_after(job, letters, batch)
         changes: Changes = settled_changes(office.standing, letters, batch.settled, job.action)
-        audit: list[dict[str, Any]] = []
+        audit: list[Line] = []
         if batch.taken:
             changes[key("totals", office.connector)] = batch.totals(office, job.action)
         if batch.taken and job.action == "purge":

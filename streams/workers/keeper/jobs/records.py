@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from streams.state.audit import JobEnded, ReceiptLine
 from streams.state.orders import Action, Order
 from streams.state.records import Job, Record, Request, key
 from streams.state.standing import Standing, added
@@ -57,31 +57,33 @@ def job_after(job: Job, letters: str, batch: Batch) -> Job:
     )
 
 
-def receipt(job_id: str, job: Job, letters: str, batch: Batch) -> dict[str, Any]:
+def receipt(job_id: str, job: Job, letters: str, batch: Batch) -> ReceiptLine:
     """Of one transaction of a purge."""
-    return {
-        "what": "purged",
-        "who": job.who,
-        "why": job.reason,
-        "job": job_id,
-        "from": letters,
-        "bytes": "leave with their prefix, or 14 days after they were parked",
-        **batch.receipt.to_json(),
-    }
+    return ReceiptLine.model_validate(
+        {
+            "what": "purged",
+            "who": job.who,
+            "why": job.reason,
+            "job": job_id,
+            "from": letters,
+            "bytes": "leave with their prefix, or 14 days after they were parked",
+            **batch.receipt.to_json(),
+        }
+    )
 
 
-def ending(job_id: str, job: Job) -> dict[str, Any]:
+def ending(job_id: str, job: Job) -> JobEnded:
     """The line of a job that is done or failed; that of a cancelled one is the request's."""
-    return {
-        "what": f"{job.action} {job.status}",
-        "who": job.who,
-        "why": job.reason,
-        "job": job_id,
-        "planned": job.planned,
-        "done": job.done,
-        "left_out": dict(job.left_out),
-        "detail": job.detail,
-    }
+    return JobEnded(
+        what=f"{job.action} {job.status}",
+        who=job.who,
+        why=job.reason,
+        job=job_id,
+        planned=job.planned,
+        done=job.done,
+        left_out=dict(job.left_out),
+        detail=job.detail,
+    )
 
 
 def forgotten_jobs(standing: Standing) -> dict[str, Record | None]:

@@ -1,0 +1,230 @@
+"""Lines of the topic `streams.audit`: who or what did what, when and why. Writers and readers share these models.
+
+| `what` | model | written by |
+|---|---|---|
+| `suspend`, `resume`, `probe`, `extend`, `replay`, `purge`, `cancel` | `Answered` | keeper, of a person's request |
+| `SUSPENDED` | `Stopped` | keeper, of a flood or a configuration that is refused |
+| `credentials INVALID`, `credentials VALID` | `CredentialsChanged` | keeper |
+| `alerted` | `Alerted` | keeper |
+| `redriven` | `Redriven` | keeper |
+| `purged`, `expired` | `ReceiptLine` | keeper |
+| `replay done`, `purge failed`, … | `JobEnded` | keeper |
+| `started at the earliest record`, `started at a copy` | `Started` | router, sinks |
+| `records passed that Kafka does not take` | `Passed` | router, sinks |
+| `schemas added` | `SchemasAdded` | command line |
+
+Times are milliseconds since 1970, event times seconds. No line holds an event's id, key or value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from streams.state.moments import iso
+from streams.state.records import CREDENTIALS, REJECTED, Evidence
+
+
+class Line(BaseModel):
+    """What every line says. Its writer leaves out what whoever commits it fills in: `at`, `who`, `connector`.
+
+    Read as it is where its `what` is of a newer program.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
+
+    v: Literal[1] = 1
+    at: int = 0
+    who: str = ""
+    connector: str = ""
+    what: str
+    why: str = ""
+
+    def stamped(self, at: int, who: str, connector: str) -> Self:
+        """As it is written: with the time, and with who and whose where the line does not say."""
+        given = {"who": self.who or who, "connector": self.connector or connector}
+        return self.model_copy(update={"v": 1, "at": at, "what": self.what, **given})
+
+    def to_bytes(self) -> bytes:
+        return self.model_dump_json(by_alias=True, exclude_unset=True).encode()
+
+    def to_json(self) -> dict[str, Any]:
+        """For listings: the same, with the time as people read it."""
+        return {**self.model_dump(mode="json", by_alias=True, exclude_unset=True), "at": iso(self.at)}
+
+    def detail(self) -> str:
+        """The rest, in a few words."""
+        return self.why
+
+
+class Answered(Line):
+    """What a person asked of a keeper, and what came of it."""
+
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    outcome: str
+    detail_: str = Field("", alias="detail")
+
+    def detail(self) -> str:
+        return _joined(self.outcome, self.detail_, self.why)
+
+
+class Stopped(Line):
+    """A connector that stopped itself."""
+
+    what: str = "SUSPENDED"
+    by: str
+
+    def detail(self) -> str:
+        return _joined(f"by {self.by}", self.why)
+
+
+class CredentialsChanged(Line):
+    """A probe changed the state of a scope."""
+
+    scope: str
+    evidence: Evidence
+    invalid_since: int
+
+    def detail(self) -> str:
+        return _joined(f"scope {self.scope}", f"{self.evidence.status} {self.evidence.detail}".strip())
+
+
+class Alerted(Line):
+    """An alert went out."""
+
+    what: str = "alerted"
+    alert: str
+    scope: str = ""
+
+    def detail(self) -> str:
+        return _joined(self.alert, f"scope {self.scope}" if self.scope.strip("-") else "")
+
+
+class Redriven(Line):
+    """Letters went back by themselves."""
+
+    what: str = "redriven"
+    scope: str
+    letters: int
+
+    def detail(self) -> str:
+        return _joined(f"{self.letters:,} letters of scope {self.scope}", self.why)
+
+
+class JobEnded(Line):
+    """A replay or purge that is done or failed."""
+
+    job: str
+    planned: int
+    done: int
+    left_out: Mapping[str, int]
+    detail_: str = Field("", alias="detail")
+
+    def detail(self) -> str:
+        return _joined(f"job {self.job}", f"{self.done:,} of {self.planned:,} letters", self.detail_, self.why)
+
+
+class Started(Line):
+    """Partitions that a group began without a commit of its own."""
+
+    partitions: Mapping[str, int]
+
+    def detail(self) -> str:
+        return _joined(f"{len(self.partitions)} partitions", self.why)
+
+
+class Passed(Line):
+    """Records that no topic of ours takes. `records` are the places of the first of them."""
+
+    what: str = "records passed that Kafka does not take"
+    count: int
+    records: tuple[str, ...]
+
+    def detail(self) -> str:
+        return _joined(f"{self.count:,} records, first {self.records[0]}" if self.records else "", self.why)
+
+
+class SchemasAdded(Line):
+    """Schemas that were put onto the topic of schemas."""
+
+    what: str = "schemas added"
+    schemas: tuple[Mapping[str, str], ...]
+
+    def detail(self) -> str:
+        return _joined(", ".join(schema.get("event_type", "") for schema in self.schemas), self.why)
+
+
+class ReceiptLine(Line):
+    """Letters that were deleted. `offsets` are ranges (from, to exclusive) per partition number.
+
+    A purge by deadline names its `scope` and what made it due; a person's purge its `job`, and as `from` which letters.
+    """
+
+    letters: int = 0
+    causes: Mapping[str, int] = Field(default_factory=dict)
+    offsets: Mapping[int, tuple[tuple[int, int], ...]]
+    event_types: Mapping[str, int] = Field(default_factory=dict)
+    first_event_time: int | None = None
+    last_event_time: int | None = None
+    scope: str = ""
+    invalid_since: int = 0
+    evidence: Evidence | None = None
+    probe_began: int = 0
+    grace_ms: int = 0
+    extended_ms: int = 0
+    job: str = ""
+    letters_name: str = Field("", alias="from")
+    bytes: str = ""
+
+    @field_validator("offsets", mode="before")
+    @classmethod
+    def _ranges(cls, offsets: Any) -> Any:
+        """Receipts of the first releases hold one range, not a list of them."""
+        if not isinstance(offsets, Mapping):
+            return offsets
+        return {
+            number: found if found and isinstance(found[0], list | tuple) else [found]
+            for number, found in offsets.items()
+        }
+
+    @property
+    def letters_of(self) -> str:
+        """`rejected` or `credentials.<scope>`."""
+        if self.letters_name:
+            return self.letters_name
+        return CREDENTIALS + self.scope if self.scope else REJECTED
+
+    def detail(self) -> str:
+        return _joined(f"{self.letters:,} letters of {self.letters_of}", self.why)
+
+
+_MODELS: Mapping[str, type[Line]] = {
+    **dict.fromkeys(("suspend", "resume", "probe", "extend", "replay", "purge", "cancel"), Answered),
+    "SUSPENDED": Stopped,
+    "credentials INVALID": CredentialsChanged,
+    "credentials VALID": CredentialsChanged,
+    "alerted": Alerted,
+    "redriven": Redriven,
+    "purged": ReceiptLine,
+    "expired": ReceiptLine,
+    **dict.fromkeys((f"{action} {end}" for action in ("replay", "purge") for end in ("done", "failed")), JobEnded),
+    "started at the earliest record": Started,
+    "started at a copy": Started,
+    "records passed that Kafka does not take": Passed,
+    "schemas added": SchemasAdded,
+}
+
+
+def parse_line(value: bytes | None) -> Line | None:
+    """The line; None where the value is none that this program understands."""
+    try:
+        line = Line.model_validate_json(value or b"")
+        return _MODELS.get(line.what, Line).model_validate_json(value or b"")
+    except ValidationError:
+        return None
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
