@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import config, connectors, doctor, emulate, events, explain, ingest, schemas, topics
+from streams.cli import audit, config, connectors, doctor, emulate, events, explain, ingest, schemas, topics
 from streams.cli import run as run_commands
 from streams.cli.demo import command as demo
 from streams.cli.dlq import commands as dlq
@@ -36,6 +36,14 @@ app.add_typer(emulate.app, name="emulate", cls=Commands)
 app.command("ingest")(ingest.ingest)
 app.command("doctor", epilog=examples("streams doctor", "streams doctor -o json | jq .findings"))(doctor.doctor)
 app.command("explain")(explain.explain)
+app.command(
+    "audit",
+    epilog=examples(
+        "streams audit growth-mixpanel --kind receipt --since 3d",
+        "streams audit --kind order --actor ada",
+        "streams audit --follow -o json | jq .what",
+    ),
+)(audit.audit)
 
 
 def _print_version(wanted: bool) -> None:

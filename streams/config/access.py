@@ -60,7 +60,7 @@ def roles(settings: Settings) -> tuple[Role, ...]:
         ),
         Role("ingest", "streams ingest", tuple(_ingest(settings))),
         Role("topics", "streams topics plan, apply", tuple(_topics(settings))),
-        Role("operator", "streams connectors, dlq, explain, schemas", tuple(_operator(settings))),
+        Role("operator", "streams connectors, dlq, explain, audit, schemas", tuple(_operator(settings))),
         Role("import", "streams dlq import", tuple(_import(settings))),
         Role("doctor", "streams doctor", tuple(_doctor(settings))),
     )
@@ -153,7 +153,7 @@ def _operator(settings: Settings) -> Iterable[Grant]:
     )
     yield Grant("topic", topics.schemas, ("Read", "Write"), "decoding; schemas add")
     yield Grant("topic", topics.state, ("Read", "Write"), "states; requests to keepers")
-    yield Grant("topic", topics.audit, ("Read", "Write"), "explain; schemas add")
+    yield Grant("topic", topics.audit, ("Read", "Write"), "audit, explain; schemas add")
     yield Grant("group", groups.sink(""), ("Describe",), "accounts", is_prefix=True)
     yield Grant("group", groups.router, ("Describe",), "accounts")
     yield _readers()

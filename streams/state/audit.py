@@ -19,12 +19,15 @@ Times are milliseconds since 1970, event times seconds. No line holds an event's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from streams.state.moments import iso
 from streams.state.records import CREDENTIALS, REJECTED, Evidence
+
+TYPES_MAX = 3
+"""Event types that a receipt names in a few words: the most frequent ones."""
 
 
 class Line(BaseModel):
@@ -32,6 +35,9 @@ class Line(BaseModel):
 
     Read as it is where its `what` is of a newer program.
     """
+
+    MOMENTS: ClassVar[Mapping[str, int]] = {"at": 1}
+    """Fields that are times, and how many milliseconds their unit has."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
@@ -51,8 +57,12 @@ class Line(BaseModel):
         return self.model_dump_json(by_alias=True, exclude_unset=True).encode()
 
     def to_json(self) -> dict[str, Any]:
-        """For listings: the same, with the time as people read it."""
-        return {**self.model_dump(mode="json", by_alias=True, exclude_unset=True), "at": iso(self.at)}
+        """For listings: the same, with times as people read them."""
+        content = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        content |= {name: iso((content[name] or 0) * unit) for name, unit in self.MOMENTS.items() if name in content}
+        if content.get("evidence"):
+            content["evidence"]["at"] = iso(content["evidence"]["at"])
+        return content
 
     def detail(self) -> str:
         """The rest, in a few words."""
@@ -64,7 +74,7 @@ class Answered(Line):
 
     arguments: Mapping[str, Any] = Field(default_factory=dict)
     outcome: str
-    detail_: str = Field("", alias="detail")
+    detail_: str = Field(default="", alias="detail")
 
     def detail(self) -> str:
         return _joined(self.outcome, self.detail_, self.why)
@@ -82,6 +92,8 @@ class Stopped(Line):
 
 class CredentialsChanged(Line):
     """A probe changed the state of a scope."""
+
+    MOMENTS = {**Line.MOMENTS, "invalid_since": 1}
 
     scope: str
     evidence: Evidence
@@ -120,7 +132,7 @@ class JobEnded(Line):
     planned: int
     done: int
     left_out: Mapping[str, int]
-    detail_: str = Field("", alias="detail")
+    detail_: str = Field(default="", alias="detail")
 
     def detail(self) -> str:
         return _joined(f"job {self.job}", f"{self.done:,} of {self.planned:,} letters", self.detail_, self.why)
@@ -162,6 +174,14 @@ class ReceiptLine(Line):
     A purge by deadline names its `scope` and what made it due; a person's purge its `job`, and as `from` which letters.
     """
 
+    MOMENTS = {
+        **Line.MOMENTS,
+        "first_event_time": 1_000,
+        "last_event_time": 1_000,
+        "invalid_since": 1,
+        "probe_began": 1,
+    }
+
     letters: int = 0
     causes: Mapping[str, int] = Field(default_factory=dict)
     offsets: Mapping[int, tuple[tuple[int, int], ...]]
@@ -175,7 +195,7 @@ class ReceiptLine(Line):
     grace_ms: int = 0
     extended_ms: int = 0
     job: str = ""
-    letters_name: str = Field("", alias="from")
+    letters_name: str = Field(default="", alias="from")
     bytes: str = ""
 
     @field_validator("offsets", mode="before")
@@ -197,11 +217,28 @@ class ReceiptLine(Line):
         return CREDENTIALS + self.scope if self.scope else REJECTED
 
     def detail(self) -> str:
-        return _joined(f"{self.letters:,} letters of {self.letters_of}", self.why)
+        """How many letters of which types and times, why, and for a purge by deadline the evidence."""
+        types = sorted(self.event_types.items(), key=lambda item: -item[1])
+        named = ", ".join(f"{count:,} {name}" for name, count in types[:TYPES_MAX])
+        more = f" and {len(types) - TYPES_MAX} more types" if len(types) > TYPES_MAX else ""
+        first, last = self.first_event_time, self.last_event_time
+        times = "" if first is None or last is None else f"events of {iso(first * 1000)} to {iso(last * 1000)}"
+        refused = "" if self.evidence is None else f"answered {self.evidence.status} {self.evidence.detail}".strip()
+        return _joined(
+            f"{self.letters:,} letters of {self.letters_of}",
+            named + more,
+            times,
+            self.why,
+            f"INVALID since {iso(self.invalid_since)}" if self.invalid_since else "",
+            refused,
+            f"job {self.job}" if self.job else "",
+        )
 
+
+ORDERS = ("suspend", "resume", "probe", "extend", "replay", "purge", "cancel")
 
 _MODELS: Mapping[str, type[Line]] = {
-    **dict.fromkeys(("suspend", "resume", "probe", "extend", "replay", "purge", "cancel"), Answered),
+    **dict.fromkeys(ORDERS, Answered),
     "SUSPENDED": Stopped,
     "credentials INVALID": CredentialsChanged,
     "credentials VALID": CredentialsChanged,
@@ -215,6 +252,10 @@ _MODELS: Mapping[str, type[Line]] = {
     "records passed that Kafka does not take": Passed,
     "schemas added": SchemasAdded,
 }
+
+
+KINDS = tuple(_MODELS)
+"""Every `what` that this program knows."""
 
 
 def parse_line(value: bytes | None) -> Line | None:

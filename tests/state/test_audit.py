@@ -58,7 +58,9 @@ def test_a_written_line_says_what_when_who_and_whose(line: Line) -> None:
 
 
 def test_a_line_of_a_newer_program_keeps_what_every_line_says() -> None:
-    read = parse_line(b'{"v":1,"at":5,"who":"keeper a","connector":"growth","what":"renamed","why":"wish","to":"other"}')
+    read = parse_line(
+        b'{"v":1,"at":5,"who":"keeper a","connector":"growth","what":"renamed","why":"wish","to":"other"}'
+    )
     assert read is not None
     assert (read.what, read.who, read.detail()) == ("renamed", "keeper a", "wish")
 

@@ -62,7 +62,7 @@ def _still_there(opened: View, message: Message) -> Message:
     if opened.is_gone(message):
         raise NothingMatched(
             f"the letter at {opened.place(message)} was settled: replayed, redriven, purged or expired; "
-            "the audit topic says which"
+            f"`streams audit {opened.dead.name}` says which"
         )
     return message
 
