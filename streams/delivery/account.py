@@ -1,7 +1,7 @@
-"""Counts that ride on the commit, so that they move atomically with what they count.
+"""Counts that are stored in the commit's metadata, so that they change atomically with what they count.
 
-The commit metadata of a sink's group holds per partition what became of its records, cumulative; that of the router's
-group how many were routed. A connector's account is their sum:
+The metadata of a sink's commit holds, per partition, what became of its records since the first commit. The metadata
+of the router's commit holds how many records were routed. A connector's account is their sum:
 routed + imported + again = delivered + skipped + parked + purged + expired + lost + waiting.
 """
 
@@ -110,8 +110,8 @@ class SinkCounts:
 class RouterCounts:
     """What became of the records of one partition of a Currents topic, since its first commit.
 
-    Each record that was `read` was routed to at least one connector, skipped for a reason, or undecodable. One that
-    Kafka refused for some of its connectors is routed to the others, and a dead letter beside.
+    Each record that was `read` was routed to at least one connector, skipped for a reason, or undecodable. A
+    record that Kafka refused for some of its connectors is routed to the others and is also a dead letter.
 
     `routed` has the connectors' names, and ids (`#…`) where only those were read: `routed_to` knows both. So a
     connector that left the configuration keeps its count, and has it again when it comes back.

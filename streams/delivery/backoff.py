@@ -31,7 +31,7 @@ def asked_seconds(retry_after: float | None) -> float:
 
 
 MOMENT = r"[1-9]\d{9}(\.\d+)?"
-"""Seconds since 1970, from 2001 to 2286: nobody asks for a wait of 31 years."""
+"""Seconds since 1970, from 2001 to 2286: a wait of 31 years is not meant."""
 
 
 def parse_retry_after(header: str | None, now_s: float) -> float | None:

@@ -88,7 +88,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """Timeout, connection error or an answer cut off: nobody knows whether it arrived.
+    """Timeout, connection error or an answer cut off: it is unknown whether the request arrived.
 
     `is_misconfigured` marks what no retry fixes: a certificate that is not trusted, a proxy that refuses.
     """
@@ -244,18 +244,18 @@ class Composed:
 class Composer(Protocol):
     """For a destination whose requests depend on order and on what it was sent before, or that has several endpoints.
 
-    Whoever runs it keeps one request in flight per partition and scope, with records of that partition only, and calls
-    `compose` instead of `request`. What is left of the items comes first in the next call.
-    The same items and memories give the same bytes. The sink does not do so yet, and refuses such a destination.
+    The caller keeps one request in flight per partition and scope, with records of that partition only, and calls
+    `compose` instead of `request`. Items that are left over come first in the next call.
+    The same items and memories give the same bytes. The sink does not support this yet and refuses such a destination.
     """
 
     def compose(self, scope: str, partition: int, items: Sequence[Item], remembered: Remembered) -> Composed: ...
 
 
 class Destination(Protocol):
-    """One configured connector's vendor side. Immutable; made anew when its secrets change.
+    """One configured connector's vendor side. Immutable; built again when its secrets change.
 
-    Inherit from it: then the capabilities that are not given are absent.
+    Inherit from it: a capability that the class does not define is absent.
     """
 
     @property

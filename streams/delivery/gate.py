@@ -1,4 +1,4 @@
-"""May a credential scope send now? One state machine for each scope; nothing else answers that question.
+"""May a credential scope send now? Each scope has one state machine, and only it answers this question.
 
 | event | open | backing off | held | parking |
 |---|---|---|---|---|
@@ -11,8 +11,8 @@
 | `Suspended` | stopped | stopped | stopped | stopped, and parking again after `Running` |
 | `Running` | open | backing off | held | parking |
 
-Stopped: an event changes what is beneath, by the table; `Suspended` changes the reason; `Running` ends it: parking is
-parking again, anything else is open.
+Stopped: the gate remembers its state of before. An event changes that state by the table; `Suspended` changes the
+reason. `Running` ends it: a gate that was parking parks again, any other is open.
 
 Open sends as many requests as its pace allows. Backing off sends one at a time, from `next_try` on. Held waits for the
 keeper, and nothing is sent or parked. Parking parks what comes. Stopped sends and parks nothing.

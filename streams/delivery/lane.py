@@ -244,7 +244,7 @@ class Lane(Generic[Source]):
         before = self.gate.back_off()
         self.gate.take(gates.Failed(batch.sent_at, now, verdict.status, verdict.detail, batch.failures, retry_after))
         after = self.gate.back_off()
-        if after is None:  # held, parking or stopped: whoever ends that says when to send
+        if after is None:  # held, parking or stopped: the event that ends it says when to send
             return
         if before is None or after.began > before.began:
             self._limit.throttled()

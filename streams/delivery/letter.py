@@ -1,4 +1,4 @@
-"""Dead letters: the headers that say why a record was parked, beside the source's key, value and foreign headers."""
+"""Dead letters: the source's key, value and foreign headers, with headers that say why it was parked."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def origin_of(headers: AnyHeaders, read_from: Origin) -> Origin:
 
 
 def parked_from(headers: AnyHeaders) -> Origin | None:
-    """The Currents record's place as parking wrote it; None where the record was never parked, or not by us."""
+    """The Currents record's place, as it was written when the record was parked; None where we did not park it."""
     parts = [
         header_of(headers, name) or b""
         for name in (CONNECT_TOPIC_HEADER, CONNECT_PARTITION_HEADER, CONNECT_OFFSET_HEADER)

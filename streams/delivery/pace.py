@@ -6,7 +6,7 @@ SLOW_FACTOR = 4.0
 SLOW_SECONDS_MIN = 1.0
 """An answer is slow when it takes 4 x the quickest lately and over a second: below that, jitter looks like load."""
 QUICKEST_FORGETS = 1.02
-"""Each answer lets the quickest grow by 2 %, so that a destination that became slower for good is believed."""
+"""Each answer lets the quickest grow by 2 %, so that the limit adapts to a destination that stays slower."""
 RATE_USED_HIGH = 0.95
 
 

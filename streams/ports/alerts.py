@@ -1,4 +1,4 @@
-"""How people are told."""
+"""Alerts to people."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Protocol
 
 
 class Notifier(Protocol):
-    """Tells people. Never raises."""
+    """Sends alerts. Never raises."""
 
     def notify(self, title: str, text: str) -> bool:
-        """Whether every configured channel took it. May take some seconds."""
+        """Whether every configured channel took it, now or before. A channel that took a message does not get it again.
+
+        May take some seconds."""
         ...

@@ -12,7 +12,7 @@ from streams.ports.kafka import Partition
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What a group committed for a partition: the next offset, and the text beside it."""
+    """What a group committed for a partition: the next offset, and its metadata."""
 
     offset: int
     metadata: str

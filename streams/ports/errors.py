@@ -2,7 +2,7 @@
 
 Exception
 ├── KafkaUnreachable     no broker answered for as long as the caller allows
-│   └── NoKeeperAnswers  nobody answered a request in time
+│   └── NoKeeperAnswers  no keeper answered a request in time
 ├── KafkaRefusal         Kafka answered, and refused
 ├── CommitRefused        the group moved on
 ├── TransactionAborted   nothing is left of the transaction
@@ -24,7 +24,7 @@ class KafkaUnreachable(Exception):
 
 
 class NoKeeperAnswers(KafkaUnreachable):
-    """Nobody answered in time. The request was withdrawn."""
+    """No keeper answered in time. The request was withdrawn."""
 
 
 class KafkaRefusal(Exception):
@@ -52,7 +52,7 @@ class RecordsRefused(TransactionAborted):
 
 
 class RecordRefused(RecordsRefused):
-    """This one record is not taken, and was not written. The open transaction may go on without it, or begin anew."""
+    """This one record is not taken, and was not written. The open transaction may go on without it, or start again."""
 
     def __init__(self, topic: str, why: str) -> None:
         super().__init__({topic: why})

@@ -30,7 +30,7 @@ class Message(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """An offset to commit, and the account that rides on it."""
+    """An offset to commit, and the account that is stored in its metadata."""
 
     topic: str
     partition: int
@@ -69,17 +69,17 @@ class Listener(Protocol):
     def assigned(self, starts: Sequence[Start]) -> None: ...
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """They are still ours until this returns: settle and commit."""
+        """They are still assigned until this returns: settle and commit."""
         ...
 
     def lost(self, partitions: Sequence[Partition]) -> None:
-        """They are somebody else's already: forget them."""
+        """Another member owns them already: forget them."""
         ...
 
     def gap(self, gap: Gap) -> None: ...
 
     def made_again(self, starts: Sequence[Start]) -> None:
-        """The topic of these partitions of ours was deleted and made again: they begin anew, at the earliest record."""
+        """The topic of these assigned partitions was deleted and made again: reading starts at the earliest record."""
         ...
 
 
@@ -137,7 +137,7 @@ class Transactions(Protocol):
         """Write a record in the transaction, once there is room for it.
 
         Raises `RecordRefused` where this record alone cannot be written, `TransactionAborted` where an earlier one
-        failed meanwhile, and `Fenced`.
+        failed, and `Fenced`.
         """
         ...
 
@@ -152,4 +152,4 @@ class Transactions(Protocol):
 
 
 OpenTransactions = Callable[[str], AbstractContextManager[Transactions]]
-"""Opens the transactional id, which fences whoever has it; closed at the end. Raises `KafkaUnreachable`, `Fenced`."""
+"""Opens the transactional id, which fences its holder; closed at the end. Raises `KafkaUnreachable`, `Fenced`."""

@@ -1,4 +1,4 @@
-"""Dead-letter topics as the keeper sees them, and as people look at them."""
+"""Dead-letter topics, as the keeper reads them and as commands show them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Letters(Protocol):
         ...
 
     def read(self, records_max: int, timeout_seconds: float) -> LetterPage:
-        """The next letters. A partition's end is told again after each reading beyond it."""
+        """The next letters. A partition's end is given once, and again after letters beyond it were read."""
         ...
 
     def close(self) -> None: ...
 
 
 class LetterTopics(Protocol):
-    """What a keeper does with the dead-letter topics beside reading them."""
+    """What a keeper does with the dead-letter topics, except reading them."""
 
     def partitions(self, topic: str) -> Sequence[Partition]:
         """The topic's partitions; none where it does not exist. Raises `KafkaUnreachable`."""
@@ -43,7 +43,8 @@ class LetterTopics(Protocol):
         ...
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
-        """Delete records before these offsets. Partitions where that failed, and why; one that is gone has no more."""
+        """Delete records before these offsets. Returns the partitions where that failed, and why. A partition that
+        does not exist has nothing to delete."""
         ...
 
 
@@ -65,8 +66,8 @@ class LetterScan(Protocol):
     def scan(
         self, starts: Mapping[Partition, int], report: Callable[[int], None] = lambda _count: None
     ) -> Iterator[Stretch]:
-        """Letters from these offsets on, as committed; 0 is the earliest that there is. `report` is told after each
-        batch how many letters were read in all."""
+        """Letters from these offsets on, as committed; 0 is the earliest that there is. `report` is called after
+        each batch with the number of letters that were read in all."""
         ...
 
     def edges(

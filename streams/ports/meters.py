@@ -1,7 +1,7 @@
 """What workers report of their work: per batch, transaction or commit, never per record.
 
-The ports are implemented in `streams.adapters`; `UNMEASURED` is for who does not want to know. A meter never raises
-and never waits: what it is told has happened already.
+The ports are implemented in `streams.adapters`; `UNMEASURED` measures nothing. A meter never raises and
+never waits: the work that it is told of is done already.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RouterMeter(Protocol):
     """Of the router's transactions, one at a time."""
 
     def began(self, messages: Sequence[Message]) -> bytes:
-        """A transaction with these records. Gives the `traceparent` of what it writes; empty where nobody traces it."""
+        """A transaction with these records. Gives the `traceparent` of what it writes; empty without a trace."""
         ...
 
     def committed(self, counts: RouterCounts) -> None:

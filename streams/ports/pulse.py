@@ -7,11 +7,11 @@ from collections.abc import Callable
 from streams.ports.clock import Clock
 
 STANDSTILL_SECONDS_MAX = 180.0
-"""A loop that has not gone round for this long is stuck: longer than the calls to a Kafka that is away may take in one
-round (60 s for the offsets of a transaction, 60 s for its end, 20 s for answers under way), and shorter than the 300 s
-after which the group gives its partitions to others."""
+"""A loop that made no round for this long is stuck. It is longer than one round can take while Kafka does not answer
+(60 s for the offsets of a transaction, 60 s for its end, 20 s for answers under way), and shorter than the 300 s after
+which the group gives its partitions to others."""
 START_SECONDS_MAX = 180.0
-"""From the start of the process to the first round: Kafka is waited for twice for 60 s."""
+"""From the start of the process to the first round: it waits for Kafka twice, 60 s each."""
 JOIN_SECONDS_MAX = 30.0
 """A member that is spare (more processes than partitions) is told nothing by the group protocol `consumer`; this long
 after its first round it counts as one. Kafka answered before that round, or there had been none."""
@@ -76,4 +76,4 @@ class _NoClock:
 
 
 NO_PULSE = Pulse(_NoClock())
-"""Nobody asks."""
+"""Beats that no one reads."""

@@ -12,7 +12,7 @@ from streams.events.schema import WriterSchema
 class NoSchema:
     """A place answered, and there is nothing to read records with. `detail` holds the place's own words.
 
-    `not-yet`: nobody registered it, which may change. `never`: the place refuses this id for good.
+    `not-yet`: the schema is not registered, which may change. `never`: the source refuses this id, and always will.
     `unreadable`: it is known, and is no schema that events are read with.
     """
 
@@ -21,7 +21,7 @@ class NoSchema:
 
 
 class SchemaSource(Protocol):
-    """A place beside `avro/` that knows writers' schemas: a folder, the topic `streams.schemas`, a registry."""
+    """A source of writers' schemas in addition to `avro/`: a folder, the topic `streams.schemas`, a registry."""
 
     def find(self, header: bytes) -> WriterSchema | NoSchema | None:
         """The schema of a value's header (10 bytes single-object, 5 Confluent); None if this place does not know it.

@@ -40,7 +40,7 @@ class Keepers(Protocol):
     def ask(
         self, connector: str, what: What, arguments: Mapping[str, Any], *, who: str, reason: str, wait_seconds: float
     ) -> Answer:
-        """The keeper's answer. Whoever stops waiting takes the request back.
+        """The keeper's answer. A caller that stops waiting withdraws the request.
 
         Raises `NoKeeperAnswers`, `KafkaUnreachable`, `KafkaRefusal`, `AccessDenied` and `StateError`.
         """

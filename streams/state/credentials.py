@@ -143,7 +143,7 @@ def resumed(connector: ConnectorState, who: str, reason: str, now: int, keep_sin
 
 def alerts_due(scope: ScopeState, connector: ConnectorState, rules: Rules, now: int) -> Iterator[str]:
     """Alerts of a scope that are due and were not sent: `invalid`, `half` of the grace, `most` (90 %); and `recovered`
-    once it is VALID again, for whoever was told that it was not."""
+    once it is VALID again, if the alert `invalid` was sent."""
     if scope.state != "INVALID":
         if "invalid" in scope.alerts and "recovered" not in scope.alerts:
             yield "recovered"

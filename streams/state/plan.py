@@ -16,7 +16,7 @@ from streams.state.standing import Standing
 LeftOut = Literal["settled", "purged", "replays"]
 LEFT_OUT_SENTENCES: Mapping[str, str] = {
     "settled": "replayed, redriven, purged or expired already (`replay --again` sends them once more)",
-    "purged": "purged: nothing brings them back",
+    "purged": "purged: they cannot come back",
     "replays": f"came back from {REPLAYS_MAX} replays: look at one with `streams dlq show`, then fix or purge",
 }
 PLAN_ID_DIGITS = 12
@@ -40,8 +40,8 @@ class Plan:
     def to_arguments(self, rate: float | None, *, is_bound: bool) -> dict[str, Any]:
         """What the request to the keeper carries.
 
-        `is_bound`: only if nothing was settled since. Else what was settled meanwhile (by a redrive, which goes on for
-        hours) is left out by the keeper, and the rest is done.
+        `is_bound`: the order holds only if nothing was settled since. Otherwise the keeper leaves out what was settled
+        since (a redrive may go on for hours) and does the rest.
         """
         return {
             "selection": dict(self.selection.to_arguments()),
@@ -154,5 +154,5 @@ class Planner:
 
 
 def is_purged(standing: Standing, letters: str, partition: int, offset: int) -> bool:
-    """Whether a person purged this letter: its bytes may still lie there, but it is gone for good."""
+    """Whether a person purged this letter. Its bytes may still be on the topic, but it cannot come back."""
     return letters == REJECTED and standing.is_settled((PURGED, partition), offset)

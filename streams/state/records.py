@@ -7,7 +7,7 @@
 | `scope/<connector>/<scope>` | keeper | VALID or INVALID, evidence, extensions, alerts that were sent |
 | `cursor/<connector>/<letters>/<partition>` | keeper | every dead letter before this offset is settled |
 | `settled/<connector>/<letters>/<partition>/<block>` | keeper | settled letters after the cursor, one bit an offset |
-| `told/<connector>` | keeper | purged and lost records, and how many of them people were told |
+| `told/<connector>` | keeper | purged and lost records, and how many of them were in alerts |
 | `topic/<connector>/<letters>` | keeper | which topic of that name the cursors and settled letters belong to |
 | `totals/<connector>` | keeper | what left the dead-letter topics, and how |
 | `copy/<connector>/<topic>` | keeper | what the group committed, for Kafka forgets a memberless group after 7 days |
@@ -92,7 +92,7 @@ class ConnectorState(Record):
     since: int = 0
     suspensions: tuple[tuple[int, int], ...] = ()
     alerted: bool = False
-    """Whether its suspension was told to whoever is notified."""
+    """Whether the alert of its suspension was sent."""
 
 
 class Evidence(BaseModel):
@@ -186,7 +186,7 @@ class Totals(Record):
 
 
 class Told(Record):
-    """Letters that were purged by their deadline, and what people were told of these and of lost records.
+    """Letters that were purged by their deadline, and how many of these and of lost records were in alerts.
 
     `purged_at` is when an alert of purged letters went out last (ms).
     """
@@ -210,7 +210,7 @@ class Copy(Record):
 
 
 class Deletion(Record):
-    """Settled letters whose bytes could not be deleted yet, since when and why. Taken back once they are gone."""
+    """Settled letters whose bytes could not be deleted yet, since when and why. Removed once they are deleted."""
 
     kind = "deletion"
     since: int
@@ -238,7 +238,7 @@ class Suspect(Record):
 
 
 class PartitionWait(BaseModel):
-    """A partition that stands at an offset: `why` is `schema` (nobody knows it) or `registry` (it does not answer)."""
+    """A partition that stands at an offset: `why` is `schema` (it is unknown) or `registry` (it does not answer)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     why: str
@@ -253,7 +253,7 @@ class PartitionWait(BaseModel):
 
 
 class BackOff(BaseModel):
-    """A scope whose destination asked for patience, or did not answer (`status` 0)."""
+    """A scope whose destination asked to wait, or did not answer (`status` 0)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     status: int

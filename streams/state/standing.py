@@ -67,7 +67,7 @@ class Standing:
         """Oldest first."""
 
     def scope(self, name: str) -> ScopeState:
-        """A scope's state; VALID where nobody ever said anything else."""
+        """A scope's state; VALID where none was ever written."""
         return self.scopes.get(name, ScopeState())
 
     def cursor(self, partition: Partition) -> int:
@@ -75,7 +75,7 @@ class Standing:
         return self.cursors.get(partition, 0)
 
     def back_offs(self, now_ms: int) -> dict[str, BackOff]:
-        """By scope, of all its processes the one that is next to end; nothing for a scope that nobody backs off."""
+        """By scope: of its processes' back-offs, the one that ends first. Scopes without a back-off are absent."""
         found: dict[str, BackOff] = {}
         for waits in self._fresh(now_ms):
             for scope, one in waits.back_offs.items():
@@ -127,7 +127,7 @@ class Standing:
         return counts
 
     def apply(self, record_key: str, value: bytes | None) -> None:
-        """Take one record of the topic, whosever it is. Raises `StateError`."""
+        """Take one record of the topic; records of other connectors change nothing. Raises `StateError`."""
         kind, _, rest = record_key.partition("/")
         connector, _, name = rest.partition("/")
         if connector != self.connector:

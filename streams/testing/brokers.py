@@ -56,7 +56,7 @@ class BrokerFailed(Exception):
 
 
 class Broker:
-    """A broker that runs, or that runs between `start` and `stop`. As itself: one that somebody else looks after."""
+    """A broker that runs, or that runs between `start` and `stop`. The class itself: one that others start and stop."""
 
     def __init__(self, kind: Kind, bootstrap_servers: str, *, is_apache: bool, why: str = "") -> None:
         self.kind: Kind = kind

@@ -112,7 +112,7 @@ class EmulatorClient:
         self.call("POST", "reset")
 
     def call(self, method: str, name: str, content: Any = None) -> dict[str, Any]:
-        """One control call. Raises `ControlError`, and `OSError` where nobody listens."""
+        """One control call. Raises `ControlError`, and `OSError` where nothing listens."""
         address = urlsplit(self.base_url)
         assert address.hostname is not None
         with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=ANSWER_SECONDS_MAX)) as line:

@@ -61,7 +61,7 @@ SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.num.partitions": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # A topic that nobody made is a mistake that a test should see.
+    # A topic that was never created is a mistake that a test should see.
     "auto.create.topics.enable": "false",
     # Tests wait for rebalances, killed members and retention: short, not instant.
     "group.initial.rebalance.delay.ms": "0",
@@ -72,12 +72,12 @@ SETTINGS = {
 
 
 Protocol = Literal["SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-"""How clients may reach a node beside plain text."""
+"""How clients may reach a node, other than by plain text."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeOptions:
-    """What a node has beside the usual: a listener for each protocol, settings that win over ours, options of Java."""
+    """What a node has in addition: a listener for each protocol, settings that win over ours, options of Java."""
 
     protocols: Sequence[Protocol] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -132,7 +132,7 @@ def jars(environment: Mapping[str, str] = os.environ) -> Path:
         return folder
     maven = shutil.which("mvn")
     if maven is None:
-        raise JarsUnavailable(f"there is no Maven to fetch Kafka's jars, nor are they in {folder}")
+        raise JarsUnavailable(f"there is no Maven to fetch Kafka's jars, and they are not in {folder}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -142,7 +142,7 @@ def jars(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def _download(maven: str, version: str, folder: Path) -> None:
-    # Into a folder beside it and then renamed, so that a download cut short is never taken for a whole one.
+    # Into a folder next to it and then renamed, so that a download cut short is never taken for a whole one.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="download-") as name:
         work = Path(name)
         pom = POM.replace("KAFKA_VERSION", version).replace("SLF4J_VERSION", SLF4J_VERSION)
@@ -214,7 +214,7 @@ class Node:
             raise JarsUnavailable(f"Kafka's storage tool failed: {(result.stdout + result.stderr).strip()[-500:]}")
 
     def start(self) -> Child:
-        """Begin; whoever asked waits until it answers."""
+        """Start it; the caller waits until it answers."""
         self._child = Child([*self._java, "kafka.Kafka", str(self._properties)], self.log)
         return self._child
 

@@ -2,7 +2,7 @@
 
 The broker is chosen once the tests are known, and only if one of them asks for it; which one and why stands in the
 summary, with the count of what it kept from running. Under pytest-xdist the workers share one broker. Imports stay
-light: this module is loaded by every pytest run of whoever installed us. What the fixtures need is imported once the
+light: every pytest run loads this module where the package is installed. What the fixtures need is imported once the
 tests are known, before the first of them runs: see `_import_early`.
 """
 
@@ -73,7 +73,7 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         _cannot_run(choice)
     elif worker := os.environ.get("PYTEST_XDIST_WORKER"):
         folder = Path(tmp_path_factory.getbasetemp().parent)
-        # Left at the session's end and not here: whoever started it waits for the others, longer than a test may last.
+        # Left at the session's end: the process that started it waits for the others, longer than a test may last.
         stack = request.config.stash[_shared] = ExitStack()
         yield _entered(stack, lambda: shared(choice, folder, worker), request.session)
     else:

@@ -51,7 +51,7 @@ class FakeMessage:
 
 
 class Killed(BaseException):
-    """The process ended here: for whoever killed it to catch."""
+    """The process ended here. The test that killed it catches this."""
 
 
 @dataclass(slots=True)
@@ -230,7 +230,7 @@ class FakeConsumer:
 class FakeTransactions:
     """Transactions on a `FakeKafka`: what is not committed leaves nothing behind.
 
-    With a `transactional_id` it fences whoever had that id before.
+    With a `transactional_id` it fences the holder of that id.
     """
 
     def __init__(self, kafka: FakeKafka, transactional_id: str = "") -> None:

@@ -14,7 +14,7 @@ TERMINATE_SECONDS_MAX = 15.0
 """A broker flushes and leaves within this after SIGTERM; then it is killed."""
 
 # A process that is killed runs no clean-up, so the child asks the kernel (PR_SET_PDEATHSIG is 1) to be ended with its
-# parent. Asked for by a small Python that then becomes the command: a `preexec_fn` may deadlock beside client threads.
+# parent. Asked for by a small Python that then becomes the command: a `preexec_fn` may deadlock with client threads.
 _TIED_TO_PARENT = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -25,7 +25,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
+    """A port of the loopback that nothing listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -45,7 +45,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
-                # Ctrl-C in a terminal goes to all of its session: whoever started this child decides when it ends.
+                # Ctrl-C in a terminal goes to all of its session: whatever started this child decides when it ends.
                 start_new_session=True,
             )
         atexit.register(self.kill)
@@ -72,7 +72,7 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until it has ended."""
         if self.is_running():
             self._process.kill()
         self._process.wait()

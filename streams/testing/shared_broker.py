@@ -1,4 +1,4 @@
-"""One broker for several processes of a test run: the first that needs it starts it, and stays until nobody uses it."""
+"""One broker for several processes of a test run: the first one starts it, and stops it after the last use."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class _Users:
         self._mine.unlink()
 
     def close(self) -> bool:
-        """Take the address away if nobody alive uses it any more."""
+        """Remove the address if no running process uses it any more."""
         with self.locked():
             if any(_is_alive(int(user.read_text())) for user in self._folder.glob("*.user")):
                 return False

@@ -1,7 +1,7 @@
 """Puts records of Currents files onto Currents topics, each once, however often it is killed and started again.
 
 Order of effects, in one transaction of up to `BATCH_RECORDS_MAX` records:
-1. a writer's schema that nobody knows yet, onto the topic of schemas;
+1. a writer's schema that is not known yet, onto the topic of schemas;
 2. the records, each as it stands in its file;
 3. how far each file is, onto the topic of state, under the file's identity.
 
@@ -114,7 +114,7 @@ class Outcome:
     size_bytes: int = 0
     """Of the files that are done with."""
     is_stopped: bool = False
-    """Whether somebody stopped it: what was not reached is no failure."""
+    """Whether it was stopped: files that it did not reach are no failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Target:
 
 
 class _Stopped(Exception):
-    """Somebody stopped the ingest, and everything that was written is committed."""
+    """The ingest was stopped; everything that was written is committed."""
 
 
 _Record = tuple[str, bytes | None, bytes, WriterSchema]
@@ -213,7 +213,7 @@ class Ingest:
         self._outcome.size_bytes += file.size_bytes
 
     def _go_on(self) -> None:
-        """Raises `_Stopped` where nobody wants more. Only after a commit."""
+        """Raises `_Stopped` where the ingest is to stop. Only after a commit."""
         if self._is_stopped():
             raise _Stopped
 
@@ -312,7 +312,7 @@ def record_key(record: Mapping[str, Any]) -> bytes | None:
 
 
 def _as_utf8(value: Any) -> Any:
-    """What is no UTF-8 becomes U+FFFD: a record that is written anew is written as Avro wants it."""
+    """Bytes that are no UTF-8 become U+FFFD: Avro allows only UTF-8 in a record that is encoded again."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode(errors="surrogateescape").decode(errors="replace")
     if isinstance(value, dict):

@@ -22,7 +22,7 @@ CHUNK_LETTERS_MAX = 500
 CHUNK_BYTES_MAX = 4_000_000
 """Well under the 10 s that a transaction may take."""
 CAUSE_UNKNOWN = "unknown"
-"""Of a letter that somebody else wrote onto a dead-letter topic."""
+"""Of a letter that another program wrote onto a dead-letter topic."""
 
 
 class Import:

@@ -32,8 +32,8 @@ def write_in_parts(
 ) -> None:
     """`write` makes one transaction of its items, and is called again with fewer where that is refused.
 
-    The items keep their order. `refuse` is told of an item that is refused alone; what it notes goes with the next
-    `write`.
+    The items keep their order. `refuse` is called for an item that is refused alone; what it notes is part of the
+    next `write`.
     """
     halving = Halving(len(items))
     start = 0

@@ -58,7 +58,7 @@ def purge(connector: str, letters: int, since_ms: int) -> tuple[str, str]:
     since = f" since {iso(since_ms)}" if since_ms else ""
     text = (
         f"Connector {connector}: {letters:,} dead letters were purged{since}: their credentials stayed INVALID "
-        f"beyond the grace.\nThey are gone for good. The receipts are on the audit topic.\n"
+        f"beyond the grace.\nThey cannot come back. The receipts are on the audit topic.\n"
         f"Next: streams connectors show {connector} --ledger"
     )
     return f"streams: {connector}: {letters:,} dead letters were purged", text

@@ -1,8 +1,8 @@
-"""Alerts: people are told once that credentials died, at 50 % and 90 % of the grace, and that they are good again; that
-a connector stopped; that letters were purged by their deadline, at most once an hour; that records were lost.
+"""Alerts to people. One each when credentials become INVALID, at 50 % and 90 % of the grace, and when they are VALID
+again; when a connector stops; when records were lost; for letters purged by their deadline, one an hour at most.
 
-Whether an alert went out is part of the state, so no restart tells it twice. It is written after the channel
-took it: a keeper killed in that very moment tells it twice rather than never.
+Whether an alert was sent is part of the state, so a restart does not repeat it. The state is written after the channel
+took the alert: a keeper that is killed in between sends it twice rather than never.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RETRY_SECONDS = 60.0
 """A channel that did not take an alert is asked again after this."""
 SUSPENDED, PURGED, LOST = "suspended", "purged", "lost"
 PURGED_MS = 3_600_000
-"""A deadline that passes goes on passing, letter by letter: people are told of it at most so often."""
+"""Letters pass their deadline one by one: alerts of purged letters are at least this far apart."""
 RUNBOOKS = "docs/runbooks"
 
 Run = Callable[[Callable[[], bool]], "Future[bool]"]
@@ -138,7 +138,7 @@ class Alerts:
         self._texts.pop(alert, None)
         count = self._counts.pop(alert, 0)
         if alert not in self._due(office):
-            return False  # the state moved on meanwhile
+            return False  # the state changed since
         told = office.standing.told
         change: Record
         match kind:

@@ -1,4 +1,4 @@
-"""Expiry: rejected letters are deleted 14 days after they were parked, whoever forgot them, and with a receipt."""
+"""Expiry: rejected letters are deleted 14 days after they were parked, with a receipt."""
 
 from __future__ import annotations
 

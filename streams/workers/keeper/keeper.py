@@ -1,6 +1,6 @@
 """The keeper of a connector: takes office, carries out its tasks a step at a time, and drops the office when fenced.
 
-It is the process that owns partition 0 of the connector's topic, on a thread of its own beside the sink's. Taking
+It is the process that owns partition 0 of the connector's topic, on its own thread, not the sink's. Taking
 office fences the predecessor and reads the state to its end; nothing is done before. Each task's step is at most one
 transaction. An aborted one changed nothing: all tasks begin again from the committed state.
 """

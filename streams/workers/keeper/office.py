@@ -1,6 +1,6 @@
 """A keeper's office: the one place from which a connector's state is written, a transaction at a time.
 
-Whoever opens it fences the predecessor, reads the state to its end, and only then acts. Every `commit` is one
+A keeper that opens it fences its predecessor, reads the state to its end, and only then acts. Every `commit` is one
 transaction of records, state and audit lines; the state in memory moves only after it was accepted.
 """
 
@@ -95,7 +95,7 @@ class Office:
         return self._epoch
 
     def confirm(self) -> None:
-        """Write the term (again). Raises `Fenced` where another keeper took over meanwhile."""
+        """Write the term (again). Raises `Fenced` where another keeper took over."""
         self.commit({key("keeper", self.connector): Term(instance=self._instance)})
 
     def now(self) -> int:

@@ -33,7 +33,7 @@ class _Asked:
 class Probes:
     """One probe at a time for each scope: at a suspicion at once, while INVALID every 30 s, and when asked for.
 
-    `build` makes the destination anew, with the secrets as they are in their files now.
+    `build` builds the destination again, with the secrets that are in their files now.
     """
 
     def __init__(self, build: Callable[[], Destination], transport: Transport, rules: Rules) -> None:

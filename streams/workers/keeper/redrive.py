@@ -31,7 +31,7 @@ LOOK_SECONDS = 10.0
 
 class Redrive:
     """`rate` is in letters per second, over all scopes; one reader watches all that are VALID. `share` is the part of
-    the account's rate that letters on their way back may take together, be it by redrive or by replay."""
+    the account's rate that letters on their way back may take together, by redrive and by replay."""
 
     def __init__(
         self, scopes: tuple[str, ...], topics: LetterTopics, reader: Letters, rate: float, share: TokenBucket
@@ -94,7 +94,7 @@ class Redrive:
         self._look_at = now + LOOK_SECONDS
 
     def _is_settled(self, office: Office, letter: Message) -> bool:
-        """Whether a person's job took it meanwhile: it moved the cursor under this reader."""
+        """Whether a person's job settled it after this reader was opened."""
         partition = (CREDENTIALS + self._names[letter.topic()], letter.partition())
         return office.standing.is_settled(partition, letter.offset())
 

@@ -1,4 +1,4 @@
-"""What others ask of the keeper: orders of people, and suspicions of sinks that concern the connector as a whole."""
+"""Requests to the keeper: orders of people, and suspicions of sinks that concern the connector as a whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.workers.keeper.probes import Probes
 log = structlog.get_logger(__name__)
 
 ANSWER_MS_MAX = 3_600_000
-"""Answers are taken back after an hour: whoever asked has read them, or left."""
+"""Answers are removed after an hour: the one that asked has read them, or stopped waiting."""
 PROBE_MS_MAX = 35_000
 """A destination that has not answered a probe by then says nothing."""
 

@@ -25,8 +25,8 @@ class Event:
 class EventReader:
     """Reads events off records; never raises on bad bytes.
 
-    A registry's outage is no bad byte: `SchemasUnavailable` is raised, so that whoever selects letters by their
-    event waits or says so, and passes none by.
+    While a registry does not answer, it raises `SchemasUnavailable`: a caller that selects letters by their event then
+    waits or says so, and leaves out none of them.
     """
 
     def __init__(self, resolver: SchemaResolver) -> None:

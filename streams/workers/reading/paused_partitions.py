@@ -35,12 +35,12 @@ class _Age:
 
 
 class WaitingPartitions:
-    """Pauses a partition at an offset and lets it go on from there a second later, to be asked again.
+    """Pauses a partition at an offset and resumes it from there a second later, so that its record is tried again.
 
-    Whatever is read of it meanwhile must be passed over: it is read again, for going on begins at that offset.
+    Records of it that are read during the pause must be passed over: they are read again after the pause.
 
-    All records that a partition held when it began to wait wait together: one more unknown schema among them does not
-    make the partition wait anew. Else a thousand would hold the good records behind them a thousand times as long.
+    All records that a partition held when it began to wait share one wait. Another unknown schema among them does not
+    start a new wait. Otherwise a thousand of them would hold the good records behind them a thousand times as long.
     """
 
     def __init__(self, consumer: Consumer) -> None:
@@ -73,7 +73,7 @@ class WaitingPartitions:
         self._consumer.pause([partition])
 
     def waited_seconds(self, partition: Partition, offset: int, now: float) -> float:
-        """How long the record at `offset` has waited for schemas, be it behind others; 0 where it has not."""
+        """How long the record at `offset` has waited for schemas, also behind other records; 0 where it has not."""
         age = self._ages.get(partition)
         return now - age.since if age is not None and offset < age.end else 0.0
 

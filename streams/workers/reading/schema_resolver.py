@@ -26,7 +26,7 @@ ASK_SECONDS = 1.0
 """How often the sources are asked again for one unknown schema; until then the last answer holds."""
 ASKING_WINDOW_SECONDS = 10.0
 ASKING_SECONDS_MAX = 3.0
-"""Of each window: whoever asks has a transaction open, which Kafka ends after 10 s."""
+"""Of each window: the caller has a transaction open, which Kafka ends after 10 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class SchemaResolver:
         return Unreadable("undecodable: the value is neither Avro single-object nor Confluent wire format")
 
     def ask_again(self) -> None:
-        """Whoever knows of a schema that was added: what was missed is asked for at once."""
+        """A schema may have been added: ask at once for those that were not found."""
         self._missed_at.clear()
         self._answers.clear()
 

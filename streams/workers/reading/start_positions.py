@@ -66,7 +66,7 @@ def beginnings(starts: Sequence[Start], copies: Copies, consumer: Consumer) -> l
 
 
 def audit_lines(who: str, connector: str, at_ms: int, begun: Mapping[str, tuple[int, str]]) -> list[Started]:
-    """One line for each reason. `begun`: offset and reason, by partition as people name it."""
+    """One line for each reason. `begun`: offset and reason, by the partition's name."""
     lines = []
     for why in dict.fromkeys(reason for _, reason in begun.values()):
         places = {name: offset for name, (offset, reason) in begun.items() if reason == why}

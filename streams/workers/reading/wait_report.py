@@ -1,7 +1,7 @@
 """Tells on the state topic what this process waits for, so that commands and the console can say it.
 
-Cheap by rule: nothing is written for what is over within seconds, a change at most every ten, and once a minute while
-nothing changes; it is taken back once nobody waits any more.
+It writes little: nothing for a wait of a few seconds, a change every ten seconds at most, and once a minute while
+nothing changes. The report is removed once nothing waits any more.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class WaitReport:
             self._tell(waits)
 
     def end(self) -> None:
-        """Nobody waits any more, or the process stops: take back what was told."""
+        """Nothing waits any more, or the process stops: remove the report."""
         if self._told.partitions or self._told.back_offs:
             self._tell(Waits())
 

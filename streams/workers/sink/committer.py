@@ -48,7 +48,7 @@ class SinkTopics:
 class SinkCommitter:
     """Commits the settled prefix of a sink's partitions, with the account as metadata.
 
-    `on_unsendable` is told of how many records each commit wrote letters because the mapping rejects them.
+    `on_unsendable` is called after each commit: how many letters it wrote because the mapping rejects the records.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class SinkCommitter:
     def _commit_once(self, ledgers: Mapping[int, Ledger[Message]], commit: Commit) -> bool:
         """Commit settled prefixes; whether anything moved.
 
-        1. Letters, counts and offsets go in one transaction; without a letter a plain commit carries the rest.
+        1. Letters, counts and offsets go in one transaction; without a letter a plain commit is enough.
         2. Only after it was accepted do the ledgers move on.
-        3. A refusal moves nothing: the group moved on, and whoever owns the partition reads these records again.
+        3. A refusal changes nothing: the group moved on, and the partition's new owner reads these records again.
         """
         progresses = {
             number: progress

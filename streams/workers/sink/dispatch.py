@@ -157,7 +157,7 @@ class Dispatch:
             self.take_answers(ANSWER_SECONDS)
 
     def renew(self) -> None:
-        """Read the secrets again: whoever fixed them did so in their files."""
+        """Read the secrets again: a fix of the credentials is in their files."""
         try:
             destination = self._build()
         except ValueError as error:

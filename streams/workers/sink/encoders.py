@@ -46,7 +46,7 @@ class EncoderCache:
     def find(self, message: Message, value: bytes, waited_seconds: float = 0.0) -> tuple[Encoder, int]:
         """The encoder of a value that `by_header` does not hold, and where its datum starts. Raises `SchemaWaits`.
 
-        `waited_seconds`: how long the record has waited for schemas already, be it behind others.
+        `waited_seconds`: how long the record has waited for schemas already, also behind other records.
         """
         encoder = self._by_confluent_header.get(value[:CONFLUENT_HEADER_BYTES])
         if encoder is not None:

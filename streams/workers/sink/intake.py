@@ -119,7 +119,7 @@ class Intake:
                 yield BATCH_AGE_SECONDS_MAX - (now - builder.opened_at)
 
     def renewed(self) -> None:
-        """The destination was made anew: what is encoded from now on is of its generation."""
+        """The destination was built again: events that are encoded from now on are of its generation."""
         for builder in self._builders.values():
             builder.generation = self._dispatch.generation
 

@@ -24,8 +24,8 @@ class SinkLimits:
 
 @dataclass(frozen=True, slots=True)
 class SinkPorts:
-    """The outside of one sink. `keep` is told whether partition 0 is ours, which makes this process the connector's
-    keeper; `partition_count` gives 0 while no broker answers."""
+    """The outside of one sink. `keep` is called with whether this sink owns partition 0: the owner is the connector's
+    keeper. `partition_count` gives 0 while no broker answers."""
 
     consumer: Consumer
     transport: Transport

@@ -9,7 +9,7 @@ from streams.ports.kafka import Consumer, Message
 from streams.workers.reading.paused_partitions import WaitingPartitions
 
 WINDOW_RECORDS_MAX = 10_000
-"""Records read and not committed: scopes go on beside a waiting scope for this long, for commits are contiguous."""
+"""Records read and not committed: how far other scopes go on while one scope waits, because commits are contiguous."""
 WINDOW_BYTES_MAX = 48_000_000
 """The same in bytes of values, for records of up to 900 kB: a quarter of a process's memory budget."""
 FULL_SECONDS_MAX = 1.0

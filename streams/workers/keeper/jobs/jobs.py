@@ -26,7 +26,7 @@ from streams.state.orders import Action, OrderError, order_of, partition_of
 from streams.state.records import REJECTED, Answer, Job, Record, Request, key
 from streams.state.standing import added
 from streams.workers.keeper.jobs.batch import Batch, settled_changes
-from streams.workers.keeper.jobs.outcome import Gone, Way
+from streams.workers.keeper.jobs.outcome import Purged, Way
 from streams.workers.keeper.jobs.records import (
     active_job,
     ending,
@@ -150,7 +150,7 @@ class Jobs:
         return ""
 
     def _way(self, action: Action) -> Way:
-        return self._way_back if action == "replay" else Gone()
+        return self._way_back if action == "replay" else Purged()
 
     # The job under way.
 

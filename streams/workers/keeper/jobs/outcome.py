@@ -1,4 +1,4 @@
-"""What becomes of a letter that a job takes: back onto its connector's topic, routed again, or gone for good."""
+"""What becomes of a letter that a job takes: back onto its connector's topic, routed again, or purged."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Way(Protocol):
     def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
         """What becomes of a letter. `again`: it is settled, and this would be a copy.
 
-        Raises `SchemasUnavailable` while nobody can tell.
+        Raises `SchemasUnavailable` while that is unknown.
         """
         ...
 
@@ -88,7 +88,7 @@ class RoutedAgain:
         self.topics = routes.topics
 
     def begin(self) -> None:
-        """Whoever ordered this may have added a schema just now."""
+        """A schema may have been added before this was ordered."""
         self._routes.ask_again()
 
     def of(self, letter: Message, job: str, again: bool, /) -> Leaves | Stays:
@@ -110,7 +110,7 @@ class RoutedAgain:
         return Leaves(skipped="no_external_user_id") if presence == MISSING else Stays("undecodable")
 
 
-class Gone:
+class Purged:
     """Nothing is written: the letter is purged."""
 
     topics: Sequence[str] = ()
