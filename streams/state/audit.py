@@ -11,6 +11,8 @@
 | `replay done`, `purge failed`, … | `JobEnded` | keeper |
 | `started at the earliest record`, `started at a copy` | `Started` | router, sinks |
 | `records passed that Kafka does not take` | `Passed` | router, sinks |
+| `deliveries began again`, `dead letters forgotten` | `TopicMadeAgain` | keeper |
+| `records lost` | `RecordsLost` | keeper, of records that were deleted with their topic |
 | `schemas added` | `SchemasAdded` | command line |
 
 Times are milliseconds since 1970, event times seconds. No line holds an event's id, key or value.
@@ -51,6 +53,7 @@ class Line(BaseModel):
     def stamped(self, at: int, who: str, connector: str) -> Self:
         """As it is written: with the time, and with who and whose where the line does not say."""
         given = {"who": self.who or who, "connector": self.connector or connector}
+        given |= {"why": self.why} if self.why else {}  # a default would be left out otherwise
         return self.model_copy(update={"v": 1, "at": at, "what": self.what, **given})
 
     def to_bytes(self) -> bytes:
@@ -158,6 +161,29 @@ class Passed(Line):
         return _joined(f"{self.count:,} records, first {self.records[0]}" if self.records else "", self.why)
 
 
+class TopicMadeAgain(Line):
+    """A topic was deleted and made again: what belonged to the old one is forgotten. `cursors` are the old ones."""
+
+    why: str = "the topic was deleted and made again"
+    topic: str
+    cursors: Mapping[str, int]
+
+    def detail(self) -> str:
+        return _joined(self.topic, self.why)
+
+
+class RecordsLost(Line):
+    """Records and letters that were deleted with their topic, counted afterwards; letters by cause."""
+
+    what: str = "records lost"
+    why: str = "their topic was deleted"
+    letters: Mapping[str, int]
+    records: int
+
+    def detail(self) -> str:
+        return _joined(f"{self.records:,} records, {sum(self.letters.values()):,} letters", self.why)
+
+
 class SchemasAdded(Line):
     """Schemas that were put onto the topic of schemas."""
 
@@ -250,6 +276,9 @@ _MODELS: Mapping[str, type[Line]] = {
     "started at the earliest record": Started,
     "started at a copy": Started,
     "records passed that Kafka does not take": Passed,
+    "deliveries began again": TopicMadeAgain,
+    "dead letters forgotten": TopicMadeAgain,
+    "records lost": RecordsLost,
     "schemas added": SchemasAdded,
 }
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.letters import LetterTopics
+from streams.state.audit import JobEnded, Line, RecordsLost, TopicMadeAgain
 from streams.state.records import CREDENTIALS, DELIVERIES, REJECTED, KnownTopic, Record, key
 from streams.workers.keeper.jobs.records import active_job, ending
 from streams.workers.keeper.office import BeginAgain, Office
@@ -87,7 +87,7 @@ class KnownTopics:
             for letters, topic_id in ids.items()
             if letters not in office.standing.known_topics
         }
-        audit: list[dict[str, Any]] = []
+        audit: list[Line] = []
         for letters in anew:
             changes[key("topic", office.connector, letters)] = KnownTopic(topic_id=ids[letters], is_uncounted=True)
             audit.append(_line(office, letters, names[letters]))
@@ -133,17 +133,18 @@ class KnownTopics:
             redriven=twice,
             again=-sum(twice.values()) - min(0, missing.waiting),
         )
-        counted = {"letters": deleted, "records": undelivered}
-        line = {"what": "records lost", "why": "their topic was deleted", **counted}
+        line = RecordsLost(letters=deleted, records=undelivered)
         office.commit(changes, audit=[line] if deleted or undelivered else [])
-        log.error("what was deleted with a topic is counted", connector=office.connector, **counted)
+        log.error(
+            "what was deleted with a topic is counted", connector=office.connector, letters=deleted, records=undelivered
+        )
         return True
 
 
-def _line(office: Office, letters: str, topic: str) -> dict[str, Any]:
+def _line(office: Office, letters: str, topic: str) -> TopicMadeAgain:
     cursors = {str(place[1]): offset for place, offset in office.standing.cursors.items() if place[0] == letters}
     what = "deliveries began again" if letters == DELIVERIES else "dead letters forgotten"
-    return {"what": what, "why": "the topic was deleted and made again", "topic": topic, "cursors": cursors}
+    return TopicMadeAgain(what=what, topic=topic, cursors=cursors)
 
 
 def _forgotten(office: Office, letters: str) -> dict[str, Record | None]:
@@ -157,7 +158,7 @@ def _forgotten(office: Office, letters: str) -> dict[str, Record | None]:
     return changes
 
 
-def _ended_job(office: Office, letters: str, changes: dict[str, Record | None]) -> list[dict[str, Any]]:
+def _ended_job(office: Office, letters: str, changes: dict[str, Record | None]) -> list[JobEnded]:
     """A job that is under way on the letters ends: its offsets are those of the topic that was deleted."""
     found = active_job(office.standing.jobs)
     if found is None or found[1].selection.get("letters", REJECTED) != letters:
