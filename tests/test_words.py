@@ -17,6 +17,7 @@ WORDS = {
     r"whence|whither": "from where, to where",
     r"notwithstanding|albeit": "although",
     r"lest": "so that … not",
+    r"whoever|whosever|whomever": "the person who, the process that",
 }
 TEXTS = (".md", ".py", ".yaml", ".yml", ".tpl", ".toml", ".txt", ".sh", "Makefile", "Dockerfile")
 FOLDERS = ("streams", "docs", "helm", "tools", "compose", "avro", "requirements")

@@ -53,7 +53,7 @@ What the schema cannot see: keys that depend on each other. Every problem at onc
 {{- end -}}
 {{- end -}}
 
-{{- /* Variables: whoever reads the configuration needs them. */ -}}
+{{- /* Variables: each process that reads the configuration needs them. */ -}}
 {{- $problems = concat $problems (include "streams.variableProblems" (dict "root" $ "component" "router" "where" "router.extraEnv or pod.extraEnv") | fromYamlArray) -}}
 {{- range $name, $connector := $values.connectors -}}
 {{- $problems = concat $problems (include "streams.variableProblems" (dict "root" $ "component" "sink" "connector" $name "where" (printf "connectors.%s.extraEnv or pod.extraEnv" $name)) | fromYamlArray) -}}

@@ -18,7 +18,7 @@ DEPTH_MAX = 100
 def inlined(definition: Any, references: Sequence[Any]) -> Any:
     """The schema with every type of `references` (parsed JSON) in the place where it is named first.
 
-    Names that nobody defines stay: whoever parses the schema says so. Raises `ValueError` where schemas are nested too
+    Names that nobody defines stay: the parser of the schema says so. Raises `ValueError` where schemas are nested too
     deeply.
     """
     known: dict[str, dict[str, Any]] = {}

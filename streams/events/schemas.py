@@ -67,7 +67,7 @@ def renamed(definition: dict[str, Any], event_type: str) -> WriterSchema:
 def currents_schema(content: bytes) -> WriterSchema:
     """The schema of Currents events in a file's bytes. Raises `ValueError` that says what is wrong with them.
 
-    Stricter than `writer_schema`, which takes what a writer used: whoever adds one by hand shall learn of a mistake
+    Stricter than `writer_schema`, which takes what a writer used: a person who adds one by hand is told of a mistake
     before records wait for it.
     """
     if content.startswith(_CONTAINER_MARK):

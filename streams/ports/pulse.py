@@ -21,7 +21,7 @@ class Pulse:
     """Whether a process is alive (its loops go round) and ready (a member of its group, and not about to stop).
 
     Never whether Kafka or a destination is well: starting the process again would fix neither. Loops beat it from
-    their threads; whoever asks does so from another.
+    their threads; the HTTP port asks from another.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -33,9 +33,9 @@ TYPES_MAX = 3
 
 
 class Line(BaseModel):
-    """What every line says. Its writer leaves out what whoever commits it fills in: `at`, `who`, `connector`.
+    """What every line says. Its writer may leave out `at`, `who` and `connector`: the one that commits it adds them.
 
-    Read as it is where its `what` is of a newer program.
+    A line of a newer program is read as it is.
     """
 
     MOMENTS: ClassVar[Mapping[str, int]] = {"at": 1}

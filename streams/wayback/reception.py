@@ -1,6 +1,6 @@
 """What one request to the receiver is answered, and which records it becomes: everything but HTTP and Kafka. Pure.
 
-The answer holds only once the records are in Kafka: whoever serves it commits first.
+The answer holds only once the records are in Kafka: its server commits first.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ class Flight:
     """A request with events that is about to go out: the offsets of its first and last record, and how many events.
 
     It is kept before the request goes out, with `sendings` raised before it goes out again, and taken away with the
-    commit that settles it. Whoever finds one that was not settled cannot know whether Braze took it, and sends its
-    events again: so they may be doubled.
+    commit that settles it. A new owner that finds one that was not settled cannot know whether Braze took it. It sends
+    the events again, so they may be doubled.
     """
 
     first_offset: int

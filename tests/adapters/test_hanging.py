@@ -41,7 +41,7 @@ def test_a_call_that_never_returns_is_waited_for_no_longer_than_told() -> None:
 
 
 def test_a_process_that_stood_still_meanwhile_is_not_taken_for_a_call_that_hangs() -> None:
-    """A zombie must not believe that Kafka hangs, and take back the place of whoever replaced it."""
+    """A zombie must not believe that Kafka hangs, and take back the place of its successor."""
     process = subprocess.Popen([sys.executable, "-c", SLOW_CALL], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"

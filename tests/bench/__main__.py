@@ -175,7 +175,7 @@ def sink_row(shape: str, bench: Bench, rounds: int) -> tuple[list[float], list[M
 
 
 def telemetry_row(bench: Bench, rounds: int) -> tuple[list[float], list[Measurement], list[Measurement]]:
-    """Our Mixpanel sink with metrics, scrapes and traces, and without, in turn; whoever is first changes."""
+    """Our Mixpanel sink with metrics, scrapes and traces, and without, in turn; which one is first changes."""
     name, ratios = "bench-telemetry", []
     measured: dict[bool, list[Measurement]] = {True: [], False: []}
     with _emulator("mixpanel") as emulator, Collector() as collector:

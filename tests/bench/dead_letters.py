@@ -72,7 +72,7 @@ def top_seconds(config: Path, connector: str) -> tuple[float, float]:
 
 
 def _peak_kib(pid: int) -> int:
-    """Of the program alone: what `getrusage` says of a child counts the memory of whoever forked it."""
+    """Of the program alone: what `getrusage` says of a child counts the memory of the process that forked it."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -232,7 +232,7 @@ class Stagehand:
         self.counts[what] += 1
 
     def _start_if_ended(self, name: str) -> None:
-        """Whoever looks after processes starts those that ended; one that ended by itself says why."""
+        """As a supervisor does: start a process that ended. One that ended by itself says why."""
         process = self._processes[name]
         if (code := process.exit_code) is None:
             return

@@ -61,7 +61,7 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Thaw:
-    """SIGCONT: it goes on where it was, whoever took its place."""
+    """SIGCONT: it goes on where it was, whatever took its place."""
 
     process: str
 

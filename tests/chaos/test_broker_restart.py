@@ -1,4 +1,4 @@
-"""A broker that restarts: whoever was in a transaction goes on, by itself."""
+"""A broker that restarts: a process that was in a transaction goes on by itself."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Witness:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
-                # Settled letters are deleted within seconds: whoever wants to have seen them reads at once.
+                # Settled letters are deleted within seconds: to see them, one must read at once.
                 "fetch.wait.max.ms": 50,
                 "reconnect.backoff.max.ms": 250,
                 "log_level": 0,

@@ -29,7 +29,7 @@ class Scene:
     opened: list[Transactions] = field(default_factory=list)
 
     def writer(self, name: str = "writer") -> Transactions:
-        """A writer of this name: it fences whoever had the name before."""
+        """A writer of this name: it fences the one that had the name before."""
         transactions = self.open(name)
         self.opened.append(transactions)
         return transactions

@@ -1,4 +1,4 @@
-"""One operation less than `streams topics acls` prints: whoever needed it ends, and says what is missing."""
+"""One operation less than `streams topics acls` prints: the process that needed it ends, and says what is missing."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Collector:
 
     @property
     def services(self) -> set[str]:
-        """`service.name` of whoever sent spans."""
+        """`service.name` of the sender of the spans."""
         with self._lock:
             return {resource["service.name"] for resource, _ in self._spans}
 

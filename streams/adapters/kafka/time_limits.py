@@ -14,7 +14,8 @@ Result = TypeVar("Result")
 PAUSE_SECONDS = 0.2
 """Between two tries of a call: five a second while Kafka says "not now"."""
 SLICE_SECONDS = 0.5
-"""Waited for at a time. A process that stood still, however long, has used up one of these, and not its patience."""
+"""Waited for at a time. Only time in which the process ran counts: a process that was stopped, however long, has used
+one of these slices."""
 
 
 def within(seconds_max: float, call: Callable[[], Result]) -> Result:
