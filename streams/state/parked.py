@@ -8,7 +8,7 @@ from streams.state.standing import Standing, added
 
 
 def parked_now(parked: Mapping[str, int], standing: Standing) -> dict[str, int]:
-    """`parked` is what was parked since ever, by cause: the sinks' (or the router's) own count.
+    """`parked` is what was parked in total, by cause: the sinks' (or the router's) own count.
 
     The counts of sinks and keeper are read one after the other: what left in between never makes less than none.
     """

@@ -152,7 +152,7 @@ class KnownTopic(Record):
 
 
 class Totals(Record):
-    """What left a connector's dead letters since ever, by cause; `revision` counts the changes."""
+    """What left a connector's dead letters in total, by cause; `revision` counts the changes."""
 
     kind = "totals"
     redriven: Mapping[str, int] = {}

@@ -88,7 +88,7 @@ class Overview:
         return {scope: self._scope_state(scope) for scope in self.scopes}
 
     def ledger(self) -> dict[str, Any]:
-        """What became of dead letters, since ever."""
+        """What became of dead letters, in total."""
         totals = self.standing.totals
         return {
             "redriven": dict(totals.redriven),
