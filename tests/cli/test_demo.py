@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ END_SECONDS_MAX = 60.0
 """A hang is what this finds; how long a busy machine needs is no matter."""
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
-    """The demo as the only job of a terminal: Ctrl-C goes to each process of its group."""
-    return subprocess.Popen(
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The demo as the only job of a terminal: Ctrl-C goes to each process of its group. It is ended with the test."""
+    process = subprocess.Popen(
         [*STREAMS, "demo", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -30,6 +33,11 @@ def started(*arguments: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()  # its children end with it
+        process.communicate()
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -45,20 +53,20 @@ def line_with(process: subprocess.Popen[str], text: str) -> str:
 
 @pytest.mark.parametrize("story", [(), ("--story", "credentials")], ids=["demo", "story"])
 def test_ctrl_c_before_anything_ran_says_so(story: tuple[str, ...]) -> None:
-    process = started(*story)
-    # The broker's child is the first that it starts.
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not children.read_text():
-        assert process.poll() is None
-    output, complaint = interrupted(process)
+    with started(*story) as process:
+        # The broker's child is the first that it starts.
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not children.read_text():
+            assert process.poll() is None
+        output, complaint = interrupted(process)
     assert (process.returncode, output) == (130, "")
     assert complaint == "streams: stopped before any event was sent: nothing ran yet\n"
 
 
 def test_ctrl_c_in_the_middle_ends_with_the_account() -> None:
-    process = started("--rate", "50")
-    line_with(process, "delivered")
-    output, complaint = interrupted(process)
+    with started("--rate", "50") as process:
+        line_with(process, "delivered")
+        output, complaint = interrupted(process)
     assert process.returncode in (0, 130), complaint
     assert complaint == ""
     assert "the accounts add up" in output
@@ -66,9 +74,9 @@ def test_ctrl_c_in_the_middle_ends_with_the_account() -> None:
 
 
 def test_ctrl_c_in_a_story_ends_with_the_account() -> None:
-    process = started("--story", "credentials")
-    line_with(process, "the key dies")
-    output, complaint = interrupted(process)
+    with started("--story", "credentials") as process:
+        line_with(process, "the key dies")
+        output, complaint = interrupted(process)
     assert process.returncode == 130, complaint
     assert "Traceback" not in complaint
     assert "demo-mixpanel" in output

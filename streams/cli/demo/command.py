@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from enum import StrEnum
 from pathlib import Path
+from threading import Event
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,10 +69,11 @@ def demo(
             "--story makes its own events and ends by itself: do not give --events or --for", ExitCode.USAGE
         )
     staged = Demonstration if story is None else CredentialsStory
-    # A SIGTERM before the first event ends it as Ctrl-C does: nothing is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    is_told_to_stop = _told_to_stop()
     try:
         with staged(source, duration, is_quiet=json) as demonstration, stop_on_signal() as stop:
+            if is_told_to_stop.is_set():
+                raise KeyboardInterrupt
             demonstration.run(stop)
             result = demonstration.result(is_stopped=stop.is_set())
             _print(result, json)
@@ -82,6 +85,22 @@ def demo(
         raise CommandError("; ".join(result.problems), ExitCode.FAILED)
     if result.remarks:
         raise typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _told_to_stop() -> Event:
+    """Set by Ctrl-C or SIGTERM while the stage is built. Both raise as well, which ends it at once and leaves nothing.
+
+    The exception alone is not enough: Python drops it where it comes inside a callback of a client library.
+    """
+    told = Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        told.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return told
 
 
 def _print(result: Result, is_json: bool) -> None:
