@@ -69,11 +69,10 @@ def demo(
             "--story makes its own events and ends by itself: do not give --events or --for", ExitCode.USAGE
         )
     staged = Demonstration if story is None else CredentialsStory
-    is_told_to_stop = _told_to_stop()
+    told_to_stop = _watch_for_stop()
     try:
         with staged(source, duration, is_quiet=json) as demonstration, stop_on_signal() as stop:
-            if is_told_to_stop.is_set():
-                raise KeyboardInterrupt
+            _leave_if(told_to_stop)
             demonstration.run(stop)
             result = demonstration.result(is_stopped=stop.is_set())
             _print(result, json)
@@ -87,7 +86,7 @@ def demo(
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-def _told_to_stop() -> Event:
+def _watch_for_stop() -> Event:
     """Set by Ctrl-C or SIGTERM while the stage is built. Both raise as well, which ends it at once and leaves nothing.
 
     The exception alone is not enough: Python drops it where it comes inside a callback of a client library.
@@ -101,6 +100,11 @@ def _told_to_stop() -> Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     return told
+
+
+def _leave_if(told_to_stop: Event) -> None:
+    if told_to_stop.is_set():
+        raise KeyboardInterrupt
 
 
 def _print(result: Result, is_json: bool) -> None:
