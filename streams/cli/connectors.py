@@ -168,7 +168,7 @@ def probe(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Let the keeper read the secrets again and ask the destination now. Exits with 4 if they are refused."""
-    from streams.adapters.state.requests import who
+    from streams.cli.actor import who
     from streams.cli.assembly.installation import connected
     from streams.operations.connectors import orders
 
@@ -191,7 +191,7 @@ def probe(
 
 def _order(config: Path | None, name: str, order: Callable[[Installation, str], str], output: Format) -> None:
     """Ask the keeper, and print the state that came of it."""
-    from streams.adapters.state.requests import who
+    from streams.cli.actor import who
     from streams.cli.assembly.installation import connected
 
     settings = settings_from(config, reads_secrets=False)

@@ -64,6 +64,19 @@ def renamed(definition: dict[str, Any], event_type: str) -> WriterSchema:
     return writer_schema({**definition, "namespace": "", "name": NAMESPACE + event_type})
 
 
+def topic_key(schema: WriterSchema) -> bytes:
+    """The key of a schema on the topic `streams.schemas`: its fingerprint as in a value's header, lower-case hex."""
+    return schema.fingerprint.hex().encode()
+
+
+def topic_schema(key: bytes, value: bytes) -> WriterSchema:
+    """The schema of a record of the topic `streams.schemas`. Raises `ValueError`."""
+    schema = writer_schema(orjson.loads(value))
+    if topic_key(schema) != key:
+        raise ValueError("key and schema differ")
+    return schema
+
+
 def currents_schema(content: bytes) -> WriterSchema:
     """The schema of Currents events in a file's bytes. Raises `ValueError` that says what is wrong with them.
 

@@ -6,7 +6,7 @@ and closes it. One thread uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -24,7 +24,9 @@ from streams.workers.reading.schema_resolver import SchemaResolver
 class Installation:
     """`open_journal` and `open_letters` give a reader of the state topic and of dead letters; the caller closes
     it. `open_schemas` gives a resolver for which an unknown schema is final at once. `open_transactions` gives the
-    producer of a transactional id, and fences the process that has it. `open_search` gets the callback for progress."""
+    producer of a transactional id, and fences the process that has it. `open_search` gets the callback for progress.
+
+    `read_latest` gives the latest value of every key of a compacted topic that begins so, and raises `TopicMissing`."""
 
     settings: Settings
     cluster: Cluster
@@ -35,6 +37,7 @@ class Installation:
     open_schemas: Callable[[], AbstractContextManager[SchemaResolver]]
     open_transactions: OpenTransactions
     open_search: Callable[[Callable[[int, int], None]], Search]
+    read_latest: Callable[[str, bytes], Mapping[bytes, bytes]]
     clock: Clock
 
     def close(self) -> None:

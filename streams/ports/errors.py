@@ -2,7 +2,8 @@
 
 Exception
 ├── KafkaUnreachable     no broker answered for as long as the caller allows
-│   └── NoKeeperAnswers  no keeper answered a request in time
+│   ├── NoKeeperAnswers  no keeper answered a request in time
+│   └── TopicMissing     the brokers answer, and have no such topic
 ├── KafkaRefusal         Kafka answered, and refused
 ├── CommitRefused        the group moved on
 ├── TransactionAborted   nothing is left of the transaction
@@ -25,6 +26,10 @@ class KafkaUnreachable(Exception):
 
 class NoKeeperAnswers(KafkaUnreachable):
     """No keeper answered in time. The request was withdrawn."""
+
+
+class TopicMissing(KafkaUnreachable):
+    """There is no such topic."""
 
 
 class KafkaRefusal(Exception):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.kafka.compacted import read_to_end
-from streams.adapters.state.requests import ask
+from streams.adapters.state.requests import KeeperRequests
 from streams.adapters.state.standings import read_standings
 from streams.config import Settings, loads
 from streams.ports.errors import KafkaRefusal, NoKeeperAnswers
+from streams.ports.state import What
 from streams.state.records import Answer, ConnectorState, Record, Request, ScopeState, StateError, key, parse
 from streams.testing.brokers import Broker
 
@@ -74,6 +76,13 @@ def keeper(settings: Settings, reply: Callable[[Request], Answer]) -> Iterator[N
         thread.join()
 
 
+def ask(
+    settings: Settings, connector: str, what: What, arguments: Mapping[str, Any], *, reason: str, wait_seconds: float
+) -> Answer:
+    keepers = KeeperRequests(settings)
+    return keepers.ask(connector, what, arguments, who="user@host", reason=reason, wait_seconds=wait_seconds)
+
+
 def test_the_keepers_answer_to_this_request_comes_back(settings: Settings) -> None:
     create_state_topic(settings)
     write(settings, key("answer", "growth", "another"), Answer(outcome="refused").to_bytes())
@@ -82,16 +91,16 @@ def test_the_keepers_answer_to_this_request_comes_back(settings: Settings) -> No
         return Answer(outcome="done", detail=request.reason, content={"asked": request.arguments, "who": request.who})
 
     with keeper(settings, reply):
-        answer = ask(settings, "growth", "extend", {"scope": "default", "by_ms": 5}, "holidays", 20)
+        answer = ask(settings, "growth", "extend", {"scope": "default", "by_ms": 5}, reason="holidays", wait_seconds=20)
     assert (answer.outcome, answer.detail) == ("done", "holidays")
     assert answer.content["asked"] == {"scope": "default", "by_ms": 5}
-    assert "@" in answer.content["who"]
+    assert answer.content["who"] == "user@host"
 
 
 def test_a_request_that_nobody_answers_is_withdrawn(settings: Settings) -> None:
     create_state_topic(settings)
     with pytest.raises(NoKeeperAnswers, match="is a sink of growth running"):
-        ask(settings, "growth", "suspend", {}, "test", 0.2)
+        ask(settings, "growth", "suspend", {}, reason="test", wait_seconds=0.2)
     left = read_to_end({"bootstrap.servers": settings.kafka.bootstrap_servers}, settings.topics.state, "test")
     assert left == {}
 
@@ -99,12 +108,12 @@ def test_a_request_that_nobody_answers_is_withdrawn(settings: Settings) -> None:
 def test_the_sources_keeper_is_a_router(settings: Settings) -> None:
     create_state_topic(settings)
     with pytest.raises(NoKeeperAnswers, match="is a router running"):
-        ask(settings, "source", "replay", {}, "test", 0.2)
+        ask(settings, "source", "replay", {}, reason="test", wait_seconds=0.2)
 
 
 def test_without_a_state_topic_the_mend_is_named(settings: Settings) -> None:
     with pytest.raises(KafkaRefusal, match="streams topics apply"):
-        ask(settings, "growth", "suspend", {}, "test", 0.2)
+        ask(settings, "growth", "suspend", {}, reason="test", wait_seconds=0.2)
 
 
 def test_standings_are_told_apart_by_connector_and_none_is_missing(settings: Settings) -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from streams.adapters.state.requests import ask
+from streams.adapters.state.requests import KeeperRequests
 from streams.delivery.account import MetadataError
 from streams.events.encodings import encode_confluent, encode_single_object
 from streams.events.samples import sample_record
@@ -81,6 +81,7 @@ class Stagehand:
         """What processes said that ended by themselves."""
         self.scene = scene
         self._broker = broker
+        self._keepers = KeeperRequests(scene.settings)
         self._destinations = destinations
         self._registry = registry
         self._schema_ids = {one: registry.register(one, schema_of(one).definition) for one in (OPEN, PUSH, ENTRY)}
@@ -307,7 +308,9 @@ class Stagehand:
         def order() -> Answer | None:
             try:
                 arguments = self._arguments(act)
-                return ask(self.scene.settings, act.connector, act.what, arguments, "chaos", ASK_SECONDS)
+                return self._keepers.ask(
+                    act.connector, act.what, arguments, who="chaos", reason="chaos", wait_seconds=ASK_SECONDS
+                )
             except (KafkaUnreachable, KafkaRefusal):
                 return None  # while nobody keeps, or the broker is away: the person was told so
 

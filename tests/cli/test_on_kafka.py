@@ -180,7 +180,7 @@ def test_an_account_is_the_sum_of_what_router_and_sink_committed(installation: I
         7,
         {"delivered": 4, "skipped": {"no_credentials_for_feed": 1}, "parked": {"rejected": 2}, "lost": 0},
     )
-    source = f"currents.{installation.prefix}source"
+    source = f"in-{installation.prefix}source"
     installation.create(source)
     installation.commit(
         f"{installation.prefix}router",

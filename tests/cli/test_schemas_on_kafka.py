@@ -117,7 +117,8 @@ def test_a_list_says_where_each_schema_comes_from(installation: Installation, fi
     (folder / "Open.avsc").write_text(file.read_text())
     text = installation.config.read_text()
     registry = "schema_registry: {url: 'http://registry:8081'}"
-    installation.config.write_text(f"{text}source: {{schema_folders: ['{folder}'], {registry}}}\n")
+    more = f"source: {{schema_folders: ['{folder}'], {registry}, "
+    installation.config.write_text(text.replace("source: {", more))
     installation.json("schemas", "add", str(file))
     listed = {schema["fingerprint"]: schema for schema in installation.json("schemas", "list")["schemas"]}
     assert len(listed) == len(shipped()) + 1

@@ -10,7 +10,7 @@ from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import reader
 from streams.adapters.kafka.silence import Silence
 from streams.config.kafka import ClientConfig
-from streams.ports.errors import KafkaUnreachable
+from streams.ports.errors import KafkaUnreachable, TopicMissing
 
 ANSWER_SECONDS_MAX = 10.0
 """For the first answer of any broker."""
@@ -18,10 +18,6 @@ READ_SECONDS_MAX = 60.0
 """Without any record or end for this long, nobody answers."""
 LOOK_SECONDS = 0.05
 """The end is told by a fetch that finds nothing, and commands wait for it: broker and client must not dawdle."""
-
-
-class TopicMissing(KafkaUnreachable):
-    """There is no such topic."""
 
 
 def read_to_end(config: ClientConfig, topic: str, group: str, key_prefix: bytes = b"") -> dict[bytes, bytes]:

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import reader
 from streams.events.schema import WriterSchema
-from streams.events.schemas import read_folder, schema_files, writer_schema
+from streams.events.schemas import read_folder, schema_files, topic_schema
 from streams.ports.errors import SchemasUnavailable
 
 log = structlog.get_logger(__name__)
@@ -63,19 +62,6 @@ def _changed_at(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def topic_key(schema: WriterSchema) -> bytes:
-    """The key of a schema on the topic `streams.schemas`: its fingerprint as in a value's header, lower-case hex."""
-    return schema.fingerprint.hex().encode()
-
-
-def topic_schema(key: bytes, value: bytes) -> WriterSchema:
-    """The schema of a record of the topic `streams.schemas`. Raises `ValueError`."""
-    schema = writer_schema(orjson.loads(value))
-    if topic_key(schema) != key:
-        raise ValueError("key and schema differ")
-    return schema
 
 
 class TopicSchemas:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +24,6 @@ EXPIRES_MS = 60_000
 WRITE_SECONDS_MAX = 10.0
 LOOK_SECONDS = 0.2
 """A look for the answer lasts so long, so that Ctrl-C is heard."""
-WHO_CHARACTERS_MAX = 120
 
 
 class KeeperRequests:
@@ -60,28 +56,6 @@ class KeeperRequests:
                 f"The request was withdrawn"
             )
         return answer
-
-
-def ask(
-    settings: Settings,
-    connector: str,
-    what: What,
-    arguments: Mapping[str, Any],
-    reason: str,
-    wait_seconds: float,
-) -> Answer:
-    """The same for the user of the operating system."""
-    keepers = KeeperRequests(settings)
-    return keepers.ask(connector, what, arguments, who=who(), reason=reason, wait_seconds=wait_seconds)
-
-
-def who() -> str:
-    """Who asks, as user@host."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user that no file names
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"[:WHO_CHARACTERS_MAX]
 
 
 class _StateTopic:

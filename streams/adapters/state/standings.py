@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streams.adapters.kafka.compacted import TopicMissing, read_to_end
+from streams.adapters.kafka.compacted import read_to_end
 from streams.config import Settings
 from streams.config.names import SOURCE
+from streams.ports.errors import TopicMissing
 from streams.state.standing import Standing
 
 CLIENT_ID = "streams-standings"

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.kafka.admin import Administration
+from streams.adapters.kafka.compacted import read_to_end
 from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.letters import DeadLetterReader
 from streams.adapters.kafka.scan import DeadLetterScan
@@ -34,6 +35,7 @@ def connect(settings: Settings, client_id: str) -> Installation:
         open_schemas=lambda: _schemas(settings, client_id),
         open_transactions=lambda transactional_id: _transactions(settings, transactional_id),
         open_search=lambda report: TopicSearch(options, report),
+        read_latest=lambda topic, key_prefix: read_to_end(options, topic, client_id, key_prefix),
         clock=SystemClock(),
     )
 

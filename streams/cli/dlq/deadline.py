@@ -22,7 +22,7 @@ def extend(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Move the deadline of a scope's dead letters, while its credentials are INVALID."""
-    from streams.adapters.state.requests import who
+    from streams.cli.actor import who
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters import deadlines
 

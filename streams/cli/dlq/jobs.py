@@ -32,7 +32,7 @@ def jobs(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List replays and purges that people ordered, newest first, with their progress."""
-    from streams.adapters.state.requests import who
+    from streams.cli.actor import who
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters import jobs as operations
 

@@ -115,7 +115,7 @@ def _show(plan: OrderPlan, wishes: Wishes) -> None:
 
 
 def _execute(installation: Installation, plan: OrderPlan, wishes: Wishes) -> None:
-    from streams.adapters.state.requests import who
+    from streams.cli.actor import who
     from streams.operations.dead_letters.jobs import order
 
     if wishes.output is Format.TABLE:
