@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import pkgutil
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -19,6 +20,10 @@ import streams
 # Two cores that a broker shares: a slow example is no failure, and no deadline is an assertion about time.
 settings.register_profile("streams", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("streams")
+
+# A run that a shell started in its background ignores Ctrl-C, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -143,11 +143,11 @@ def test_what_it_refuses_is_named_by_record_and_merged_records_go_again_apart(br
     objects = [event(name=""), attributes("bob", gender="x"), attributes("bob", plan=1), attributes(plan=1), purchase()]
     request = track_request(settings(braze), track(objects))
     verdict = verdicts([]).verdict(sent(request), request, len(objects))
-    assert verdict == Refused({0: "'name' is required"}, frozenset({1, 2}))
+    assert verdict == Refused({0: "name is required"}, frozenset({1, 2}))
     assert list(braze.users()) == ["ann"]
     apart = track_request(settings(braze), track([objects[1]]))
     assert verdicts([]).verdict(sent(apart), apart, 1) == Refused(
-        {0: "'gender' must be one of '…', '…', '…', '…' or '…'"}
+        {0: "gender must be one of '…', '…', '…', '…' or '…'"}
     )
 
 

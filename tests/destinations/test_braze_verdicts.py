@@ -21,7 +21,7 @@ from streams.delivery.contract import (
 )
 from streams.destinations.braze.verdicts import verdicts
 
-NO_VALID_DATA = "Valid data must be provided in the 'attributes', 'events', or 'purchases' fields."
+NO_VALID_DATA = "Valid data must be provided in the attributes, events, or purchases fields."
 ATTRIBUTES: Layout = {("attributes", 0): (0,), ("attributes", 1): (1, 2)}
 MIXED: Layout = {**ATTRIBUTES, ("events", 0): (3,)}
 SECRET = "rest-key-of-a-workspace"
@@ -41,7 +41,7 @@ def told(
     return verdicts([SECRET]).verdict(response, Request("POST", url, {}, b"", layout), 4)
 
 
-def error(array: Any, index: Any, text: Any = "'name' is required") -> dict[str, Any]:
+def error(array: Any, index: Any, text: Any = "name is required") -> dict[str, Any]:
     return {"type": text, "input_array": array, "index": index}
 
 
@@ -64,7 +64,7 @@ def test_a_success_without_errors_is_delivered(status: int, content: Any) -> Non
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_objects_that_are_named_are_refused_and_records_of_a_merged_one_go_again_apart(status: int) -> None:
-    assert told(status, success(error("events", 0))) == Refused({3: "'name' is required"})
+    assert told(status, success(error("events", 0))) == Refused({3: "name is required"})
     assert told(status, success(error("attributes", 1))) == Refused({}, frozenset({1, 2}))
     both = success(error("attributes", 1), error("attributes", 0, "EMAIL_BAD_FORMAT"))
     assert told(status, both) == Refused({0: "EMAIL_BAD_FORMAT"}, frozenset({1, 2}))
@@ -93,7 +93,7 @@ def test_errors_that_are_no_list_are_no_use_either() -> None:
 def test_a_400_that_names_every_object_refuses_them_and_any_other_is_halved() -> None:
     every = [error("attributes", 0), error("attributes", 1), error("events", 0)]
     assert told(400, {"message": NO_VALID_DATA, "errors": every}) == Refused(
-        {0: "'name' is required", 3: "'name' is required"}, frozenset({1, 2})
+        {0: "name is required", 3: "name is required"}, frozenset({1, 2})
     )
     undetermined = Undetermined(NO_VALID_DATA, 400)
     assert told(400, {"message": NO_VALID_DATA, "errors": every[:2]}) == undetermined
@@ -157,8 +157,8 @@ def test_the_cohort_import_refuses_as_a_whole() -> None:
     url = "https://rest.iad-01.braze.com/partners/mixpanel/cohorts/users"
     assert told(201, success(), {}, url=url) == Delivered()
     assert told(200, b"", {}, url=url) == Delivered()
-    assert told(400, {"message": "'cohort_id' must be a string"}, {}, url=url) == Undetermined(
-        "'cohort_id' must be a string", 400
+    assert told(400, {"message": "cohort_id must be a string"}, {}, url=url) == Undetermined(
+        "cohort_id must be a string", 400
     )
     assert isinstance(told(401, {"message": "Invalid client secret"}, {}, url=url), Unauthorised)
 

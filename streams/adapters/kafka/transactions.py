@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 TRANSACTION_TIMEOUT_MS = 10_000
 """A process killed inside a transaction stalls read_committed readers for this long."""
+REPORT_SECONDS_MAX = 2.0
+"""How long the report of a refused record is waited for: it comes just after the call that failed because of it."""
 HANG_SECONDS_MAX = 15.0
 """A call that was given 10 s and has not returned by then never will (see `TransactionalProducer`)."""
 
@@ -293,6 +295,8 @@ class TransactionalProducer:
 
     def _denial(self, error: KafkaError, group: str, read: str) -> AccessDenied | None:
         """What is missing, where the authorizer refused the call or a record before it."""
+        if not read and not self._undelivered and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            self._producer.poll(REPORT_SECONDS_MAX)  # the record's report names its topic
         refused = {topic: why for topic, why in self._undelivered.items() if denial(why)}
         topics = read or " or ".join(sorted(refused or self._undelivered))
         operation = "Read" if read else "Write"

@@ -15,7 +15,7 @@ from streams.adapters.kafka.admin import Administration
 from streams.adapters.telemetry.log import configure_log
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.options import settings_from
-from streams.config import Settings, access
+from streams.config import Settings, access, topology
 from streams.delivery.account import MetadataError
 from streams.operations.group_protocol import FIX, group_protocol_problem
 from streams.operations.topics import unread_sentence, wanted
@@ -72,7 +72,7 @@ def _ready_topics(settings: Settings, role: str | None) -> None:
     deadline = time.monotonic() + CONTACT_SECONDS_MAX
     while True:
         try:
-            needed_topics = wanted(settings, administration)
+            usual = topology.wanted_topics(settings, administration.brokers())
             break
         except KafkaUnreachable as error:
             if time.monotonic() >= deadline:
@@ -83,14 +83,18 @@ def _ready_topics(settings: Settings, role: str | None) -> None:
         raise CommandError(f"{protocol_problem}; {FIX}", ExitCode.CLIENT_FATAL)
     there = administration.topic_names()
     needed = {grant.name for one in access.roles(settings) if one.name == role for grant in one.grants}
-    missing = [
-        topic for topic in needed_topics.topics if topic.name not in there and (role is None or topic.name in needed)
-    ]
-    if missing and not settings.kafka.topics.create:
-        names = ", ".join(topic.name for topic in missing)
-        raise CommandError(f"topics are missing: {names}; create them with `streams topics apply`", ExitCode.FAILED)
-    if missing and needed_topics.unread:
-        log.warning(unread_sentence(needed_topics.unread))
+    names = [topic.name for topic in usual if topic.name not in there and (role is None or topic.name in needed)]
+    if not names:
+        return
+    if not settings.kafka.topics.create:
+        raise CommandError(
+            f"topics are missing: {', '.join(names)}; create them with `streams topics apply`", ExitCode.FAILED
+        )
+    # Settings of the Currents topics are asked for only to create topics: processes need not be allowed to read them.
+    sized = wanted(settings, administration)
+    if sized.unread:
+        log.warning(unread_sentence(sized.unread))
+    missing = [topic for topic in sized.topics if topic.name in names]
     for topic in missing:
         try:
             if administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration):

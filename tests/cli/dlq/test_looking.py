@@ -169,7 +169,7 @@ def test_show_says_that_a_letter_was_replayed_and_hides_one_that_was_purged(desk
         }
     )
     assert desk.json("show", "growth", "--offset", "rejected/0/0")["settled"] == "replayed"
-    assert "is gone" in desk.refused("show", "growth", "--offset", "rejected/0/1", code=3)
+    assert "was settled" in desk.refused("show", "growth", "--offset", "rejected/0/1", code=3)
     assert "no letter" in desk.refused("show", "growth", "--event-id", letters[1].event_id, code=3)
 
 
