@@ -1,8 +1,8 @@
 # syntax=docker/dockerfile:1
-# Two stages: one builds the wheel, its locked dependencies and the compiled walker; the other holds what runs, and no
+# Two stages: one builds the wheel, its locked dependencies and the compiled hot modules; the other holds what runs, and no
 # compiler. Built from this folder: docker build -t streams:local .
 
-# The full image has the C compiler that the walker needs. Both stages have one Python: the environment is moved.
+# The full image has the C compiler that this needs. Both stages have one Python: the environment is moved.
 FROM python:3.13-bookworm AS builder
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
@@ -16,11 +16,13 @@ RUN python -m venv /opt/streams \
     && /tools/bin/pip install --require-hashes --only-binary :all: -r requirements/image.txt
 
 COPY pyproject.toml README.md LICENSE ./
-COPY tools/compile_walker.py tools/
+COPY tools/compile.py tools/
 COPY avro/ avro/
 COPY streams/ streams/
-# The walker is compiled in place, so that the wheel takes it along. pip leaves: nothing is installed into what runs.
-RUN /tools/bin/python tools/compile_walker.py \
+# The hot modules are compiled in place, so that the wheel takes it along. pip leaves: nothing is installed into what runs.
+# The compiler reads the types of what they import.
+RUN PYTHONPATH="$(/opt/streams/bin/python -c 'import site; print(site.getsitepackages()[0])')" \
+    /tools/bin/python tools/compile.py \
     && /tools/bin/python -m hatchling build -t wheel -d dist \
     && /opt/streams/bin/pip install --no-deps --no-index dist/*.whl \
     && /opt/streams/bin/pip uninstall --yes pip \

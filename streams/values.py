@@ -158,18 +158,18 @@ HOST_LENGTH_MAX = 253
 def host_problem(host: str, port: str | None = None) -> str | None:
     """What is wrong with this host and port, or None. An IPv6 address stands in brackets."""
     if not re.fullmatch(_HOST, host) or len(host) > HOST_LENGTH_MAX:
-        return f"{host!r} is no host's name and no address"
+        return f"{host!r} is neither a host's name nor an address"
     if any(len(label) > 63 for label in host.split(".")) and not host.startswith("["):
-        return f"{host!r} is no host's name: 63 characters at most between two dots"
+        return f"{host!r} is not a host's name: 63 characters at most between two dots"
     try:
         if host.startswith("["):
             ipaddress.IPv6Address(host[1:-1])
         elif re.fullmatch(r"[0-9.]+", host):
             ipaddress.IPv4Address(host)
     except ValueError:
-        return f"{host!r} is no IP address"
+        return f"{host!r} is not an IP address"
     if port is not None and not (re.fullmatch(r"\d{1,5}", port) and 1 <= int(port) <= 65_535):
-        return f"{port!r} is no port: 1 to 65535"
+        return f"{port!r} is not a port: 1 to 65535"
     return None
 
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import streams
+from tests.topics import claims_kept
 
 # Two cores that a broker shares: a slow example is no failure, and no deadline is an assertion about time.
 settings.register_profile("streams", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,3 +40,17 @@ def pytest_collection() -> Iterator[None]:
         return (yield)
     finally:
         gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _topics_of_a_test_end_with_it() -> Iterator[None]:
+    """The first fixture of each test, so the last to end: no process uses the topics any more."""
+    with claims_kept():
+        yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no text get the argument's name: compressed ones hold the time at which they were made, and every
+    worker of a parallel run must collect the same names."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None

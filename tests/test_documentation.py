@@ -13,7 +13,10 @@ import typer
 
 from streams.cli.main import app
 from streams.config import loads
-from streams.destinations import REGISTRY
+from streams.destinations import OWN, REGISTRY
+from streams.events.catalogue import CATALOGUE
+from streams.operations.audit import GROUPS
+from streams.state.audit import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -53,6 +56,21 @@ def test_what_runs_is_locked_alike_for_running_and_for_working() -> None:
 def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`(tests/[\w./-]+)", page.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["console.md", "privacy.md", "way-back.md"])
+def test_every_promise_of_a_page_has_its_proof(page: str) -> None:
+    """A test, or a row of the benchmark."""
+    text = (ROOT / "docs" / page).read_text()
+    table = re.search(r"^\| promise \| proved in \|\n\|[ -]+\|[ -]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table is not None
+    assert [row for row in table[1].splitlines() if "`tests/" not in row and "`make bench`" not in row] == []
 
 
 def test_every_make_target_that_a_page_names_is_there() -> None:
@@ -112,6 +130,14 @@ def test_every_destination_has_its_section(name: str) -> None:
     assert re.search(rf"^## .*{name}", page, re.MULTILINE)
 
 
+def test_pages_that_count_event_types_count_them_as_the_code_does() -> None:
+    mixpanel, mparticle = (len(OWN[name].event_types) for name in ("mixpanel", "mparticle"))
+    readme, comparison = ((ROOT / page).read_text() for page in ("README.md", "docs/comparison.md"))
+    of_all = f"Of {len(CATALOGUE)} event types of Currents"
+    assert f"{of_all}, {mixpanel} are mapped for Mixpanel and {mparticle} for mParticle" in readme
+    assert f"{mixpanel} and {mparticle} of {len(CATALOGUE)} event types" in comparison
+
+
 def yaml_examples() -> list[tuple[str, str]]:
     """Configurations that pages show, with the page's name."""
     found = []
@@ -133,3 +159,24 @@ def test_every_configuration_that_a_page_shows_can_be_used(page: str, block: str
         text = "kafka: {bootstrap_servers: kafka:9092}\n" + text
     variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), secret.read_text())
     assert loads(text, variables).connectors
+
+
+def test_the_command_line_page_lists_every_kind_of_the_audit_with_its_group() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    table = page.partition("| WHAT | tells of | group |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = [[re.findall(r"`([^`]+)`", cell) for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    assert sorted(kind for kinds, _, _ in rows for kind in kinds) == sorted(KINDS)
+    assert {group: set(kinds) for kinds, _, groups in rows for group in groups} == {
+        group: set(kinds) for group, kinds in GROUPS.items()
+    }
+
+
+def promised_tests() -> list[str]:
+    """Tests that pages name as the proof of something."""
+    return sorted({name for page in PAGES for name in re.findall(r"`(tests/[\w/]+\.py::\w+)`", page.read_text())})
+
+
+@pytest.mark.parametrize("name", promised_tests())
+def test_every_test_that_a_page_names_exists(name: str) -> None:
+    path, _, function = name.partition("::")
+    assert re.search(rf"^(async )?def {function}\(", (ROOT / path).read_text(), re.MULTILINE)

@@ -26,8 +26,8 @@ the accounts add up
 
 
 @pytest.fixture(scope="module")
-def picture() -> Callable[[str], str]:
-    made: Callable[[str], str] = runpy.run_path(str(ROOT / "tools" / "story_picture.py"))["picture"]
+def picture() -> Callable[[str, str], str]:
+    made: Callable[[str, str], str] = runpy.run_path(str(ROOT / "tools" / "story_picture.py"))["picture"]
     return made
 
 
@@ -38,18 +38,31 @@ def test_every_picture_is_well_formed_small_and_shown_on_a_page(path: Path) -> N
     assert f"docs/pictures/{path.name}" in (ROOT / "README.md").read_text()
 
 
-def test_the_story_keeps_every_line_in_its_order(picture: Callable[[str], str]) -> None:
-    texts = [node.text or "" for node in ElementTree.fromstring(picture(OUTPUT)).iter(f"{SVG}text")]
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", ["overview", "connector", "letters", "job"])
+def test_every_picture_of_the_console_is_small_and_shown_on_both_pages(page: str, scheme: str) -> None:
+    path = ROOT / "docs" / "pictures" / f"console-{page}-{scheme}.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size < 250_000
+    assert f"docs/pictures/{path.name}" in (ROOT / "README.md").read_text()
+    assert f"pictures/{path.name}" in (ROOT / "docs" / "console.md").read_text()
+
+
+def test_the_story_keeps_every_line_in_its_order(picture: Callable[[str, str], str]) -> None:
+    texts = [node.text or "" for node in ElementTree.fromstring(picture(OUTPUT, "credentials")).iter(f"{SVG}text")]
     assert texts == ["$ streams demo --story credentials", *OUTPUT.rstrip("\n").splitlines()]
 
 
-def test_lines_appear_in_the_pace_of_the_seconds_that_were_printed(picture: Callable[[str], str]) -> None:
-    delays = [float(found) for found in re.findall(r"animation-delay: ([0-9.]+)s", picture(OUTPUT))]
+def test_lines_appear_in_the_pace_of_the_seconds_that_were_printed(picture: Callable[[str, str], str]) -> None:
+    delays = [float(found) for found in re.findall(r"animation-delay: ([0-9.]+)s", picture(OUTPUT, "credentials"))]
     assert delays == [0.5, 3.5, 4.5, 4.5, 4.5, 4.5, 4.5]
 
 
-def test_lines_that_carry_the_story_stand_out(picture: Callable[[str], str]) -> None:
-    classes = {node.text: node.get("class") for node in ElementTree.fromstring(picture(OUTPUT)).iter(f"{SVG}text")}
+def test_lines_that_carry_the_story_stand_out(picture: Callable[[str, str], str]) -> None:
+    classes = {
+        node.text: node.get("class")
+        for node in ElementTree.fromstring(picture(OUTPUT, "credentials")).iter(f"{SVG}text")
+    }
     assert classes["   8 s  the key dies: Mixpanel answers 401 from now on"] == "line bad"
     assert classes["the accounts add up"] == "line good"
     assert classes["  routed    7"] == "line"

@@ -1,7 +1,7 @@
 """Plain words: what this project says is read once and understood, in a second language, at three in the morning.
 
-`WORDS` are rare or old-fashioned. Each has a usual word that says the same, named next to it. Released parts of
-the changelog, golden files, and names in backticks (a field that was renamed) are not looked at.
+`WORDS` are rare, old-fashioned, or phrases that are hard to read. Next to each is what to write instead. Released
+parts of the changelog, golden files, and names in backticks (a field that was renamed) are not looked at.
 """
 
 from __future__ import annotations
@@ -18,6 +18,15 @@ WORDS = {
     r"notwithstanding|albeit": "although",
     r"lest": "so that … not",
     r"whoever|whosever|whomever": "the person who, the process that",
+    r"anew": "again, from the beginning",
+    r"shall": "must, will",
+    r"dawdles?|dawdled|dawdling|dribbles?|dribbled|dribbling": "be slow",
+    r"ever new": "different each time",
+    r"all the same": "still, although",
+    r"as things stand": "now",
+    r"in vain": "without a result",
+    r"affairs?": "matter, work, task",
+    r"no connector's name|is no (?:key|section|destination|YAML|fingerprint|role)": "is not a …",
 }
 TEXTS = (".md", ".py", ".yaml", ".yml", ".tpl", ".toml", ".txt", ".sh", "Makefile", "Dockerfile")
 FOLDERS = ("streams", "docs", "helm", "tools", "compose", "avro", "requirements")

@@ -5,7 +5,7 @@
 
 The schema of `config` and of each connector's `config` is what `streams config schema` prints. Two things are stricter
 here: a secret must be a reference, so that none gets into a ConfigMap, and so must an option of Kafka that holds one.
-Everything else is written below, once for the pods of router and sinks alike.
+Everything else is written below, once for the pods of all processes alike.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ ONLY_A_REFERENCE: Schema = {"not": {"not": {"pattern": REFERENCE}}}
 """Negated twice, because Helm's sentence about a pattern shows the value, which would be a secret."""
 OPTION_TO_HIDE = r"(password|secret|jaas|oauthbearer\.config|\.key\.pem)"
 """Options of librdkafka whose text is a secret, or may hold one."""
+STORE_OPTION_TO_HIDE = r"(?i)(secret|account_key|master_key|access_key|service_account_key|customer_key|sas_|token$)"
+"""The same of object stores."""
 
 TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
@@ -132,6 +134,36 @@ SINK: Schema = {
         }
     ),
 }
+RECEIVER: Schema = {
+    "enabled": FLAG,
+    **ROUTER,
+    "autoscaling": section({"enabled": FLAG, "minReplicas": count(1), "maxReplicas": count(1), "cpu": count(1, 100)}),
+    "service": section(
+        {"type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, "port": PORT, "annotations": ANNOTATIONS}
+    ),
+    "ingress": section({"className": NAME, "host": NAME, "tls": LIST_OF_OPEN, "annotations": ANNOTATIONS}),
+    "httpRoute": section({"parentRefs": LIST_OF_OPEN, "hostname": NAME}),
+    "networkPolicy": section({"from": PEERS}),
+}
+CONSOLE: Schema = {
+    "enabled": FLAG,
+    **POD,
+    "connectorSecrets": FLAG,
+    **{key: RECEIVER[key] for key in ("service", "ingress", "httpRoute", "networkPolicy")},
+}
+INLET: Schema = {**ROUTER, "serviceAccount": section({"create": FLAG, "name": NAME, "annotations": ANNOTATIONS})}
+"""A storage inlet has pods of its own, and may have an identity of its own at the cloud. An HTTP inlet has neither."""
+SENDERS_ARE_NAMED: Schema = {
+    "if": {
+        "required": ["receiver"],
+        "properties": {
+            "receiver": {"required": ["enabled"], "properties": {"enabled": {"const": True}}},
+            "networkPolicy": {"properties": {"enabled": {"const": True}}},
+        },
+    },
+    "then": {"properties": {"receiver": {"properties": {"networkPolicy": {"properties": {"from": {"minItems": 1}}}}}}},
+}
+"""A receiver that a policy shuts off from everybody would be of no use, and one that is open to all no policy."""
 SECRET = section(
     {
         "existingSecret": NAME,
@@ -151,6 +183,8 @@ def strict(definitions: Schema) -> Schema:
     found = json.loads(text, object_hook=_reference_for_secret)
     options = found["Kafka"]["properties"]["options"]
     options["patternProperties"] = {OPTION_TO_HIDE: {"type": "string", **ONLY_A_REFERENCE}}
+    stores = found["StorageInlet"]["properties"]["options"]
+    stores["patternProperties"] = {STORE_OPTION_TO_HIDE: {"type": "string", **ONLY_A_REFERENCE}}
     assert isinstance(found, dict)
     return found
 
@@ -165,12 +199,14 @@ def values_schema() -> Schema:
     """JSON Schema of the chart's values, in the dialect that every Helm 3 and 4 reads."""
     whole = json_schema()
     connectors = whole["properties"]["connectors"]
+    inlets = whole["properties"]["inlets"]
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart streams",
         "type": "object",
         "additionalProperties": False,
         "required": ["config", "connectors"],
+        **SENDERS_ARE_NAMED,
         "properties": {
             "global": {
                 "type": "object",
@@ -195,17 +231,28 @@ def values_schema() -> Schema:
                     "kafka": whole["properties"]["kafka"],
                     "source": whole["properties"]["source"],
                     "notify": whole["properties"]["notify"],
+                    "http": whole["properties"]["http"],
+                    "receiver": whole["properties"]["receiver"],
+                    "console": whole["properties"]["console"],
                 },
                 required=["kafka"],
             ),
             "kafkaSecret": SECRET,
             "registrySecret": SECRET,
             "notifySecret": SECRET,
+            "httpSecret": SECRET,
             "connectors": {
                 "type": "object",
                 "propertyNames": connectors["propertyNames"],
                 "additionalProperties": section(
                     {"config": connectors["additionalProperties"], "secret": SECRET, **SINK}, required=["config"]
+                ),
+            },
+            "inlets": {
+                "type": "object",
+                "propertyNames": inlets["propertyNames"],
+                "additionalProperties": section(
+                    {"config": inlets["additionalProperties"], "secret": SECRET, **INLET}, required=["config"]
                 ),
             },
             "logLevel": {"enum": ["debug", "info", "warning", "error"]},
@@ -223,6 +270,9 @@ def values_schema() -> Schema:
             ),
             "router": section(ROUTER),
             "sink": section(SINK),
+            "inlet": section(INLET),
+            "receiver": section(RECEIVER),
+            "console": section({**CONSOLE, "secret": SECRET}),
             "keda": section({"triggerAuthentication": NAME, "secretTargetRef": LIST_OF_OPEN, "metadata": TEXTS}),
             "pod": section(POD),
             "serviceAccount": section({"create": FLAG, "name": NAME, "annotations": ANNOTATIONS}),
@@ -233,7 +283,7 @@ def values_schema() -> Schema:
                 {
                     "cluster": NAME,
                     "apiVersion": {"enum": ["kafka.strimzi.io/v1", "kafka.strimzi.io/v1beta2"]},
-                    "topics": section({"enabled": FLAG}),
+                    "topics": section({"enabled": FLAG, "maxMessageBytes": count(2_000_000)}),
                     "users": section(
                         {
                             "enabled": FLAG,
@@ -248,6 +298,7 @@ def values_schema() -> Schema:
                     "enabled": FLAG,
                     "kafka": section({"to": PEERS, "ports": {"type": "array", "items": PORT}}),
                     "destinations": PEERS,
+                    "objectStores": PEERS,
                     "metricsFrom": PEERS,
                     "extraEgress": LIST_OF_OPEN,
                     "extraIngress": LIST_OF_OPEN,

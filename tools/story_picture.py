@@ -1,7 +1,7 @@
-"""Makes `docs/pictures/credentials.svg`: the real output of `streams demo --story credentials` as a terminal picture.
+"""Makes `docs/pictures/<story>.svg`: the real output of `streams demo --story <story>` as a terminal picture.
 
-    python tools/story_picture.py                  plays the story (about 40 s) and writes the picture
-    python tools/story_picture.py --text FILE      takes output that was recorded before
+    python tools/story_picture.py credentials              plays the story (about 40 s) and writes the picture
+    python tools/story_picture.py credentials --text FILE  takes output that was recorded before
 
 Lines appear in the order and pace of the seconds that the story printed, twice as fast. Where animation is not wanted
 (reduced motion, paper) all lines stand there at once.
@@ -17,8 +17,8 @@ from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURE = ROOT / "docs" / "pictures" / "credentials.svg"
-COMMAND = "streams demo --story credentials"
+PICTURES = ROOT / "docs" / "pictures"
+STORIES = ("credentials", "loop")
 STORY_SECONDS_MAX = 180.0
 
 SPEED = 2.0
@@ -31,8 +31,8 @@ LEFT_PIXELS = 24
 
 TIMED = re.compile(r"^\s*(\d+) s  (.*)$")
 ACCENTS = (
-    (re.compile(r"the key dies|^INVALID"), "bad"),
-    (re.compile(r"^VALID|the key is fixed|the accounts add up"), "good"),
+    (re.compile(r"the key dies|^INVALID|refuses the old one$"), "bad"),
+    (re.compile(r"^VALID|the key is fixed|the accounts add up|: 0 writes in Braze$"), "good"),
     (re.compile(r"^purged what|purged, with receipts"), "warn"),
 )
 """Which lines carry the story; the first pattern that fits decides."""
@@ -56,11 +56,16 @@ def accent(text: str) -> str:
     return next((name for pattern, name in ACCENTS if pattern.search(words)), "")
 
 
-def picture(output: str) -> str:
+def command(story: str) -> str:
+    """What a reader types."""
+    return f"streams demo --story {story}"
+
+
+def picture(output: str, story: str) -> str:
     """The SVG of what the story printed. Lines without a second of their own appear with the ones before them."""
     lines = [line.rstrip() for line in output.strip("\n").splitlines()]
     height = TOP_PIXELS + LINE_PIXELS * (len(lines) + 1)
-    width = round(LEFT_PIXELS * 2 + CHARACTER_PIXELS * max(len(line) for line in [*lines, COMMAND]))
+    width = round(LEFT_PIXELS * 2 + CHARACTER_PIXELS * max(len(line) for line in [*lines, command(story)]))
     begin = next((int(found[1]) for line in lines if (found := TIMED.match(line))), 0)
     rows, second = [], begin
     for number, line in enumerate(lines):
@@ -76,14 +81,14 @@ def picture(output: str) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" role="img" aria-label="Terminal: {escape(COMMAND)}">',
+            f'height="{height}" role="img" aria-label="Terminal: {escape(command(story))}">',
             f"  <style>{STYLE}  </style>",
             f'  <rect class="window" x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8"/>',
             *(
                 f'  <circle cx="{24 + 20 * number}" cy="20" r="6" fill="{colour}"/>'
                 for number, colour in enumerate(("#ff5f56", "#ffbd2e", "#27c93f"))
             ),
-            f'  <text class="command" x="{LEFT_PIXELS}" y="52">$ {escape(COMMAND)}</text>',
+            f'  <text class="command" x="{LEFT_PIXELS}" y="52">$ {escape(command(story))}</text>',
             *rows,
             "</svg>",
             "",
@@ -91,10 +96,10 @@ def picture(output: str) -> str:
     )
 
 
-def story() -> str:
-    """What the story prints, on both of its streams, in the order of printing. Ends the program where it fails."""
-    played = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", *COMMAND.split()],
+def played(story: str) -> str:
+    """What a story prints, on both of its streams, in the order of printing. Ends the program where it fails."""
+    run = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", *command(story).split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -103,20 +108,22 @@ def story() -> str:
         text=True,
         cwd=ROOT,
     )
-    if played.returncode:
-        sys.exit(f"the story failed with exit code {played.returncode}:\n{played.stdout}")
-    return played.stdout
+    if run.returncode:
+        sys.exit(f"the story failed with exit code {run.returncode}:\n{run.stdout}")
+    return run.stdout
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("story", choices=STORIES)
     parser.add_argument("--text", type=Path, help="output that was recorded before")
-    parser.add_argument("--to", type=Path, default=PICTURE, help="where the picture goes")
+    parser.add_argument("--to", type=Path, help="where the picture goes; default: docs/pictures")
     given = parser.parse_args()
-    output = given.text.read_text(encoding="utf-8") if given.text else story()
-    given.to.parent.mkdir(parents=True, exist_ok=True)
-    given.to.write_text(picture(output), encoding="utf-8")
-    print(f"{given.to}: {len(output.splitlines())} lines")
+    output = given.text.read_text(encoding="utf-8") if given.text else played(given.story)
+    to: Path = given.to or PICTURES / f"{given.story}.svg"
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(picture(output, given.story), encoding="utf-8")
+    print(f"{to}: {len(output.splitlines())} lines")
 
 
 if __name__ == "__main__":

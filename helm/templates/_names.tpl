@@ -28,6 +28,15 @@
 {{- include "streams.cut" (dict "name" (printf "%s-sink-%s" (include "streams.fullname" .root) .connector) "length" 52) -}}
 {{- end -}}
 
+{{- define "streams.receiverName" -}}
+{{ include "streams.fullname" . }}-receiver
+{{- end -}}
+
+{{/* root, inlet. */}}
+{{- define "streams.inletName" -}}
+{{- include "streams.cut" (dict "name" (printf "%s-inlet-%s" (include "streams.fullname" .root) .inlet) "length" 52) -}}
+{{- end -}}
+
 {{- define "streams.topicsName" -}}
 {{ include "streams.fullname" . }}-topics
 {{- end -}}
@@ -49,7 +58,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Labels that select: frozen, since selectors of workloads cannot change. root, component, and connector for a sink. */}}
+{{/* Labels that select: frozen, since selectors of workloads cannot change. root, component, connector for a sink, inlet for a storage inlet. */}}
 {{- define "streams.selectorLabels" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | quote }}
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
@@ -58,6 +67,9 @@ app.kubernetes.io/component: {{ . }}
 {{- end }}
 {{- with .connector }}
 streams/connector: {{ . | quote }}
+{{- end }}
+{{- with .inlet }}
+streams/inlet: {{ . | quote }}
 {{- end }}
 {{- end -}}
 

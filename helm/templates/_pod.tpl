@@ -1,9 +1,10 @@
-{{/* The pod of every process: root; component; connector for a sink; args of `streams`; hook where it ends by itself. */}}
+{{/* The pod of every process: root; component; connector for a sink; inlet for a storage inlet; args of `streams`; hook where it ends by itself. */}}
 
 {{- define "streams.podTemplate" -}}
 {{- $settings := include "streams.settings" . | fromYaml -}}
 {{- $folders := include "streams.secretFolders" . | fromYamlArray -}}
 {{- $values := .root.Values -}}
+{{- $scratch := include "streams.scratch" . -}}
 metadata:
   labels:
     {{- include "streams.labels" . | nindent 4 }}
@@ -20,7 +21,7 @@ spec:
   {{- if and .hook $values.serviceAccount.create }}
   serviceAccountName: default
   {{- else }}
-  serviceAccountName: {{ include "streams.serviceAccountName" .root | quote }}
+  serviceAccountName: {{ include "streams.podAccountName" . | quote }}
   {{- end }}
   automountServiceAccountToken: false
   enableServiceLinks: false
@@ -74,6 +75,12 @@ spec:
       {{- if not .hook }}
       ports:
         - {name: http, containerPort: {{ $values.httpPort }}, protocol: TCP}
+        {{- if eq .component "receiver" }}
+        - {name: receive, containerPort: {{ default 8088 (default (dict) $values.config.receiver).port }}, protocol: TCP}
+        {{- end }}
+        {{- if eq .component "console" }}
+        - {name: console, containerPort: {{ default 8090 (default (dict) $values.config.console).port }}, protocol: TCP}
+        {{- end }}
       {{- range $probe, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
       {{- with index $settings $probe }}
       {{ $probe }}:
@@ -93,6 +100,9 @@ spec:
       volumeMounts:
         - {name: config, mountPath: /etc/streams, readOnly: true}
         - {name: tmp, mountPath: /tmp}
+        {{- with $scratch }}
+        - {name: scratch, mountPath: {{ . | quote }}}
+        {{- end }}
         {{- range $folders }}
         - {name: {{ .volume }}, mountPath: {{ .path }}, readOnly: true}
         {{- end }}
@@ -107,6 +117,15 @@ spec:
       configMap: {name: {{ include "streams.workloadName" . | quote }}}
     - name: tmp
       emptyDir: {sizeLimit: 64Mi}
+    {{- if $scratch }}
+    {{- if eq .component "inlet" }}
+    # One file at a time lies here while it is read.
+    {{- else }}
+    # What a sink remembers of what it sent: a copy of rows in Kafka, made again if it is lost.
+    {{- end }}
+    - name: scratch
+      emptyDir: {sizeLimit: {{ include "streams.scratchLimit" . }}}
+    {{- end }}
     {{- range $folders }}
     - name: {{ .volume }}
       # Readable for the group (fsGroup) and nobody else.
@@ -115,6 +134,52 @@ spec:
     {{- with $settings.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- end -}}
+
+{{/*
+The folder for what a sink remembers, where its connector receives, and for the file that a storage inlet reads: root,
+component, connector, inlet.
+*/}}
+{{- define "streams.scratch" -}}
+{{- if eq .component "sink" -}}
+{{- $config := (index .root.Values.connectors .connector).config -}}
+{{- if hasKey $config "receive" -}}
+{{- default "/scratch" $config.scratch -}}
+{{- end -}}
+{{- else if eq .component "inlet" -}}
+{{- default "/scratch" (index .root.Values.inlets .inlet).config.scratch -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What that folder may hold. A node ends a pod that holds more, so a storage inlet gets a margin over its largest file. */}}
+{{- define "streams.scratchLimit" -}}
+{{- if eq .component "inlet" -}}
+{{- $largest := include "streams.bytes" (default "2GB" (index .root.Values.inlets .inlet).config.scratch_max) | int64 -}}
+{{- add (div $largest 1048576) 65 -}}Mi
+{{- else -}}
+4Gi
+{{- end -}}
+{{- end -}}
+
+{{/* Bytes of a size such as 10MB. */}}
+{{- define "streams.bytes" -}}
+{{- $unit := regexFind "[a-zA-Z]+$" . -}}
+{{- mul (trimSuffix $unit . | int64) (index (dict "B" 1 "kB" 1000 "MB" 1000000 "GB" 1000000000) $unit) -}}
+{{- end -}}
+
+{{/* A storage inlet may have an identity of its own at the cloud. */}}
+{{- define "streams.podAccountName" -}}
+{{- $own := dict -}}
+{{- if eq .component "inlet" -}}
+{{- $own = (include "streams.settings" . | fromYaml).serviceAccount -}}
+{{- end -}}
+{{- if $own.create -}}
+{{- default (include "streams.inletName" .) $own.name -}}
+{{- else if $own.name -}}
+{{- $own.name -}}
+{{- else -}}
+{{- include "streams.serviceAccountName" .root -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The pod's name is the stable part of transactional ids in a StatefulSet, and a unique one in a Deployment. */}}
@@ -162,6 +227,10 @@ checksum/registry-secret: {{ toYaml . | sha256sum }}
 {{- if eq .component "sink" }}
 {{- with (default (dict) (index .root.Values.connectors .connector).secret).values }}
 checksum/connector-secret: {{ toYaml . | sha256sum }}
+{{- end }}
+{{- else if eq .component "inlet" }}
+{{- with (default (dict) (index .root.Values.inlets .inlet).secret).values }}
+checksum/inlet-secret: {{ toYaml . | sha256sum }}
 {{- end }}
 {{- end }}
 {{- end -}}

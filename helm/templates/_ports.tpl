@@ -20,6 +20,9 @@
 {{- define "streams.destinationPorts" -}}
 {{- $ports := list 443 -}}
 {{- $common := default (dict) (default (dict) .Values.config.notify).smtp -}}
+{{- with (default (dict) (default (dict) .Values.config.http).proxy).url -}}
+{{- $ports = append $ports (include "streams.urlPort" . | int) -}}
+{{- end -}}
 {{- range $connector := .Values.connectors -}}
 {{- with $connector.config.base_url -}}
 {{- $ports = append $ports (include "streams.urlPort" . | int) -}}
@@ -31,6 +34,18 @@
 {{- end -}}
 {{- if and $smtp.host (or $notify.email $connector.config.contact) -}}
 {{- $ports = append $ports (default 587 $smtp.port | int) -}}
+{{- end -}}
+{{- end -}}
+{{- uniq $ports | toYaml -}}
+{{- end -}}
+
+{{/* Ports of the store of a storage inlet: root, inlet. Its address is in `options`, by one of many names. */}}
+{{- define "streams.storePorts" -}}
+{{- $ports := list 443 -}}
+{{- $config := (index .root.Values.inlets .inlet).config -}}
+{{- range $option := concat (values (default (dict) $config.options)) (list (default "" $config.notify_queue)) -}}
+{{- if regexMatch "^https?://[^/]" (toString $option) -}}
+{{- $ports = append $ports (include "streams.urlPort" (toString $option) | int) -}}
 {{- end -}}
 {{- end -}}
 {{- uniq $ports | toYaml -}}

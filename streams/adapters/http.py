@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from streams.adapters.no_connection import why_no_connection
 from streams.config.http import Http, Proxy
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.ports.http import Answer
@@ -35,7 +36,8 @@ class HttpTransport:
     def __init__(self, outgoing: Http | None = None, *, request_seconds_max: float = REQUEST_SECONDS_MAX) -> None:
         """`outgoing` says how requests leave: authorities to trust in addition to the system's, and a proxy."""
         outgoing = outgoing or Http()
-        self._tls = outgoing.tls()
+        self._outgoing = outgoing
+        self._tls = None if outgoing.ca_file is None else outgoing.tls()
         self._proxy = outgoing.proxy
         self._timeout = aiohttp.ClientTimeout(total=request_seconds_max, connect=CONNECT_SECONDS_MAX)
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -90,7 +92,7 @@ class HttpTransport:
 
     async def _send(self, request: Request) -> Response | NoResponse:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ssl=self._tls)
+            connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX)
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         try:
             way = _way(self._proxy, request)
@@ -102,6 +104,7 @@ class HttpTransport:
                 allow_redirects=False,
                 proxy=way.proxy,
                 proxy_headers=way.proxy_headers,
+                ssl=self._verified_by(request.url, way.proxy),
             ) as answer:
                 body = await answer.content.read(BODY_BYTES_MAX + 1)
                 while len(body) <= BODY_BYTES_MAX and not answer.content.at_eof():
@@ -114,6 +117,8 @@ class HttpTransport:
             return NoResponse(f"TLS: {_tls_reason(error)}", is_misconfigured=True)
         except aiohttp.ClientHttpProxyError as error:
             return NoResponse(f"the proxy answers {error.status}", is_misconfigured=400 <= error.status < 500)
+        except aiohttp.ClientProxyConnectionError as error:
+            return NoResponse(f"the proxy does not answer: {why_no_connection(error)}")
         except _NoWay as error:  # a file that is swapped is away for a moment: wait, and try again
             return NoResponse(str(error))
         except TimeoutError:
@@ -121,7 +126,16 @@ class HttpTransport:
         except aiohttp.ClientPayloadError:
             return NoResponse("the answer was cut off")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return NoResponse(f"no answer: {type(error).__name__}")
+            return NoResponse(f"no answer: {why_no_connection(error)}")
+
+    def _verified_by(self, *addresses: str | None) -> ssl.SSLContext | bool:
+        """What verifies the certificates of these addresses. Made when one has any: to read the system's authorities
+        costs as much as a hundred requests."""
+        if not any(address is not None and address.lower().startswith("https:") for address in addresses):
+            return True
+        if self._tls is None:
+            self._tls = self._outgoing.tls()
+        return self._tls
 
     async def _close(self) -> None:
         tasks = list(self._tasks)
@@ -146,7 +160,7 @@ class _Way:
 
 
 def _way(proxy: Proxy | None, request: Request) -> _Way:
-    """The proxy, if it is for this host, and who we are there, read anew. Raises `_NoWay`."""
+    """The proxy, if it is for this host, and our credentials there, read again each time. Raises `_NoWay`."""
     address = urlsplit(request.url)
     if proxy is None or not proxy.is_for(address.hostname or ""):
         return _Way(request.headers)

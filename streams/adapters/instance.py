@@ -50,7 +50,7 @@ def instance(role: str, environment: Mapping[str, str]) -> Iterator[str]:
                 break
     except OSError as error:
         raise InstanceUnavailable(
-            f"no lock file can be held in {folder} ({error.strerror or error}); "
+            f"cannot lock a file in {folder} ({error.strerror or error}); "
             "set STREAMS_LOCKS to a folder that can be written, or STREAMS_INSTANCE to a name for each process"
         ) from error
     if descriptor < 0:

@@ -18,6 +18,7 @@ import orjson
 import structlog
 
 from streams.adapters.http import HttpTransport
+from streams.adapters.no_connection import why_no_connection
 from streams.config.connector import Notify, Smtp
 from streams.config.http import Http
 from streams.delivery.contract import NoResponse, Request
@@ -125,7 +126,7 @@ def _mail(tls: ssl.SSLContext, server: Smtp, address: str, title: str, text: str
     except TimeoutError:
         raise _NotSent("no answer in time") from None
     except OSError as error:
-        raise _NotSent(f"no answer: {type(error).__name__}") from None
+        raise _NotSent(f"no answer: {why_no_connection(error)}") from None
 
 
 def _connected(tls: ssl.SSLContext, server: Smtp) -> smtplib.SMTP:
@@ -141,7 +142,7 @@ def _connected(tls: ssl.SSLContext, server: Smtp) -> smtplib.SMTP:
         if server.username is not None:
             password = "" if server.password is None else _revealed("notify.smtp.password", server.password)
             connection.login(server.username, password)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: the connection must not stay open
         connection.close()
         raise
     return connection

@@ -11,38 +11,71 @@ the connector's topic.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
+import orjson
+
+from streams.adapters.seen_filter import SeenFilter, hash_of, hashes_of
+from streams.delivery.sent_rows import SEEN, SEEN_SECONDS, seen
 from streams.wayback.memory import member_groups
+from streams.wayback.rows import user_of
 
-VERSION = 1
+VERSION = 3
 CACHE_KILOBYTES = 8_000
 """Pages that SQLite keeps in memory, per partition."""
 FETCHED_MAX = 1_000
 """Rows that an iteration holds at once."""
-USER = b"user/"
+HASHES_MAX = 20_000
+"""How many hashes of ids are kept: some megabytes at most."""
 
 _TABLES = """
 CREATE TABLE rows (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL);
 CREATE TABLE members (grp TEXT NOT NULL, user TEXT NOT NULL, PRIMARY KEY (grp, user)) WITHOUT ROWID;
+CREATE TABLE seen (id INTEGER PRIMARY KEY, at_s INTEGER NOT NULL);
+CREATE TABLE seen_rows (at_s INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (at_s, key)) WITHOUT ROWID;
 CREATE TABLE staged (
     session TEXT NOT NULL, user TEXT NOT NULL, page INTEGER NOT NULL, request TEXT NOT NULL,
     PRIMARY KEY (session, user, page, request)
 ) WITHOUT ROWID;
-CREATE TABLE position (next_offset INTEGER NOT NULL);
-INSERT INTO position VALUES (0);
+CREATE TABLE position (next_offset INTEGER NOT NULL, topic TEXT NOT NULL, fresh_s INTEGER NOT NULL);
+INSERT INTO position VALUES (0, '', 0);
 """
 # Values lie in the order in which they came, so that a million of them can be written fast; only the keys are sorted.
 _PUT = "INSERT INTO rows (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+# All ids of one second in one statement, as a JSON array: a statement for each id costs more than twice as much. `WHERE
+# true` parts the conflict from a join, as SQLite's page on UPSERT says.
+_PUT_IDS = (
+    "INSERT INTO seen SELECT value, ? FROM json_each(?) WHERE true "
+    "ON CONFLICT (id) DO UPDATE SET at_s = MAX(at_s, excluded.at_s)"
+)
+_FROM = "SELECT key, value FROM rows WHERE key >= ? ORDER BY key LIMIT ?"
+_AFTER = "SELECT key, value FROM rows WHERE key > ? ORDER BY key LIMIT ?"
+_MEMBERS = "SELECT user FROM members WHERE grp = ? AND user > ? ORDER BY user LIMIT ?"
+_STAGED = (
+    "SELECT user, page, request FROM staged WHERE session = ? AND (user, page, request) > (?, ?, ?) "
+    "ORDER BY user, page, request LIMIT ?"
+)
+_STAGED_USERS = (
+    "SELECT DISTINCT session, user FROM staged WHERE (session, user) > (?, ?) ORDER BY session, user LIMIT ?"
+)
+
+
+class Position(NamedTuple):
+    """Where to read on in the topic of this id, and when (seconds since 1970) the rows before it were all there."""
+
+    next_offset: int = 0
+    topic: str = ""
+    fresh_s: int = 0
 
 
 class Scratch:
     """One partition's memory. Not for several threads at once.
 
-    A damaged file is made anew when it is opened; damage that shows later raises `sqlite3.DatabaseError`, and the
+    A damaged file is made again when it is opened; damage that shows later raises `sqlite3.DatabaseError`, and the
     partition has to be opened again.
     """
 
@@ -50,32 +83,77 @@ class Scratch:
         """Raises `OSError` where the folder cannot be written."""
         self._path = path
         self._connection = self._opened()
+        self._maybe_seen = self._filter()
+        (count,) = self._connection.execute("SELECT COUNT(*) FROM rows").fetchone()
+        self._rows = int(count)
+        self._new_ids: dict[int, list[int]] = {}
+        """Of the rows that are being applied, by the second in which they were written."""
+        self._hashes: dict[str, int] = {}
+        """Of ids that were asked for and are not written yet."""
 
     @property
-    def next_offset(self) -> int:
-        """Where to read on in `streams.sent.<name>`; 0 where everything has to be read."""
-        (offset,) = self._connection.execute("SELECT next_offset FROM position").fetchone()
-        return int(offset)
+    def position(self) -> Position:
+        return Position(*self._connection.execute("SELECT next_offset, topic, fresh_s FROM position").fetchone())
 
     def get(self, key: bytes) -> bytes | None:
         row = self._connection.execute("SELECT value FROM rows WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def apply(self, rows: Iterable[tuple[bytes, bytes | None]], next_offset: int) -> None:
-        """Rows in their order, None deletes, and the offset after them: both or neither."""
+    def rows_under(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys that begin so, with their rows, in the order of the keys."""
+        last, is_first = prefix, True
+        while found := self._connection.execute(_FROM if is_first else _AFTER, (last, FETCHED_MAX)).fetchall():
+            for key, value in found:
+                if not key.startswith(prefix):
+                    return
+                yield key, value
+            last, is_first = found[-1][0], False
+
+    def apply(self, rows: Iterable[tuple[bytes, bytes | None]], position: Position | None = None) -> None:
+        """Rows in their order, None deletes, and the position, where it is known: all or nothing.
+
+        Raises `ValueError` for a row that cannot be read.
+        """
+        count = self._rows
+        self._new_ids.clear()
         with self._connection:
             for key, value in rows:
-                if key.startswith(USER):
-                    self._index(key, value)
-                if value is None:
-                    self._connection.execute("DELETE FROM rows WHERE key = ?", (key,))
-                else:
-                    self._connection.execute(_PUT, (key, value))
-            self._connection.execute("UPDATE position SET next_offset = ?", (next_offset,))
+                count += self._put(key, value)
+            self._put_ids()
+            if position is not None:
+                self._connection.execute("UPDATE position SET next_offset = ?, topic = ?, fresh_s = ?", position)
+        self._rows = count
 
     def members(self, group: str) -> Iterator[str]:
         """Users who are remembered to be in a group, each once, in the order of their ids' bytes."""
-        yield from self._users("SELECT user FROM members WHERE grp = ? AND user > ? ORDER BY user LIMIT ?", group)
+        last = ""
+        while rows := self._connection.execute(_MEMBERS, (group, last, FETCHED_MAX)).fetchall():
+            for (user,) in rows:
+                yield user
+            last = rows[-1][0]
+
+    def seen_at(self, event_ids: Sequence[str]) -> dict[str, int]:
+        """When the newest row that holds an id was written, in seconds since 1970, of those ids that a row holds."""
+        hashes = self._hash_all(event_ids)
+        found: dict[str, int] = {}
+        for index in self._maybe_seen.held(hashes):
+            row = self._connection.execute("SELECT at_s FROM seen WHERE id = ?", (hashes[index],)).fetchone()
+            if row is not None:
+                found[event_ids[index]] = int(row[0])
+        return found
+
+    def _hash_all(self, event_ids: Sequence[str]) -> list[int]:
+        """Hashes of ids that are about to be sent: they are written soon, so these are kept until then."""
+        hashes = hashes_of(event_ids)
+        if len(self._hashes) >= HASHES_MAX:
+            self._hashes.clear()
+        self._hashes.update(zip(event_ids, hashes, strict=True))
+        return hashes
+
+    def seen_over(self, now_s: int) -> list[bytes]:
+        """Keys of rows `seen/…` that are over, oldest first, not all at once."""
+        query = "SELECT key FROM seen_rows WHERE at_s <= ? ORDER BY at_s LIMIT ?"
+        return [bytes(key) for (key,) in self._connection.execute(query, (now_s - SEEN_SECONDS, FETCHED_MAX))]
 
     def stage(self, session: str, members: Iterable[tuple[str, int, str]]) -> None:
         """Members of a copy: user, page, request."""
@@ -88,12 +166,30 @@ class Scratch:
     def staged(self, session: str, versions: Mapping[int, str]) -> Iterator[str]:
         """Members of a copy by the version of each page that counts, in the order of their ids' bytes."""
         wanted = {(page, request) for page, request in versions.items()}
-        last = None
-        query = "SELECT user, page, request FROM staged WHERE session = ? ORDER BY session, user"
-        for user, page, request in self._connection.execute(query, (session,)):
-            if (page, request) in wanted and user != last:
-                last = user
+        last, told = ("", -1, ""), None
+        while found := self._connection.execute(_STAGED, (session, *last, FETCHED_MAX)).fetchall():
+            for user, page, request in found:
+                if (page, request) in wanted and user != told:
+                    told = user
+                    yield user
+            last = found[-1]
+
+    def staged_users(self) -> Iterator[str]:
+        """Members of all copies, each once a copy."""
+        last = ("", "")
+        while found := self._connection.execute(_STAGED_USERS, (*last, FETCHED_MAX)).fetchall():
+            for _, user in found:
                 yield user
+            last = found[-1]
+
+    def unstage_users(self, users: Iterable[str]) -> None:
+        """Every copy loses these members."""
+        with self._connection:
+            sessions = self._connection.execute("SELECT DISTINCT session FROM staged").fetchall()
+            self._connection.executemany(
+                "DELETE FROM staged WHERE session = ? AND user = ?",
+                ((session, user) for user in users for (session,) in sessions),
+            )
 
     def unstage(self, session: str) -> None:
         """The copy has ended."""
@@ -105,10 +201,28 @@ class Scratch:
         with self._connection:
             self._connection.execute("DELETE FROM staged")
 
-    def counts(self) -> tuple[int, int]:
-        """Rows, and bytes on the disk."""
-        (rows,) = self._connection.execute("SELECT COUNT(*) FROM rows").fetchone()
-        return int(rows), sum(path.stat().st_size for path in self._files() if path.exists())
+    def rows(self) -> int:
+        return self._rows
+
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(path.stat().st_size for path in self._files() if path.exists())
+
+    def clear(self) -> None:
+        """Make the file again. Raises `OSError`."""
+        self._connection.close()
+        self._remove()
+        self._connection = self._opened()
+        self._maybe_seen = SeenFilter()
+        self._rows = 0
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Write without a journal meanwhile, at half the cost. A process that dies in between leaves a file that is
+        good for nothing: only the last thing that it writes may be a position that tells when the file was fresh."""
+        self._connection.execute("PRAGMA journal_mode = OFF")
+        yield
+        self._connection.execute("PRAGMA journal_mode = WAL")
 
     def close(self) -> None:
         self._connection.close()
@@ -121,31 +235,71 @@ class Scratch:
     ) -> None:
         self.close()
 
-    def _index(self, key: bytes, value: bytes | None) -> None:
-        """Brings the groups of a user up to date."""
-        before, after = member_groups(self.get(key)), member_groups(value)
-        if before == after:
-            return
-        user = key.removeprefix(USER).decode()
-        self._connection.executemany(
-            "DELETE FROM members WHERE grp = ? AND user = ?", [(g, user) for g in before - after]
-        )
-        self._connection.executemany("INSERT OR IGNORE INTO members VALUES (?, ?)", [(g, user) for g in after - before])
+    def _put(self, key: bytes, value: bytes | None) -> int:
+        """Set or delete a row, with what is indexed of it. How many rows there are more."""
+        before = self.get(key)
+        user = user_of(key)
+        if user is not None:
+            self._index_user(user, before, value)
+        elif key.startswith(SEEN):
+            self._index_seen(key, before, value)
+        if value is not None:
+            self._connection.execute(_PUT, (key, value))
+        elif before is not None:
+            self._connection.execute("DELETE FROM rows WHERE key = ?", (key,))
+        return (value is not None) - (before is not None)
 
-    def _users(self, query: str, group: str) -> Iterator[str]:
-        last = ""
-        while rows := self._connection.execute(query, (group, last, FETCHED_MAX)).fetchall():
-            for (user,) in rows:
-                yield user
-            last = rows[-1][0]
+    def _index_user(self, user: str, before: bytes | None, value: bytes | None) -> None:
+        """Brings the groups of a user up to date."""
+        had, has = member_groups(before), member_groups(value)
+        if had == has:
+            return
+        for group in had - has:
+            self._connection.execute("DELETE FROM members WHERE grp = ? AND user = ?", (group, user))
+        for group in has - had:
+            self._connection.execute("INSERT OR IGNORE INTO members VALUES (?, ?)", (group, user))
+
+    def _index_seen(self, key: bytes, before: bytes | None, value: bytes | None) -> None:
+        if before is not None:
+            self._put_ids()
+            old = seen(before)
+            # A row that came later may hold the same id: that is told by its time.
+            ids = [(hash_of(each), old.at_s) for each in old.ids]
+            self._connection.executemany("DELETE FROM seen WHERE id = ? AND at_s = ?", ids)
+            self._connection.execute("DELETE FROM seen_rows WHERE at_s = ? AND key = ?", (old.at_s, key))
+        if value is not None:
+            new = seen(value)
+            hashes = self._taken_hashes(new.ids)
+            self._maybe_seen.add(hashes)
+            self._new_ids.setdefault(new.at_s, []).extend(hashes)
+            self._connection.execute("INSERT INTO seen_rows VALUES (?, ?)", (new.at_s, key))
+
+    def _taken_hashes(self, event_ids: Sequence[str]) -> list[int]:
+        """Hashes of ids, those that were kept first: they are not needed again."""
+        kept = [self._hashes.pop(each, None) for each in event_ids]
+        return [hash_of(each) if known is None else known for each, known in zip(event_ids, kept, strict=True)]
+
+    def _put_ids(self) -> None:
+        """Ids in their order: those that share a page are written with it once."""
+        for at_s, ids in self._new_ids.items():
+            ids.sort()
+            self._connection.execute(_PUT_IDS, (at_s, orjson.dumps(ids).decode()))
+        self._new_ids.clear()
+
+    def _filter(self) -> SeenFilter:
+        """Of the ids that the file holds."""
+        found = SeenFilter()
+        ids = self._connection.execute("SELECT id FROM seen")
+        found.add(each for (each,) in ids)
+        ids.close()
+        return found
 
     def _opened(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return self._checked()
         except sqlite3.DatabaseError:
-            for path in self._files():
-                path.unlink(missing_ok=True)
+            self._remove()
         try:
             return self._checked()
         except sqlite3.DatabaseError as error:
@@ -164,10 +318,14 @@ class Scratch:
                 connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
             elif version != VERSION or connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("damaged, or of another version")  # noqa: TRY301 one way out for both
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: a file that stays open cannot be made again
             connection.close()
             raise
         return connection
+
+    def _remove(self) -> None:
+        for path in self._files():
+            path.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
         return [self._path, *(self._path.with_name(self._path.name + end) for end in ("-wal", "-shm", "-journal"))]

@@ -23,42 +23,49 @@ PAUSE_SECONDS = 1.0
 COLUMNS = ("AT", "CONNECTOR", "WHO", "WHAT", "DETAIL")
 
 
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="A connector, or `source`. Default: all of them.",
+        autocompletion=connector_names_and("source"),
+    ),
+]
+Connectors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--connector",
+        metavar="NAME",
+        help="The same as NAME; may be given again for several.",
+        autocompletion=connector_names_and("source"),
+    ),
+]
+Actor = Annotated[str, typer.Option(metavar="TEXT", help="A part of who did it: a person, `keeper`, `sink`, `router`.")]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="What was done: `purged`, `suspend`, …, `order`, `receipt`, `credentials`, `start`. Again for more.",
+    ),
+]
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="At this time or later. Default: all.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")]
+Follow = Annotated[
+    bool, typer.Option("--follow", "-f", help="Also print new lines, until Ctrl-C. JSON is one object a line.")
+]
+
+
 @translated
 def audit(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME]",
-            help="A connector, or `source`. Default: all of them.",
-            autocompletion=connector_names_and("source"),
-        ),
-    ] = None,
+    name: Name = None,
     config: ConfigPath = None,
-    connectors: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--connector",
-            metavar="NAME",
-            help="The same as NAME; may be given again for several.",
-            autocompletion=connector_names_and("source"),
-        ),
-    ] = None,
-    actor: Annotated[
-        str, typer.Option(metavar="TEXT", help="A part of who did it: a person, `keeper`, `sink`, `router`.")
-    ] = "",
-    kinds: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--kind",
-            metavar="KIND",
-            help="What was done: `purged`, `suspend`, …, `order`, `receipt`, `credentials`, `start`. Again for more.",
-        ),
-    ] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="At this time or later. Default: all.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C. JSON is one object a line.")
-    ] = False,
+    connectors: Connectors = None,
+    actor: Actor = "",
+    kinds: Kinds = None,
+    since: Since = None,
+    until: Until = None,
+    follow: Follow = False,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Say who or what did what, when and why: orders, alerts, credentials, receipts of purges. Needs no secret.
@@ -110,7 +117,7 @@ def _note_missing(page: Page) -> None:
     if page.is_cut:
         note(f"only the newest {len(page.lines):,} lines are shown; --until shows older ones")
     if page.unknown:
-        note(f"{page.unknown:,} records of the audit are no lines that this version knows")
+        note(f"{page.unknown:,} records of the audit are not lines that this version knows")
 
 
 def _as_json(line: Line) -> str:

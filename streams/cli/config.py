@@ -13,6 +13,7 @@ from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
     from streams.config import Problem
+    from streams.config.connector import Connector
 
 app = typer.Typer(help="Check the configuration, or print its JSON Schema.", no_args_is_help=True)
 
@@ -44,7 +45,7 @@ def check(
             print_table(
                 ("CONNECTOR", "DESTINATION", "EVENT TYPES"),
                 (
-                    (connector.name, connector.destination, len(connector.event_types))
+                    (connector.name, connector.destination, _event_types(connector))
                     for connector in settings.connectors.values()
                 ),
             )
@@ -62,6 +63,11 @@ def schema() -> None:
     from streams.config.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _event_types(connector: Connector) -> int | str:
+    """How many it takes; no event is routed to one that receives from vendors."""
+    return "-" if connector.kind.is_received else len(connector.event_types)
 
 
 def _listed(problems: tuple[Problem, ...]) -> list[dict[str, object]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.cli.connector_tables import COLUMNS, connector_row, print_overview, print_router, router_row
 from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.help import examples
 from streams.cli.options import (
@@ -18,16 +19,13 @@ from streams.cli.options import (
     connector_of,
     settings_from,
 )
-from streams.cli.output import Format, note, print_json, print_table, told, watched
+from streams.cli.output import Format, print_json, print_table, watched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.config import Settings
-    from streams.operations.connectors.overview import Overview
     from streams.operations.installation import Installation
-    from streams.operations.router import RouterOverview
-    from streams.state.records import PartitionWait
 
 ConnectorName = Annotated[str, typer.Argument(metavar="NAME", help="The connector.", autocompletion=connector_names)]
 ShownName = Annotated[
@@ -39,12 +37,11 @@ ShownName = Annotated[
     ),
 ]
 
-app = typer.Typer(help="State, account and lag of connectors; suspend, resume, probe.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show connectors with state, account and lag; suspend, resume or probe one.", no_args_is_help=True
+)
 
 CLIENT_ID = "streams-connectors"
-COLUMNS = (
-    "NAME", "DESTINATION", "STATE", "MEMBERS", "ROUTED", "SKIPPED", "DELIVERED", "PARKED", "LOST", "WAITING", "OLDEST",
-)  # fmt: skip
 ROUTER_NAMES = ("router", "source")
 """What `show` takes in addition to connectors: both mean the router, which keeps the source's dead letters."""
 
@@ -55,6 +52,7 @@ def list_connectors(config: ConfigPath = None, watch: Watch = False, output: Out
     """List the router and every connector of the configuration, with state and account."""
     from streams.cli.assembly.installation import connected
     from streams.operations.accounts import Accounts
+    from streams.operations.attention import attention
     from streams.operations.connectors.overview import overviews
     from streams.operations.router import router_overview
 
@@ -64,10 +62,15 @@ def list_connectors(config: ConfigPath = None, watch: Watch = False, output: Out
         with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
             router = router_overview(installation, accounts)
             found = overviews(installation, accounts, list(settings.connectors))
+            wanting = attention(installation, router, found) if output is Format.JSON else ()
         if output is Format.JSON:
-            content = {"router": router.to_json(), "connectors": [overview.to_json() for overview in found]}
+            content = {
+                "router": router.to_json(),
+                "connectors": [overview.to_json() for overview in found],
+                "needs": [need.to_json() for need in wanting],
+            }
             return lambda: print_json(content)
-        return lambda: print_table(COLUMNS, [_router_row(router), *map(_row, found)])
+        return lambda: print_table(COLUMNS, [router_row(router), *map(connector_row, found)])
 
     watched(look, watch)
 
@@ -82,8 +85,10 @@ def list_connectors(config: ConfigPath = None, watch: Watch = False, output: Out
 @translated
 def show(
     name: ShownName,
-    ledger: Annotated[bool, typer.Option("--ledger", help="Also show what became of dead letters.")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Count the topics and compare (with --ledger).")] = False,
+    ledger: Annotated[bool, typer.Option("--ledger", help="Also show how many dead letters left, and how.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="With --ledger: count the records on the topics, and compare.")
+    ] = False,
     config: ConfigPath = None,
     watch: Watch = False,
     output: OutputFormat = Format.TABLE,
@@ -110,7 +115,7 @@ def _look_at(settings: Settings, name: str, has_ledger: bool, output: Format) ->
     with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
         (overview,) = overviews(installation, accounts, [name])
     content = overview.to_json() | ({"ledger": overview.ledger()} if has_ledger else {})
-    return lambda: _print_overview(overview, content, output)
+    return lambda: print_overview(overview, content, output)
 
 
 def _verify(settings: Settings, name: str, output: Format) -> None:
@@ -126,7 +131,7 @@ def _verify(settings: Settings, name: str, output: Format) -> None:
         found = verify(installation, name)
     verified = {"waiting": found.waiting, "parked": dict(found.parked), "problems": list(found.problems)}
     counted = {"ledger": overview.ledger(), "account": found.account.to_json(), "verified": verified}
-    _print_overview(overview, overview.to_json() | counted, output)
+    print_overview(overview, overview.to_json() | counted, output)
     if found.problems:
         raise CommandError("; ".join(found.problems), ExitCode.FAILED)
 
@@ -204,38 +209,6 @@ def _order(config: Path | None, name: str, order: Callable[[Installation, str], 
         print(f"{name} is {state}")
 
 
-def _print_overview(overview: Overview, content: dict[str, Any], output: Format) -> None:
-    if output is Format.JSON:
-        print_json(content)
-        return
-    rows: list[tuple[str, object]] = [
-        ("connector", overview.connector.name),
-        ("destination", overview.connector.destination),
-        ("contact", overview.connector.contact or "-"),
-        ("state", overview.state),
-    ]
-    if content["suspended"]:
-        rows += [(f"suspended: {name}", value) for name, value in content["suspended"].items() if value]
-    rows += [(f"scope: {scope}", _scope_line(overview, scope)) for scope in overview.scopes]
-    rows += [("members", overview.members), ("oldest waiting", told(overview.lag_seconds))]
-    for section in ("account", "ledger", "verified"):
-        rows += _rows(content.get(section, {}), "" if section == "account" else f"{section} ")
-    _print_rows(rows)
-    _print_waits(overview.waits, overview.now_ms)
-    if (step := overview.next_step()) is not None:
-        note(f"next: {step}")
-
-
-def _rows(counts: dict[str, Any], prefix: str) -> list[tuple[str, object]]:
-    rows: list[tuple[str, object]] = []
-    for name, value in counts.items():
-        if isinstance(value, dict):
-            rows += [(f"{prefix}{name}: {reason}", count) for reason, count in value.items()]
-        elif not isinstance(value, list):
-            rows.append((f"{prefix}{name}", value))
-    return rows
-
-
 def _look_at_router(settings: Settings, output: Format) -> Callable[[], None]:
     from streams.cli.assembly.installation import connected
     from streams.operations.accounts import Accounts
@@ -243,109 +216,4 @@ def _look_at_router(settings: Settings, output: Format) -> Callable[[], None]:
 
     with connected(settings, CLIENT_ID) as installation, Accounts(installation) as accounts:
         router = router_overview(installation, accounts)
-    return lambda: _print_router(router, output)
-
-
-def _print_router(router: RouterOverview, output: Format) -> None:
-    from streams.operations.router import OPEN_TRANSACTION
-
-    if output is Format.JSON:
-        print_json(router.to_json())
-        return
-    account = router.to_json()["account"]
-    rows: list[tuple[str, object]] = [("router", router.state), ("members", router.members)]
-    rows += [("has to read", router.records), ("oldest of it", told(router.lag_seconds))]
-    rows += [*_rows(account, ""), ("dead letters of the source", router.letters)]
-    _print_rows(rows)
-    behind = [lag for lag in router.lags if lag.records]
-    if behind:
-        print()
-        print_table(
-            ("TOPIC", "TO READ", "OLDEST", "HELD BY"),
-            (
-                (lag.topic, lag.records, told(lag.seconds(router.now_ms)), OPEN_TRANSACTION if lag.held else "")
-                for lag in behind
-            ),
-        )
-    _print_waits(router.waits, router.now_ms)
-    if (step := router.next_step()) is not None:
-        note(f"next: {step}")
-
-
-def _print_waits(waits: Mapping[str, PartitionWait], now_ms: int) -> None:
-    """Partitions that stand, and why."""
-    if waits:
-        print()
-        print_table(
-            ("PARTITION", "OFFSET", "WAITS FOR", "SINCE", "DETAIL"),
-            (
-                (place, wait.offset, wait.why, f"{told((now_ms - wait.since) / 1000)} ago", wait.detail)
-                for place, wait in sorted(waits.items())
-            ),
-        )
-
-
-def _print_rows(rows: Sequence[tuple[str, object]]) -> None:
-    for name, value in rows:
-        print(f"{name:<34} {value:,}" if isinstance(value, int) else f"{name:<34} {value}")
-
-
-def _router_row(router: RouterOverview) -> tuple[object, ...]:
-    reasons = ", ".join(router.reasons)
-    return (
-        "router",
-        None,
-        f"{router.state} (waits for {reasons})" if reasons else router.state,
-        router.members,
-        sum(router.counts.routed.values()),
-        sum(router.counts.skipped.values()),
-        None,
-        router.letters,
-        router.counts.lost,
-        router.records,
-        told(router.lag_seconds),
-    )
-
-
-def _row(overview: Overview) -> tuple[object, ...]:
-    return (
-        overview.connector.name,
-        overview.connector.destination,
-        _state_of_all(overview),
-        overview.members,
-        overview.account.routed,
-        sum(overview.account.skipped.values()),
-        overview.account.delivered,
-        sum(overview.account.parked.values()),
-        overview.account.lost,
-        overview.account.waiting,
-        told(overview.lag_seconds),
-    )
-
-
-def _state_of_all(overview: Overview) -> str:
-    if overview.state == "SUSPENDED":
-        return f"SUSPENDED ({overview.standing.state.by})"
-    remarks = [f"{scope} INVALID" for scope in overview.invalid_scopes]
-    remarks += [f"{scope} backs off" for scope in overview.backing_off]
-    remarks += sorted({f"waits for {wait.why}" for wait in overview.waits.values()})
-    return f"RUNNING ({', '.join(remarks)})" if remarks else "RUNNING"
-
-
-def _scope_line(overview: Overview, scope: str) -> str:
-    state, now_ms = overview.scope_states()[scope], overview.now_ms
-    text = str(state["state"])
-    if state["state"] == "INVALID":
-        text += f" since {state['since']}: {state['evidence']}"
-        if deadline := overview.deadlines.get(scope):
-            left = f"in {told((deadline - now_ms) / 1000)}" if deadline > now_ms else "now"
-            text += f"; first letter is purged at {state['deadline']} ({left})"
-    if (back_off := overview.standing.back_off(scope, now_ms)) is not None:
-        text += f"; {back_off.sentence(now_ms)}"
-    if state["suspected"]:
-        text += " (suspected: the keeper is probing it)"
-    if state["refused_though_good"]:
-        text += f"; traffic refused though a probe is accepted, since {state['refused_though_good']}"
-    if state["purge_overdue"]:
-        text += f"; purge overdue: {state['purge_overdue']}"
-    return text
+    return lambda: print_router(router, output)

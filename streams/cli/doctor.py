@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,7 +14,7 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from streams.operations.doctor.finding import Finding, Trouble
+    from streams.operations.doctor.findings import Finding, Trouble
 
 CLIENT_ID = "streams-doctor"
 EXIT_CODES: Mapping[Trouble, ExitCode] = {
@@ -35,12 +36,16 @@ def doctor(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> No
     """
     from streams.adapters.clock import SystemClock
     from streams.adapters.http import HttpTransport
+    from streams.adapters.memories import room_in
     from streams.cli.assembly.installation import connect
+    from streams.cli.assembly.stores import queue_at, store_of
     from streams.operations.doctor.examination import examination
 
     settings = settings_from(config, reads_secrets=False)  # a secret that is away is a finding, not the end
     with closing(HttpTransport(settings.http)) as transport:
-        findings = list(examination(settings, lambda: connect(settings, CLIENT_ID), transport, SystemClock()))
+        installation = partial(connect, settings, CLIENT_ID)
+        looks = (room_in, store_of, queue_at)
+        findings = list(examination(settings, installation, transport, SystemClock(), *looks))
     if output is Format.JSON:
         print_json({"findings": [finding.to_json() for finding in findings]})
     else:

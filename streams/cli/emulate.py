@@ -43,8 +43,33 @@ def mparticle(host: Host = "127.0.0.1", port: Port = 8402, faults: Script = "[]"
 
 @app.command()
 @translated
-def braze(host: Host = "127.0.0.1", port: Port = 8403, faults: Script = "[]", options: Settings = "{}") -> None:
-    """Emulate Braze: /users/track and the cohort import, as strict as Braze."""
+def braze(
+    host: Host = "127.0.0.1",
+    port: Port = 8403,
+    faults: Script = "[]",
+    options: Settings = "{}",
+    currents: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Send sample events there, as Braze's Custom HTTP connector does, and serve nothing: "
+            "http://localhost:8088/currents/NAME.",
+        ),
+    ] = "",
+    token: Annotated[str, typer.Option(envvar="STREAMS_CURRENTS_TOKEN", help="Bearer token of --currents.")] = "",
+    events: Annotated[int, typer.Option(min=0, help="Events that --currents sends; 0 only checks the token.")] = 1_000,
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Events of one request of --currents.")] = 100,
+    compressed: Annotated[bool, typer.Option("--gzip", help="Compress the requests of --currents.")] = False,
+    seed: Annotated[int, typer.Option(help="The sample events of --currents are the same for the same seed.")] = 0,
+) -> None:
+    """Emulate Braze: /users/track and the cohort import, as strict as Braze. With --currents, its Custom HTTP
+    connector.
+    """
+    if currents:
+        from streams.cli.emulate_currents import send_currents
+
+        send_currents(currents, token, events, batch, compressed, seed)
+        return
     _serve("braze", options, host, port, faults)
 
 

@@ -50,48 +50,90 @@ def translated(command: Callable[Parameters, None]) -> Callable[Parameters, None
 
     @wraps(command)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        from streams.config import ConfigurationError
-        from streams.delivery.account import MetadataError
-        from streams.operations.errors import BadRequest, NothingMatched, OperationError, PlanStale
-        from streams.operations.verification import TooBusy
-        from streams.ports.errors import AccessDenied, KafkaRefusal, KafkaUnreachable, SchemasUnavailable
-        from streams.state.records import StateError, StateTooNew
-
         _log_to_stderr()
         try:
             command(*args, **kwargs)
         except CommandError as error:
             _leave(str(error), error.exit_code)
-        except ConfigurationError as error:
-            place = f"{error.file}: " if error.file else ""
-            _leave("\n".join(f"{place}{problem}" for problem in error.problems), ExitCode.USAGE)
-        except BadRequest as error:
-            options = ", ".join(f"--{field}" for field in error.fields)
-            _leave(f"{options}: {error}" if options else str(error), ExitCode.USAGE)
-        except PlanStale as error:
-            _leave(str(error), ExitCode.PLAN_STALE)
-        except NothingMatched as error:
-            _leave(str(error), ExitCode.NOTHING_MATCHED)
-        except KafkaUnreachable as error:
-            _leave(str(error), ExitCode.UNREACHABLE)
-        except SchemasUnavailable as error:
-            _leave(f"nothing was done: the schema registry does not answer: {error}", ExitCode.UNREACHABLE)
-        except StateTooNew as error:
-            _leave(str(error), ExitCode.STATE_TOO_NEW)
-        except (AccessDenied, KafkaRefusal, MetadataError, OperationError, StateError, TooBusy) as error:
-            _leave(str(error), ExitCode.FAILED)
+        except Exception as error:  # known ones end the command; all others go on
+            exit_code = next((code for kind, code in _known_errors() if isinstance(error, kind)), None)
+            if exit_code is None:
+                raise
+            _leave(_message(error), exit_code)
 
     return run
 
 
+def _known_errors() -> tuple[tuple[type[Exception], ExitCode], ...]:
+    """What a command may end with; the first row that fits counts. Imported here, for `--help` needs none of it."""
+    from streams.config import ConfigurationError
+    from streams.delivery.metadata import MetadataError
+    from streams.operations.errors import BadRequest, NothingMatched, OperationError, PlanStale
+    from streams.operations.verification import TooBusy
+    from streams.ports import errors as ports
+    from streams.state.records import StateError, StateTooNew
+
+    return (
+        (ConfigurationError, ExitCode.USAGE),
+        (BadRequest, ExitCode.USAGE),
+        (PlanStale, ExitCode.PLAN_STALE),
+        (NothingMatched, ExitCode.NOTHING_MATCHED),
+        (ports.KafkaUnreachable, ExitCode.UNREACHABLE),
+        (ports.SchemasUnavailable, ExitCode.UNREACHABLE),
+        (ports.StoreForbidden, ExitCode.CREDENTIALS),
+        (ports.StoreUnavailable, ExitCode.UNREACHABLE),
+        (StateTooNew, ExitCode.STATE_TOO_NEW),
+        (ports.AccessDenied, ExitCode.FAILED),
+        (ports.KafkaRefusal, ExitCode.FAILED),
+        (MetadataError, ExitCode.FAILED),
+        (OperationError, ExitCode.FAILED),
+        (StateError, ExitCode.FAILED),
+        (TooBusy, ExitCode.FAILED),
+    )
+
+
+def _message(error: Exception) -> str:
+    """What the error says, with its place in the file or its options."""
+    from streams.config import ConfigurationError
+    from streams.operations.errors import BadRequest
+    from streams.ports.errors import SchemasUnavailable
+
+    match error:
+        case ConfigurationError():
+            place = f"{error.file}: " if error.file else ""
+            return "\n".join(f"{place}{problem}" for problem in error.problems)
+        case BadRequest():
+            options = ", ".join(f"--{field}" for field in error.fields)
+            return f"{options}: {error}" if options else str(error)
+        case SchemasUnavailable():
+            return f"nothing was done: the schema registry does not answer: {error}"
+        case _:
+            return str(error)
+
+
 def _log_to_stderr() -> None:
     """Stdout is the command's answer; `run` sets up its own log."""
+    _import_without_rich()
     import structlog
 
     from streams.adapters.telemetry.log import configure_log
 
     if not structlog.is_configured():
         configure_log("human", "warning")
+
+
+def _import_without_rich() -> None:
+    """structlog imports rich where it finds it, for tracebacks that our log never draws; it works without.
+
+    The first import decides, so this comes before any module of ours that logs. Later imports of rich find it.
+    """
+    if "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # so Python knows that a module is not there
+    try:
+        import structlog  # noqa: F401 - for its effect
+    finally:
+        del sys.modules["rich"]
 
 
 def _leave(message: str, exit_code: ExitCode) -> None:

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
-from streams.cli.options import OutputFormat
+from streams.cli.options import ConfigPath, OutputFormat, connector_names, connector_of, settings_from
 from streams.cli.output import Format, print_json, print_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.delivery.contract import Destination
     from streams.destinations import DestinationKind
     from streams.events.catalogue import EventType
+    from streams.operations.payload import Payload
 
-app = typer.Typer(help="Event types of Currents and what destinations make of them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show the event types of Currents, and what each destination makes of them.", no_args_is_help=True
+)
 
 SAMPLE_SEED = 1
 SAMPLE_TIME_SECONDS = 1_767_225_600
@@ -32,7 +38,7 @@ def list_events(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List every event type with its group, channel and the destinations that have a mapping for it."""
-    from streams.destinations import REGISTRY
+    from streams.destinations import ROUTED
     from streams.events.catalogue import CATALOGUE, SelectionError
     from streams.events.catalogue import select as selected
 
@@ -42,16 +48,16 @@ def list_events(
         raise CommandError(str(error), ExitCode.NOTHING_MATCHED) from None
     types = [CATALOGUE[name] for name in sorted(names)]
     if output is Format.JSON:
-        print_json({"event_types": [_listed(event_type, REGISTRY) for event_type in types]})
+        print_json({"event_types": [_listed(event_type, ROUTED) for event_type in types]})
         return
     print_table(
-        ("EVENT TYPE", "GROUP", "CHANNEL", *(name.upper() for name in REGISTRY), "REMARK"),
+        ("EVENT TYPE", "GROUP", "CHANNEL", *(name.upper() for name in ROUTED), "REMARK"),
         (
             (
                 event_type.name,
                 event_type.group,
                 event_type.channel,
-                *(_mapping(event_type.name, kind) for kind in REGISTRY.values()),
+                *(_mapping(event_type.name, kind) for kind in ROUTED.values()),
                 "retired" if event_type.retired else "",
             )
             for event_type in types
@@ -63,36 +69,80 @@ def list_events(
 @translated
 def show(
     event_type: Annotated[str, typer.Argument(metavar="TYPE", help="An event type, in any spelling.")],
+    connector: Annotated[
+        str | None,
+        typer.Option(
+            "--connector",
+            metavar="NAME",
+            help="The payload as it would leave to this connector: its names, what it drops and what it hashes.",
+            autocompletion=connector_names,
+        ),
+    ] = None,
+    config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Show one event type: a sample event, and the payload that each destination would get."""
+    from streams.destinations import ROUTED
+    from streams.events.catalogue import CATALOGUE, canonical_name
+    from streams.operations.payload import payload_of
+
+    destinations = {connector: _destination(connector, config)} if connector is not None else None
+    name = canonical_name(event_type)
+    record = _received_sample(name) if destinations is not None else None
+    if record is None and name not in CATALOGUE:
+        raise CommandError(f"there is no event type {event_type}. {_nearest(name)}", ExitCode.USAGE)
+    record = _sample(name) if record is None else record
+    if destinations is None:
+        destinations = {kind.name: kind.build(kind.example()) for kind in ROUTED.values()}
+    payloads = {place: payload_of(destination, name, record) for place, destination in destinations.items()}
+    if output is Format.JSON:
+        shown = {
+            place: None if payload is None else {"scope": payload.scope, "payload": payload.content}
+            for place, payload in payloads.items()
+        }
+        listed = _listed(CATALOGUE[name], ROUTED) if name in CATALOGUE else {"event_type": name}
+        print_json({**listed, "sample": record, "payloads": shown})
+    else:
+        _print_event(name, CATALOGUE.get(name), record, payloads)
+
+
+def _print_event(
+    name: str, known: EventType | None, record: Mapping[str, Any], payloads: Mapping[str, Payload | None]
+) -> None:
     import json
 
-    from streams.destinations import REGISTRY
-    from streams.events.catalogue import CATALOGUE, canonical_name
-
-    name = canonical_name(event_type)
-    if name not in CATALOGUE:
-        raise CommandError(f"there is no event type {event_type}; {_nearest(name)}", ExitCode.USAGE)
-    record = _sample(name)
-    payloads = {kind.name: _payload(name, record, kind) for kind in REGISTRY.values()}
-    if output is Format.JSON:
-        listed = _listed(CATALOGUE[name], REGISTRY)
-        print_json({**listed, "sample": record, "payloads": payloads})
-        return
-    known = CATALOGUE[name]
     for key, value in (
         ("event type", name),
-        ("group", known.group or "none: storage only"),
-        ("channel", known.channel or "none"),
-        ("retired", "yes" if known.retired else "no"),
+        ("group", (known and known.group) or "none: storage only"),
+        ("channel", (known and known.channel) or "none"),
+        ("retired", "yes" if known and known.retired else "no"),
     ):
         print(f"{key:<12} {value}")
     print("\nsample event")
     print(json.dumps(record, indent=2, ensure_ascii=False))
-    for destination, payload in payloads.items():
-        print(f"\n{destination}" + (f", feed {payload['scope']}" if payload and "scope" in payload else ""))
-        print("no mapping" if payload is None else json.dumps(payload["payload"], indent=2, ensure_ascii=False))
+    for place, payload in payloads.items():
+        print(f"\n{place}" + (f", feed {payload.scope}" if payload is not None else ""))
+        print("no mapping" if payload is None else json.dumps(payload.content, indent=2, ensure_ascii=False))
+
+
+def _destination(connector: str, config: Path | None) -> Destination:
+    """The connector's vendor side, without its credentials."""
+    from streams.operations.payload import shown_destination
+
+    known = connector_of(settings_from(config, reads_secrets=False), connector)
+    try:
+        return shown_destination(known)
+    except ValueError as error:
+        raise CommandError(f"{connector}: what is hashed cannot be shown: {error}", ExitCode.USAGE) from None
+
+
+def _received_sample(name: str) -> dict[str, Any] | None:
+    """Of a record that a receiver writes; None where it is none."""
+    from streams.destinations import REGISTRY
+
+    samples = (kind.received[name] for kind in REGISTRY.values() if name in kind.received)
+    found = next(samples, None)
+    return None if found is None else dict(found)
 
 
 def _listed(event_type: EventType, registry: Mapping[str, DestinationKind]) -> dict[str, Any]:
@@ -120,26 +170,6 @@ def _sample(name: str) -> dict[str, Any]:
     return sample_record(name, Random(SAMPLE_SEED), SAMPLE_TIME_SECONDS)  # noqa: S311 - a sample guards nothing
 
 
-def _payload(name: str, record: dict[str, Any], kind: DestinationKind) -> dict[str, Any] | None:
-    """What the destination's encoder makes of the sample, or None where it has no mapping."""
-    import orjson
-
-    from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES, encode_single_object
-    from streams.events.schemas import shipped
-
-    schema = shipped().by_event_type(name)
-    encoder = None if schema is None else kind.build(kind.example()).encoder(schema)
-    if schema is None or encoder is None:
-        return None
-    encoded = encoder(encode_single_object(schema, record), SINGLE_OBJECT_HEADER_BYTES)
-    assert isinstance(encoded, tuple), f"the sample of {name} is not sent: {encoded}"
-    scope, body, _ = encoded
-    try:
-        return {"scope": scope, "payload": orjson.loads(body)}
-    except orjson.JSONDecodeError:  # not every destination takes JSON
-        return {"scope": scope, "payload": body.decode(errors="replace")}
-
-
 def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
@@ -147,5 +177,5 @@ def _nearest(name: str) -> str:
 
     spellings = {known.lower(): known for known in CATALOGUE}
     near = get_close_matches(name.lower(), spellings, n=3)
-    hint = "".join(f"did you mean {spellings[spelling]}? " for spelling in near[:1])
+    hint = "".join(f"Did you mean {spellings[spelling]}? " for spelling in near[:1])
     return f"{hint}`streams events list` names them all"

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,13 +14,7 @@ from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note
 
-if TYPE_CHECKING:
-    from streams.operations.explain.explanation import Window
-
 CLIENT_ID = "streams-explain"
-DEFAULT_MS = 3_600_000
-AROUND_MS = 1_800_000
-EVENT_ID_CHARACTERS_MAX = 500
 PROGRESS_SECONDS = 0.2
 
 
@@ -49,13 +43,10 @@ def explain(
     from streams.cli import explain_output
     from streams.cli.assembly.installation import connected
     from streams.operations.explain.explanation import explain as explained
-    from streams.operations.explain.explanation import not_looked_at
+    from streams.operations.explain.explanation import not_looked_at, window_of
 
-    if not event_id.strip() or len(event_id) > EVENT_ID_CHARACTERS_MAX:
-        raise CommandError("EVENT_ID must be the `id` of an event, such as a UUID", ExitCode.USAGE)
-    if user is not None and not user:
-        raise CommandError("--user must be an external_user_id; leave it out to read every partition", ExitCode.USAGE)
-    window = _window(around, since, until, time.time_ns() // 1_000_000)
+    _require_sound(event_id, user)
+    window = window_of(around, since, until, time.time_ns() // 1_000_000)
     with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation, _progress() as report:
         found = explained(installation, event_id, window, user, report)
     sentences = not_looked_at(found, window, user)
@@ -68,28 +59,12 @@ def explain(
         raise typer.Exit(ExitCode.NOTHING_MATCHED)
 
 
-def _window(around: str | None, since: str | None, until: str | None, now_ms: int) -> Window:
-    from streams.operations.explain.explanation import Window
+def _require_sound(event_id: str, user: str | None) -> None:
+    from streams.operations.explain.explanation import require_event_id
 
-    if around is not None:
-        if since is not None or until is not None:
-            raise CommandError("--around says both ends: do not give --since or --until", ExitCode.USAGE)
-        middle = _moment("--around", around, now_ms)
-        return Window(middle - AROUND_MS, middle + AROUND_MS)
-    end = None if until is None else _moment("--until", until, now_ms)
-    begin = (end or now_ms) - DEFAULT_MS if since is None else _moment("--since", since, now_ms)
-    if begin >= (now_ms if end is None else end):
-        raise CommandError("--since must be before --until, and both in the past", ExitCode.USAGE)
-    return Window(begin, end)
-
-
-def _moment(option: str, text: str, now_ms: int) -> int:
-    from streams.state.moments import parse_moment
-
-    try:
-        return parse_moment(text, now_ms)
-    except ValueError as error:
-        raise CommandError(f"{option}: {error}", ExitCode.USAGE) from None
+    require_event_id(event_id)
+    if user is not None and not user:
+        raise CommandError("--user must be an external_user_id; leave it out to read every partition", ExitCode.USAGE)
 
 
 @contextmanager

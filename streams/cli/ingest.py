@@ -36,7 +36,7 @@ def ingest(
     ] = False,
     again: Annotated[
         str,
-        typer.Option(metavar="LABEL", help="Ingest once more what was ingested before, under this label."),
+        typer.Option(metavar="LABEL", help="Ingest files again that were ingested before, under this label."),
     ] = "",
     partitions: Annotated[
         int | None, typer.Option(min=1, help="Partitions of each Currents topic that is created.")
@@ -52,11 +52,11 @@ def ingest(
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
 ) -> None:
     """Write Currents events from files to their topics. You can stop and start it again: each event is written once."""
-    from streams.cli.assembly.ingest import ingesting
+    from streams.cli.assembly.ingest import ingest_files
     from streams.cli.assembly.processes import stop_on_signal
     from streams.operations.ingest.run import Order
 
-    with ingesting(settings_from(config, reads_secrets=False), paths) as work:
+    with ingest_files(settings_from(config, reads_secrets=False), paths) as work:
         plan = work.plan(partitions)
         _tell_plan(plan, work.found)
         if dry_run:

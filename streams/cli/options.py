@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,10 +67,23 @@ def required(path: Path | None) -> Path:
 
 
 def connector_of(settings: Settings, name: str) -> Connector:
-    """The connector with this name. Raises `CommandError` that lists what there is."""
+    """The connector with this name. Raises `CommandError` that names the connectors that exist."""
     from streams.config.explanation import suggestion
 
     if name not in settings.connectors:
-        there_is = suggestion(name, settings.connectors)
-        raise CommandError(f"there is no connector {name}; {there_is}", ExitCode.USAGE)
+        known = suggestion(name, settings.connectors)
+        raise CommandError(f"there is no connector {name}. {known}", ExitCode.USAGE)
     return settings.connectors[name]
+
+
+def storage_inlets_of(settings: Settings, names: Sequence[str] | None) -> Sequence[str]:
+    """These storage inlets, or all. Raises `CommandError` that names the inlets that exist."""
+    from streams.config.explanation import suggestion
+
+    known = settings.storage_inlets
+    if not known:
+        raise CommandError("no inlet of kind storage is configured: there is nothing to take", ExitCode.USAGE)
+    for name in names or ():
+        if name not in known:
+            raise CommandError(f"there is no storage inlet {name}. {suggestion(name, known)}", ExitCode.USAGE)
+    return tuple(dict.fromkeys(names)) if names else tuple(known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +12,9 @@ from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from streams.operations.schemas import AddedSchemas, Addition, FileSchema, KnownSchemas, PlacedSchema
+    from streams.operations.schemas import AddedSchemas, Addition, FileSchema, KnownSchemas
 
-app = typer.Typer(help="Schemas that values are read with.", no_args_is_help=True)
+app = typer.Typer(help="List and add the schemas that values are read with.", no_args_is_help=True)
 
 CLIENT_ID = "streams-schemas"
 NEXT_STEP = "streams dlq replay source --cause unknown-schema"
@@ -57,7 +56,7 @@ def _print_known(found: KnownSchemas, output: Format) -> None:
     for sentence in found.unused:
         note(sentence)
     if output is Format.JSON:
-        print_json({"schemas": [_listed(one) for one in found.schemas]})
+        print_json(found.to_json())
     else:
         print_table(
             ("FINGERPRINT", "EVENT TYPE", "FROM"),
@@ -96,14 +95,6 @@ def _print_added(added: AddedSchemas, output: Format) -> None:
     )
     if added.written:
         note(f"records that were parked because of these schemas can be replayed now: {NEXT_STEP}")
-
-
-def _listed(one: PlacedSchema) -> Mapping[str, object]:
-    return {
-        "fingerprint": one.schema.fingerprint.hex(),
-        "event_type": one.schema.event_type,
-        "from": [{"place": place.kind, "name": place.name or None} for place in one.places],
-    }
 
 
 def _named(one: FileSchema | Addition) -> dict[str, str]:

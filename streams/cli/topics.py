@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.config.topology import Change, Plan
 
 app = typer.Typer(
-    help="Topics that are missing or have other settings, and who needs access to them.", no_args_is_help=True
+    help="Show and create the topics that are needed; print which rights each role needs.", no_args_is_help=True
 )
 
 
@@ -54,10 +54,10 @@ def apply(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> Non
 
     with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation:
         found = topics.apply(installation, lambda change: note(f"{_past(change)} {change.topic.name}"))
-    _print(found, output, "nothing to do: every topic is as it should be")
     if found.changes:
         made = sum(change.is_missing for change in found.changes)
         note(f"done: {made} topics created, {len(found.changes) - made} configured")
+    _print(found, output, "nothing to do: every topic is as it must be")
 
 
 @app.command(
@@ -139,13 +139,10 @@ def _role_listed(role: Role) -> dict[str, object]:
 
 def _print(found: Plan, output: Format, nothing: str) -> None:
     if output is Format.JSON:
-        print_json(
-            {
-                "changes": [_listed(change) for change in found.changes],
-                "orphaned": list(found.orphaned),
-                "unread": list(found.unread),
-            }
-        )
+        from streams.operations.topics import listed
+
+        print_json(listed(found))
+        _refuse(found)
         return
     if found.changes:
         print_table(
@@ -153,7 +150,7 @@ def _print(found: Plan, output: Format, nothing: str) -> None:
             (
                 (
                     change.topic.name,
-                    _action(change),
+                    "create" if change.is_missing else "configure",
                     change.topic.partitions if change.is_missing else "",
                     change.topic.replication if change.is_missing else "",
                     _settings(change),
@@ -169,10 +166,13 @@ def _print(found: Plan, output: Format, nothing: str) -> None:
         note(unread_sentence(found.unread))
     for name in found.orphaned:
         note(f"orphaned: {name} belongs to nothing in the configuration; it is not changed")
+    _refuse(found)
 
 
-def _action(change: Change) -> str:
-    return "create" if change.is_missing else "configure"
+def _refuse(found: Plan) -> None:
+    """What no command of ours changes. Raises `CommandError`."""
+    if found.unequal:
+        raise CommandError("; ".join(f"{one.sentence}; {one.fix}" for one in found.unequal), ExitCode.USAGE)
 
 
 def _past(change: Change) -> str:
@@ -183,11 +183,3 @@ def _settings(change: Change) -> str:
     if change.is_missing:
         return " ".join(f"{name}={to}" for name, (_, to) in change.settings.items())
     return " ".join(f"{name}={was or 'unset'}->{to}" for name, (was, to) in change.settings.items())
-
-
-def _listed(change: Change) -> dict[str, object]:
-    listed: dict[str, object] = {"topic": change.topic.name, "action": _action(change)}
-    if change.is_missing:
-        listed |= {"partitions": change.topic.partitions, "replication": change.topic.replication}
-    settings = {name: {"from": was or None, "to": to} for name, (was, to) in change.settings.items()}
-    return {**listed, "settings": settings}

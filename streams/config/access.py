@@ -18,11 +18,15 @@ from streams.config.names import SOURCE
 Resource = Literal["topic", "group", "transactional-id", "cluster"]
 Operation = Literal["Read", "Write", "Delete", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
 
+OPERATOR_COMMANDS = "streams connectors, dlq, audiences, inlets, explain, audit, schemas"
 READERS_PREFIX = "streams-"
 """Readers that join no group commit nothing, but their client names one like this, and the broker looks it up."""
 ANY = "*"
 CLUSTER = "kafka-cluster"
 """Kafka's own name of the resource that is the whole cluster."""
+
+
+OPERATED = "streams connectors, dlq, audiences, explain, audit, schemas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +57,20 @@ class Role:
 def roles(settings: Settings) -> tuple[Role, ...]:
     """Every role of this configuration."""
     return (
-        Role("router", "streams run router", tuple(_router(settings))),
+        *([Role("router", "streams run router", tuple(_router(settings)))] if settings.needs_router else []),
         *(
             Role(f"sink {connector.name}", f"streams run sink {connector.name}", tuple(_sink(settings, connector)))
             for connector in settings.connectors.values()
         ),
+        *((Role("receiver", "streams run receiver", tuple(_receiver(settings))),) if settings.receives else ()),
+        *((Role("inlets", "streams run ingest", tuple(_inlets(settings))),) if settings.storage_inlets else ()),
         Role("ingest", "streams ingest", tuple(_ingest(settings))),
         Role("topics", "streams topics plan, apply", tuple(_topics(settings))),
-        Role("operator", "streams connectors, dlq, explain, audit, schemas", tuple(_operator(settings))),
+        Role(
+            "operator",
+            "streams connectors, dlq, audiences, inlets, explain, audit, schemas; run console",
+            tuple(_operator(settings)),
+        ),
         Role("import", "streams dlq import", tuple(_import(settings))),
         Role("doctor", "streams doctor", tuple(_doctor(settings))),
     )
@@ -93,15 +103,27 @@ def _has_alternatives(pattern: str) -> bool:
 def _router(settings: Settings) -> Iterable[Grant]:
     topics, group = settings.topics, settings.groups.router
     yield from _source(settings, ("Read",), "events to route")
-    for name in settings.connectors:
+    for name in settings.routed:
         yield Grant("topic", topics.connector(name), ("Write",), "routed events")
-    yield Grant("topic", topics.dead_letter_source, ("Read", "Write", "Delete"), "parks what it cannot decode; keeper")
-    yield Grant("topic", topics.schemas, ("Read",), "schemas that were added")
+    if settings.routed:
+        letters: tuple[Operation, ...] = ("Read", "Write", "Delete")
+        yield Grant("topic", topics.dead_letter_source, letters, "parks what it cannot decode; keeper")
+    else:
+        yield from _events_over_http(settings, "replay of what came over HTTP")
+        yield Grant("topic", topics.dead_letter_source, ("Read", "Delete"), "keeper; chooses the process that has it")
+    if settings.http_inlets:
+        yield Grant(
+            "topic", topics.schemas, ("Read", "Write"), "schemas that were added; replay of what came over HTTP"
+        )
+    else:
+        yield Grant("topic", topics.schemas, ("Read",), "schemas that were added")
     yield Grant("topic", topics.state, ("Read", "Write"), "keeper")
+    yield Grant("topic", topics.forgotten, ("Read", "Write"), "keeper: users who are to be forgotten")
     yield Grant("topic", topics.audit, ("Write",), "receipts, first starts")
     yield Grant("group", group, ("Read",), "its consumer group")
-    yield Grant("group", f"{group}-", ("Describe",), "readers without a group", is_prefix=True)
-    yield Grant("transactional-id", f"{group}-", ("Write",), "routing, one id per instance", is_prefix=True)
+    if settings.routed:
+        yield Grant("group", f"{group}-", ("Describe",), "readers without a group", is_prefix=True)
+        yield Grant("transactional-id", f"{group}-", ("Write",), "routing, one id per instance", is_prefix=True)
     yield from _keeper(settings, SOURCE)
 
 
@@ -112,13 +134,37 @@ def _sink(settings: Settings, connector: Connector) -> Iterable[Grant]:
         yield Grant("topic", letters, ("Read", "Write", "Delete"), "parking; redrive, replay, purge")
     yield Grant("topic", topics.schemas, ("Read",), "schemas that were added")
     yield Grant("topic", topics.state, ("Read", "Write"), "keeper, and what sinks tell it")
+    yield Grant("topic", topics.forgotten, ("Read", "Write"), "users whose records are skipped; keeper")
     yield Grant("topic", topics.audit, ("Write",), "receipts, first starts")
-    yield from _source(settings, ("Describe",), "keeper's books: what was routed")
+    if connector.kind.is_received:
+        yield Grant("topic", topics.sent(name), ("Read", "Write"), "what was sent, so that only changes are")
+        yield Grant("topic", topics.received, ("Read",), "keeper's account: what was received")
     yield Grant("group", group, ("Read",), "its consumer group")
     yield Grant("group", f"{group}-", ("Describe",), "readers without a group", is_prefix=True)
-    yield Grant("group", settings.groups.router, ("Describe",), "keeper's books: what was routed")
+    if not connector.kind.is_received:
+        yield from _source(settings, ("Describe",), "keeper's account: what was routed")
+        yield Grant("group", settings.groups.router, ("Describe",), "keeper's account: what was routed")
     yield Grant("transactional-id", f"{group}-", ("Write",), "parking, one id per instance", is_prefix=True)
     yield from _keeper(settings, name)
+
+
+def _receiver(settings: Settings) -> Iterable[Grant]:
+    topics, name = settings.topics, settings.groups.receiver
+    for connector in settings.entries:
+        yield Grant("topic", topics.connector(connector), ("Write",), "what vendors send")
+    if settings.http_inlets:
+        yield from _events_over_http(settings, "events that Braze sends")
+        yield Grant("topic", topics.schemas, ("Write",), "schemas of these events")
+        yield Grant("topic", topics.dead_letter_source, ("Write",), "what cannot be read of them")
+    yield Grant("topic", topics.received, ("Read", "Write"), "counts of it")
+    yield Grant("group", f"{name}-", ("Describe",), "readers without a group", is_prefix=True)
+    yield Grant("transactional-id", f"{name}-", ("Write",), "receiving, one id per instance", is_prefix=True)
+
+
+def _events_over_http(settings: Settings, why: str) -> Iterable[Grant]:
+    operations: tuple[Operation, ...] = ("Write", "Create") if settings.kafka.topics.create else ("Write",)
+    for prefix in dict.fromkeys(settings.inlet_prefix(inlet) for inlet in settings.http_inlets.values()):
+        yield Grant("topic", prefix, operations, why, is_prefix=True)
 
 
 def _keeper(settings: Settings, name: str) -> Iterable[Grant]:
@@ -134,8 +180,24 @@ def _ingest(settings: Settings) -> Iterable[Grant]:
     yield Grant("topic", settings.source.topic_prefix, operations, "events of the files", is_prefix=True)
     yield Grant("topic", settings.topics.state, ("Read", "Write"), "how far each file is")
     yield Grant("topic", settings.topics.schemas, ("Read", "Write"), "schemas of the files")
+    if settings.storage_inlets:
+        yield Grant("topic", settings.topics.inlets, ("Read",), "files that inlets took")
     yield Grant("group", name, ("Describe",), "readers without a group")
     yield Grant("transactional-id", name, ("Write",), "one ingest at a time")
+
+
+def _inlets(settings: Settings) -> Iterable[Grant]:
+    """Of storage inlets, all in one role: processes may run any of them."""
+    topics, name = settings.topics, settings.groups.inlet("")
+    operations: tuple[Operation, ...] = ("Write", "Create") if settings.kafka.topics.create else ("Write",)
+    for prefix in dict.fromkeys(settings.inlet_prefix(inlet) for inlet in settings.storage_inlets.values()):
+        yield Grant("topic", prefix, operations, "events of the files", is_prefix=True)
+    yield Grant("topic", topics.inlets, ("Read", "Write"), "how far each inlet is; chooses the active process")
+    yield Grant("topic", topics.schemas, ("Read", "Write"), "schemas of the files")
+    yield Grant("topic", topics.state, ("Read",), "files that were ingested by hand")
+    yield Grant("topic", topics.audit, ("Write",), "what people ordered")
+    yield Grant("group", name, ("Read",), "chooses the active process; readers without a group", is_prefix=True)
+    yield Grant("transactional-id", name, ("Write",), "a new active process shuts the old one out", is_prefix=True)
 
 
 def _topics(settings: Settings) -> Iterable[Grant]:
@@ -154,11 +216,22 @@ def _operator(settings: Settings) -> Iterable[Grant]:
     yield Grant("topic", topics.schemas, ("Read", "Write"), "decoding; schemas add")
     yield Grant("topic", topics.state, ("Read", "Write"), "states; requests to keepers")
     yield Grant("topic", topics.audit, ("Read", "Write"), "audit, explain; schemas add")
+    yield Grant("topic", topics.forgotten, ("Read",), "forget, explain")
+    if settings.receives:
+        yield Grant("topic", topics.received, ("Read",), "accounts: what was received")
+    if settings.entries:
+        yield Grant("topic", topics.sent(""), ("Read",), "audiences", is_prefix=True)
+    if settings.storage_inlets:
+        yield Grant("topic", topics.inlets, ("Read", "Write"), "inlets: how they stand; orders")
+        yield Grant("group", groups.inlet(""), ("Describe",), "inlets: whether one is active", is_prefix=True)
+        yield Grant("transactional-id", groups.inlet(""), ("Write",), "inlets: orders", is_prefix=True)
     yield Grant("group", groups.sink(""), ("Describe",), "accounts", is_prefix=True)
     yield Grant("group", groups.router, ("Describe",), "accounts")
     yield _readers()
     yield Grant("group", topics.schemas, ("Describe",), "schemas add")
     yield Grant("transactional-id", topics.schemas, ("Write",), "schemas add")
+    if settings.console.reveal:
+        yield Grant("transactional-id", f"{settings.kafka.topic_prefix}reveal", ("Write",), "console: who saw a letter")
 
 
 def _import(settings: Settings) -> Iterable[Grant]:
@@ -197,7 +270,7 @@ def _dead_letters(settings: Settings, connector: Connector) -> Iterable[str]:
 
 def _source(settings: Settings, operations: tuple[Operation, ...], why: str) -> Iterable[Grant]:
     """Currents topics as far as Kafka's patterns can tell: names, prefixes, else every topic."""
-    for pattern in dict.fromkeys(settings.source.topics):
+    for pattern in dict.fromkeys(settings.source_topics):
         prefix = literal_prefix(pattern)
         is_prefix = pattern.startswith("^") and bool(prefix)
         yield Grant("topic", prefix or ANY, operations, why, is_prefix)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt, StrictStr, WithJsonSchema, model_validator
 
 from streams.config.kafka import Section
+from streams.config.privacy import PrivacyKeys
 from streams.delivery.contract import Destination, Limits
 from streams.destinations import DestinationKind
 from streams.values import Host, HttpUrl, Seconds, Secret
@@ -21,7 +23,7 @@ CONNECTOR_NAME_PATTERN = r"[a-z][a-z0-9-]{0,39}"
 
 def _is_positive(seconds: float) -> float:
     if seconds <= 0:
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be more than 0")
     return seconds
 
 
@@ -124,7 +126,7 @@ class Notify(Section):
         return self.model_copy(update={"smtp": smtp, "email": self.email or (contact if smtp.host else "")})
 
 
-class ConnectorKeys(Section):
+class CommonKeys(Section):
     """Keys of every connector. A destination adds its own keys and may give other defaults."""
 
     destination: Annotated[StrictStr, Field(description="Kind of outside system.")]
@@ -136,15 +138,6 @@ class ConnectorKeys(Section):
             examples=["growth-team@example.com"],
         ),
     ] = ""
-    events: Annotated[
-        tuple[StrictStr, ...] | None,
-        Field(
-            min_length=1,
-            description="Group names, event types or globs; `all` is every type that the destination maps. "
-            "Default: the types that Braze's own connector to this destination sends.",
-            examples=[["message_engagement", "users.behaviors.*"]],
-        ),
-    ] = None
     rate: Annotated[
         float | None,
         Field(gt=0, allow_inf_nan=False, description="Records per second that the account allows."),
@@ -158,7 +151,7 @@ class ConnectorKeys(Section):
         Field(
             gt=0,
             allow_inf_nan=False,
-            description="Dead letters per second that go back by themselves once credentials are valid again. "
+            description="Dead letters per second that go back automatically when credentials are valid again. "
             "Default: half of the connector's rate, else 1000.",
         ),
     ] = None
@@ -167,6 +160,23 @@ class ConnectorKeys(Section):
     )
     retry: Annotated[Retry, Field(description="When to stop retrying a record.")] = Retry()
     notify: Annotated[Notify, Field(description="Who gets the alerts of this connector.")] = Notify()
+    privacy: Annotated[
+        PrivacyKeys, Field(description="What of an event leaves to the destination. Default: all that it maps.")
+    ] = PrivacyKeys()
+
+
+class ConnectorKeys(CommonKeys):
+    """Keys of every connector that events are routed to."""
+
+    events: Annotated[
+        tuple[StrictStr, ...] | None,
+        Field(
+            min_length=1,
+            description="Group names, event types or globs; `all` is every type that the destination maps. "
+            "Default: the types that Braze's own connector to this destination sends.",
+            examples=[["message_engagement", "users.behaviors.*"]],
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +195,7 @@ class Connector:
     notify: Notify
     """With the mail server and the recipient that alerts really have."""
     contact: str = ""
+    privacy: PrivacyKeys = PrivacyKeys()  # noqa: RUF009 - frozen
 
     @property
     def destination(self) -> str:
@@ -200,6 +211,12 @@ class Connector:
             scopes: Callable[[], Mapping[str, str]] | None = getattr(self.settings, "scopes", None)
             return tuple(dict.fromkeys(scopes().values())) if scopes is not None else (DEFAULT_SCOPE,)
 
+    @property
+    def scratch(self) -> Path | None:
+        """The folder of what its sink remembers; None where it remembers nothing."""
+        folder = getattr(self.settings, "scratch", None) if self.kind.is_received else None
+        return None if folder is None else Path(folder) / self.name
+
     def limits(self) -> Limits:
         """The vendor's limits; where secrets cannot be read here, those of the vendor's example."""
         try:
@@ -209,4 +226,10 @@ class Connector:
 
     def build(self) -> Destination:
         """The vendor side, with the secrets as they are now. Raises `ValueError` if one cannot be read."""
-        return self.kind.build(self.settings)
+        return self.build_with(self.settings)
+
+    def build_with(self, settings: BaseModel) -> Destination:
+        """As `build`, with other settings of the destination: what leaves is hidden by this connector's rules."""
+        if self.privacy.is_empty or self.kind.private is None:
+            return self.kind.build(settings)
+        return self.kind.private(settings, self.privacy.rules())

@@ -45,7 +45,7 @@ def parse(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         raise ConfigurationError([_syntax_problem(error)]) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError([Problem("", f"is no YAML: {type(error).__name__}")]) from None
+        raise ConfigurationError([Problem("", f"is not valid YAML: {type(error).__name__}")]) from None
     except RecursionError:
         raise ConfigurationError([Problem("", "is nested too deeply")]) from None
     if content is None:
@@ -71,7 +71,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
     # A value in the sentence (the name of an alias or a tag) may be a secret that lacks its quotes.
     sentence = re.sub(r"'(?!<)[^']{2,}'", "…", error.problem or "it cannot be read")
     where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
-    return Problem("", f"is no YAML{where}: {sentence}", line=None)
+    return Problem("", f"is not valid YAML{where}: {sentence}", line=None)
 
 
 def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], problems: list[Problem], seen: set[int]) -> None:
@@ -93,7 +93,7 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], problems: list[Pr
             problems.append(
                 Problem(
                     dotted(place),
-                    f"stands twice, first on line {lines[place]}: keep one of the two",
+                    f"occurs twice, first on line {lines[place]}: keep one of the two",
                     line=line,
                 )
             )

@@ -17,7 +17,7 @@ from streams.config.problems import Problem
 VALUE_LENGTH_MAX = 80
 
 _SECRET_NAME = re.compile(
-    r"secret|password|passphrase|token|key|credential|auth|webhook|jaas|feeds|sasl|ssl", re.IGNORECASE
+    r"secret|salt|password|passphrase|token|key|credential|auth|webhook|jaas|feeds|sasl|ssl", re.IGNORECASE
 )
 _URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -88,11 +88,16 @@ def shown(path: Path, value: Any) -> str | None:
     return text if len(text) <= VALUE_LENGTH_MAX else text[: VALUE_LENGTH_MAX - 1] + "…"
 
 
+def problem_at(document: Document, path: Path, fix: str, value: Any = None) -> Problem:
+    """A problem at this place of the file, with its value where that may be shown."""
+    return Problem(dotted(path), fix, None if value is None else shown(path, value), document.line(path))
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`did you mean x? ` where something is near, and what there is."""
+    """`Did you mean x? ` where a known name is near, and all known names."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    return (f"did you mean {near[0]}? " if near else "") + "There is: " + ", ".join(names)
+    return (f"Did you mean {near[0]}? " if near else "") + "Known names: " + ", ".join(names)
 
 
 def _shows_value(detail: ErrorDetails) -> bool:
@@ -100,9 +105,11 @@ def _shows_value(detail: ErrorDetails) -> bool:
 
 
 def _at(content: Any, path: Path) -> Any:
-    for element in path:
-        content = content.get(element)
-    return {} if content is None else content
+    for element in path:  # a name may be a number in the file
+        content = content.get(element, next((value for key, value in content.items() if str(key) == element), None))
+        if not isinstance(content, Mapping):
+            return {}
+    return content
 
 
 def _path_in_file(detail: ErrorDetails, raw: Any) -> Path:
@@ -125,7 +132,11 @@ def _fix(detail: ErrorDetails, model: type[BaseModel], path: Path) -> str:
             return "is missing: it must be set"
         case "extra_forbidden":
             known = _keys_at(model, path[:-1])
-            return "is no key here; " + suggestion(str(path[-1]), known) if known else "is no key here: remove it"
+            return (
+                "is not a known key here. " + suggestion(str(detail["loc"][-1]), known)
+                if known
+                else "is not a known key here: remove it"
+            )
         case "value_error" | "assertion_error":
             return str(detail["ctx"]["error"])
         case "string_pattern_mismatch":

@@ -26,9 +26,9 @@ def _is_authorities(path: Path) -> Path:
 def _is_exception(text: str) -> str:
     """What is compared with hosts' names: other programs' forms (`*`, ports, networks) would never match."""
     if text.startswith("*"):
-        raise ValueError("must be a host's name, or .name for every host that ends so, without *")
+        raise ValueError("must be a host's name, or .name for every host whose name ends with it, without *")
     if "/" in text:
-        raise ValueError("must be a host's name or address: networks (10.0.0.0/8) and URLs are not known here")
+        raise ValueError("must be a host's name or address: networks (10.0.0.0/8) and URLs are not supported here")
     address = text.removeprefix("[").removesuffix("]")
     if address.count(":") > 1:
         try:
@@ -36,9 +36,9 @@ def _is_exception(text: str) -> str:
         except ValueError:
             raise ValueError("must be a host's name or address") from None
     if ":" in text:
-        raise ValueError("must be a host's name or address, without a port: every port of it is meant")
+        raise ValueError("must be a host's name or address, without a port: it stands for every port")
     if problem := host_problem(f"any{text}" if text.startswith(".") and text != "." else text):
-        raise ValueError(f"must be a host's name, or .name for every host that ends so: {problem}")
+        raise ValueError(f"must be a host's name, or .name for every host whose name ends with it: {problem}")
     return text
 
 

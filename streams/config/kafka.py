@@ -63,7 +63,7 @@ def refusal(option: str) -> str | None:
     if option.startswith("enable.auto."):
         return _COMMITS
     if option == "logger" or option.endswith("_cb"):
-        return "it is no setting of librdkafka"
+        return "it is not a setting of librdkafka"
     return REFUSED_OPTIONS.get(option)
 
 
@@ -100,7 +100,7 @@ class TopicDefaults(Section):
     """What topics that we create look like. On a cluster with one broker replication is always 1."""
 
     create: Annotated[
-        StrictBool, Field(description="Whether `run` and `ingest` create missing topics by themselves.")
+        StrictBool, Field(description="Whether `run` and `ingest` create missing topics automatically.")
     ] = True
     partitions: Annotated[StrictInt, Field(ge=1, le=10_000, description="Partitions of a new topic.")] = 6
     replication: Annotated[StrictInt, Field(ge=1, le=100, description="Replicas of a new topic.")] = 3
@@ -165,7 +165,7 @@ class Kafka(Section):
     """Secrets of the options as they were read last."""
 
     def client_config(self, client_id: str) -> ClientConfig:
-        """Settings for any client (administration); secrets are revealed, read anew at each call.
+        """Settings for any client (administration); secrets are revealed, and read again at each call.
 
         Raises `ConfigurationError` where one cannot be read.
         """

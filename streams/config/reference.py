@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from streams.config.loader import Registry, connector_model
+from streams.config.connector import ConnectorKeys
+from streams.config.connector_section import Registry, connector_model
+from streams.config.inlets import INLET_KINDS
 from streams.config.schema import json_schema
 from streams.destinations import REGISTRY
 
@@ -19,13 +21,13 @@ BEGIN = "<!-- reference: begin (made by python -m streams.config.reference) -->"
 END = "<!-- reference: end -->"
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-_COMMON = ("destination", "contact", "events", "rate", "grace", "redrive_rate", "flood_breaker", "retry", "notify")
+_SIZES = (("GB", 1000**3), ("MB", 1000**2), ("kB", 1000), ("B", 1))
 
 Schema = Mapping[str, Any]
 
 
 def reference(registry: Registry = REGISTRY) -> str:
-    """The tables: kafka, source, what every connector has, and what each destination adds."""
+    """The tables: each section, what every connector has, and what each destination adds."""
     schema = json_schema(registry)
     definitions: Schema = schema["$defs"]
     parts = [
@@ -33,19 +35,21 @@ def reference(registry: Registry = REGISTRY) -> str:
         _table("`source`", "source", _resolved(schema["properties"]["source"], definitions), definitions),
         _table("`http`", "http", _resolved(schema["properties"]["http"], definitions), definitions),
         _table("`notify`", "notify", _resolved(schema["properties"]["notify"], definitions), definitions),
+        _table("`receiver`", "receiver", _resolved(schema["properties"]["receiver"], definitions), definitions),
+        _table("`console`", "console", _resolved(schema["properties"]["console"], definitions), definitions),
     ]
-    for number, (name, kind) in enumerate(sorted(registry.items())):
+    for name, model in INLET_KINDS.items():
+        section = definitions[model.__name__]
+        parts.append(_table(f"`inlets` with `kind: {name}`", "inlets.NAME", section, definitions))
+    every = ConnectorKeys.model_json_schema()
+    every["properties"]["destination"] = {"enum": sorted(registry), "description": "Kind of outside system."}
+    parts.append(_table("Every connector", "connectors.NAME", every, every["$defs"]))
+    for name, kind in sorted(registry.items()):
         connector = definitions[connector_model(kind).__name__]
-        if number == 0:
-            common = _only(connector, lambda key: key in _COMMON)
-            common["properties"]["destination"] = {
-                "enum": sorted(registry),
-                "description": "Kind of outside system.",
-            }
-            parts.append(_table("Every connector", "connectors.NAME", common, definitions))
         declared = {field.alias or key for key, field in kind.settings.model_fields.items()}
         own = _only(connector, lambda key, declared=declared: key in declared)
         parts.append(_table(f"`destination: {name}`", "connectors.NAME", own, definitions))
+        parts += _choices(name, own, definitions)
     return "\n\n".join(parts)
 
 
@@ -56,6 +60,19 @@ def renewed(page: str, registry: Registry = REGISTRY) -> str:
     if not begin or not end:
         raise ValueError("the page lacks the marks of the reference")
     return f"{before}{BEGIN}\n\n{reference(registry)}\n\n{END}{after}"
+
+
+def _choices(name: str, schema: Schema, definitions: Schema) -> Iterator[str]:
+    """A table for each kind of section that may stand under a key of the reader's choice."""
+    for key, value in schema["properties"].items():
+        inner = value.get("additionalProperties")
+        if not isinstance(inner, Mapping) or "discriminator" not in inner:
+            continue
+        chosen_by = inner["discriminator"]["propertyName"]
+        for choice, reference in sorted(inner["discriminator"]["mapping"].items()):
+            title = f"`destination: {name}`, `{key}` with `{chosen_by}: {choice}`"
+            section = _resolved({"$ref": reference}, definitions)
+            yield _table(title, f"connectors.NAME.{key}.KEY", section, definitions)
 
 
 def _only(schema: Schema, wanted: Any) -> dict[str, Any]:
@@ -106,6 +123,8 @@ def _kind_of(value: Schema) -> str:
         return ", ".join(f"`{item}`" for item in value["enum"])
     if _is_duration(value):
         return "duration"
+    if _is_size(value):
+        return "size"
     if value.get("writeOnly"):
         return "secret"
     kind = value.get("type", "")
@@ -121,6 +140,10 @@ def _is_duration(value: Schema) -> bool:
     return "ms|s|m|h|d" in value.get("pattern", "")
 
 
+def _is_size(value: Schema) -> bool:
+    return "B|kB|MB|GB" in value.get("pattern", "")
+
+
 def _default(value: Schema, definitions: Schema) -> str:
     default = value.get("default")
     if default is None or isinstance(default, dict) or default == "":
@@ -128,6 +151,9 @@ def _default(value: Schema, definitions: Schema) -> str:
     if isinstance(default, int | float) and any(_is_duration(part) for part in _alternatives(value, definitions)):
         unit, length = next((unit, length) for unit, length in _UNITS if default % length == 0)
         return f"`{default / length:.0f}{unit}`"
+    if isinstance(default, int) and any(_is_size(part) for part in _alternatives(value, definitions)):
+        unit, size = next((unit, size) for unit, size in _SIZES if default % size == 0)
+        return f"`{default // size}{unit}`"
     return f"`{json.dumps(default, ensure_ascii=False)}`" if not isinstance(default, str) else f"`{default}`"
 
 

@@ -39,17 +39,16 @@ class SchemaRegistry(Section):
     password: Annotated[Secret | None, Field(description="Password for Basic authentication.")] = None
     bearer_token: Annotated[Secret | None, Field(description="Token for bearer authentication.")] = None
 
-    def request_of(self, schema_id: int) -> Request:
-        """The question for one schema, with the credentials as they are now. Raises `ValueError`."""
-        accept = "application/vnd.schemaregistry.v1+json, application/json"
-        headers = {"Accept": accept, **self._authorization()}
-        return Request("GET", f"{self.url.rstrip('/')}/schemas/ids/{schema_id}", headers, b"")
+    def request(self, path: str) -> Request:
+        """A question with the credentials as they are now. Raises `ValueError` that names a secret which is away."""
+        headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json", **self._authorization()}
+        return Request("GET", f"{self.url.rstrip('/')}{path}", headers, b"")
 
     def _authorization(self) -> dict[str, str]:
         if self.bearer_token is not None:
-            return {"Authorization": f"Bearer {self.bearer_token.reveal()}"}
+            return {"Authorization": f"Bearer {_revealed('bearer_token', self.bearer_token)}"}
         if self.username is not None and self.password is not None:
-            return {"Authorization": basic(self.username, self.password.reveal())}
+            return {"Authorization": basic(self.username, _revealed("password", self.password))}
         return {}
 
     @model_validator(mode="after")
@@ -59,6 +58,18 @@ class SchemaRegistry(Section):
         if self.username is not None and self.bearer_token is not None:
             raise ValueError("set username and password, or bearer_token, not both")
         return self
+
+
+def schema_path(schema_id: int) -> str:
+    """Where a registry has the schema with this id."""
+    return f"/schemas/ids/{schema_id}"
+
+
+def _revealed(key: str, secret: Secret) -> str:
+    try:
+        return secret.reveal()
+    except ValueError as error:
+        raise ValueError(f"source.schema_registry.{key}: {error}") from None
 
 
 class Source(Section):
@@ -86,6 +97,13 @@ class Source(Section):
     schema_registry: Annotated[
         SchemaRegistry | None, Field(description="Only for values in Confluent's wire format.")
     ] = None
+    on_user_delete: Annotated[
+        Literal["ignore", "forget"],
+        Field(
+            description="`forget`: each event `users.UserDeleteRequest` orders every connector to forget the user, as "
+            "`streams forget` does."
+        ),
+    ] = "ignore"
     unknown_schema_wait: Annotated[
         Seconds, Field(description="How long a record waits for a schema that is not known yet. Then it is parked.")
     ] = 60.0

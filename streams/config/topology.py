@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from streams.config.kafka import MESSAGE_BYTES_MAX
+from streams.config.connector import Connector
+from streams.config.kafka import MESSAGE_BYTES_MAX, TopicDefaults
 from streams.config.loader import Settings
+from streams.config.names import Topics
 
 DAY_MS = 86_400_000
 CONNECTOR_RETENTION_MS_MIN = 14 * DAY_MS
@@ -32,7 +34,7 @@ class WantedTopic:
         return {**self.exactly, **{name: str(value) for name, value in self.at_least.items()}}
 
     def differences(self, actual: Mapping[str, str], replication: int) -> dict[str, tuple[str, str]]:
-        """Settings that must change, as (is, shall be); a topic with fewer replicas is not asked for more in sync."""
+        """Settings that must change, as (is, must be); a topic with fewer replicas is not asked for more in sync."""
         changes = {
             name: (actual.get(name, ""), wanted) for name, wanted in self.exactly.items() if actual.get(name) != wanted
         }
@@ -50,42 +52,74 @@ def wanted_topics(settings: Settings, brokers: int, source_bytes_max: int = 0) -
     `source_bytes_max` is the largest batch of records that a Currents topic takes: where its records go takes it too.
     """
     names = settings.topics
-    shape = settings.kafka.topics
-    replication = 1 if brokers == 1 else shape.replication
-    in_sync = {"min.insync.replicas": 1 if brokers == 1 else shape.min_insync_replicas}
+    shape = _Shape(settings.kafka.topics, brokers)
     records = max(MESSAGE_BYTES_MAX, source_bytes_max)
+    topics: list[WantedTopic] = []
+    for connector in settings.connectors.values():
+        topics += _connector_topics(names, connector, shape, records)
+    topics.append(shape.topic(names.dead_letter_source, "delete", FOR_EVER, bytes_max=records))
+    topics.append(shape.topic(names.schemas, "compact"))
+    state = shape.topic(names.state, "compact", partitions=1)
+    # The broker's time of writing: a keeper whose clock differs from it purges nothing.
+    topics.append(replace(state, exactly={**state.exactly, "message.timestamp.type": "LogAppendTime"}))
+    topics.append(shape.topic(names.forgotten, "compact", partitions=1))
+    if settings.receives:
+        topics.append(shape.topic(names.received, "compact", partitions=1))
+    if settings.storage_inlets:
+        topics.append(shape.topic(names.inlets, "compact", partitions=1))
+    topics.append(shape.topic(names.audit, "delete", AUDIT_RETENTION_MS))
+    return tuple(topics)
+
+
+def connector_retention_ms(connector: Connector) -> int:
+    """How long a record waits on the connector's topic at least, before Kafka deletes it."""
+    return max(CONNECTOR_RETENTION_MS_MIN, int(2 * connector.grace_seconds * 1000))
+
+
+def kept_ms(settings: Settings) -> int:
+    """After how long no connector's topic holds a record any more, with a day's margin, in milliseconds."""
+    return DAY_MS + max(map(connector_retention_ms, settings.connectors.values()), default=0)
+
+
+def _connector_topics(names: Topics, connector: Connector, shape: _Shape, bytes_max: int) -> list[WantedTopic]:
+    """The connector's own topic, and those of its dead letters."""
+    retention_ms = connector_retention_ms(connector)
+    letters = [
+        names.dead_letter_rejected(connector.name),
+        *(names.dead_letter_credentials(connector.name, scope) for scope in connector.scopes),
+    ]
+    found = [shape.topic(names.connector(connector.name), "delete", retention_ms, bytes_max=bytes_max)]
+    found += [shape.topic(name, "delete", FOR_EVER, bytes_max=bytes_max) for name in letters]
+    if connector.kind.is_received:  # rows of a partition lie in the partition of the same number
+        sent = shape.topic(names.sent(connector.name), "compact")
+        found.append(replace(sent, at_least={**sent.at_least, "delete.retention.ms": DAY_MS}))
+    return found
+
+
+class _Shape:
+    """What the topics of one cluster have in common."""
+
+    def __init__(self, configured: TopicDefaults, brokers: int) -> None:
+        self._partitions = configured.partitions
+        self._replication = 1 if brokers == 1 else configured.replication
+        self._in_sync = {"min.insync.replicas": 1 if brokers == 1 else configured.min_insync_replicas}
 
     def topic(
+        self,
         name: str,
         policy: str,
         retention_ms: int | None = None,
-        partitions: int = shape.partitions,
+        *,
+        partitions: int | None = None,
         bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> WantedTopic:
         exactly = {"cleanup.policy": policy}
-        at_least = {"max.message.bytes": bytes_max, **in_sync}
+        at_least = {"max.message.bytes": bytes_max, **self._in_sync}
         if retention_ms == FOR_EVER:
             exactly |= {"retention.ms": str(FOR_EVER), "retention.bytes": str(FOR_EVER)}
         elif retention_ms is not None:
             at_least["retention.ms"] = retention_ms
-        return WantedTopic(name, partitions, replication, exactly, at_least)
-
-    topics = []
-    for connector in settings.connectors.values():
-        retention_ms = max(CONNECTOR_RETENTION_MS_MIN, int(2 * connector.grace_seconds * 1000))
-        topics.append(topic(names.connector(connector.name), "delete", retention_ms, bytes_max=records))
-        topics.append(topic(names.dead_letter_rejected(connector.name), "delete", FOR_EVER, bytes_max=records))
-        topics += [
-            topic(names.dead_letter_credentials(connector.name, scope), "delete", FOR_EVER, bytes_max=records)
-            for scope in connector.scopes
-        ]
-    topics.append(topic(names.dead_letter_source, "delete", FOR_EVER, bytes_max=records))
-    topics.append(topic(names.schemas, "compact"))
-    state = topic(names.state, "compact", partitions=1)
-    # The broker's time of writing: a keeper whose clock differs from it purges nothing.
-    topics.append(replace(state, exactly={**state.exactly, "message.timestamp.type": "LogAppendTime"}))
-    topics.append(topic(names.audit, "delete", AUDIT_RETENTION_MS))
-    return tuple(topics)
+        return WantedTopic(name, partitions or self._partitions, self._replication, exactly, at_least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +134,7 @@ class ActualTopic:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step of a plan: create the topic, or set what differs, as (is, shall be)."""
+    """One step of a plan: create the topic, or set what differs, as (is, must be)."""
 
     topic: WantedTopic
     is_missing: bool
@@ -108,15 +142,50 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Unequal:
+    """A connector whose two topics differ in their numbers of partitions."""
+
+    connector: str
+    topic: str
+    partitions: int
+    sent: str
+    sent_partitions: int
+
+    def to_json(self) -> dict[str, object]:
+        """Partitions by topic."""
+        return {
+            "connector": self.connector,
+            "partitions": {self.topic: self.partitions, self.sent: self.sent_partitions},
+        }
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.topic} has {self.partitions} partitions and {self.sent} has {self.sent_partitions}: they must be "
+            "the same, for what is remembered of a user lies in the partition of the user's records"
+        )
+
+    @property
+    def fix(self) -> str:
+        """What makes them equal again. What is remembered is lost with the topic, so all is sent once more."""
+        return (
+            f"stop the sink, delete {self.sent}, and make it again with `streams topics apply`: every attribute is "
+            f"then sent once more. Do not add partitions to {self.topic}: users would change their partition"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What `topics apply` would do, and topics of connectors that left the configuration, which it leaves alone.
 
     `unread` are Currents topics whose settings may not be read: how large their records may be is not known.
+    `unequal` are connectors whose topics differ in their numbers of partitions and must not.
     """
 
     changes: tuple[Change, ...]
     orphaned: tuple[str, ...]
     unread: tuple[str, ...] = ()
+    unequal: tuple[Unequal, ...] = ()
 
 
 def plan(settings: Settings, wanted: tuple[WantedTopic, ...], actual: Mapping[str, ActualTopic]) -> Plan:
@@ -129,6 +198,6 @@ def plan(settings: Settings, wanted: tuple[WantedTopic, ...], actual: Mapping[st
         elif differences := topic.differences(there.configuration, there.replication):
             changes.append(Change(topic, False, differences))
     names = {topic.name for topic in wanted}
-    prefixes = (settings.topics.connector(""), settings.topics.dead_letters)
+    prefixes = (settings.topics.connector(""), settings.topics.sent(""), settings.topics.dead_letters)
     orphaned = (name for name in actual if name.startswith(prefixes) and name not in names)
     return Plan(tuple(changes), tuple(sorted(orphaned)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from streams.config.loader import Settings
 from streams.config.problems import Problem
 from streams.events.schemas import read_folder
 from streams.values import Secret, http_problem
+from streams.wayback.entries import DataKeys
 
 
 def warnings(settings: Settings) -> tuple[Problem, ...]:
@@ -24,6 +27,7 @@ def warnings(settings: Settings) -> tuple[Problem, ...]:
         webhook = connector.notify.webhook
         if webhook is not None and (problem := _webhook_problem(webhook)):
             remarks.append(Problem(f"{path}.notify.webhook", f"no alert will arrive: {problem}"))
+    remarks += _about_receiving(settings)
     return tuple(remarks)
 
 
@@ -34,6 +38,23 @@ def schema_problems(settings: Settings) -> tuple[Problem, ...]:
         for folder in settings.source.schema_folders
         for sentence in read_folder(folder)[1]
     )
+
+
+def _about_receiving(settings: Settings) -> Iterator[Problem]:
+    url = settings.receiver.public_url
+    if url is not None and not url.startswith("https://"):
+        yield Problem(
+            "receiver.public_url", "is not https: vendors would send keys and personal data for anyone to read"
+        )
+    sent = [name for name, connector in settings.connectors.items() if connector.destination == "mparticle"]
+    for connector, entries in settings.entries.items():
+        for name, entry in entries.items():
+            if sent and isinstance(entry, DataKeys) and "*" in entry.events:
+                fix = (
+                    f"takes every event, and {sent[0]} sends events of Braze to mParticle: those that it forwards here "
+                    "are skipped (loop) only where they still say that they came from Braze; name the events instead"
+                )
+                yield Problem(f"connectors.{connector}.receive.{name}.events", fix)
 
 
 def _webhook_problem(webhook: Secret) -> str | None:

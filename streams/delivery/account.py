@@ -7,52 +7,30 @@ routed + imported + again = delivered + skipped + parked + purged + expired + lo
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar, get_args
 
-import orjson
+from streams.delivery.metadata import (
+    METADATA_BYTES_MAX,
+    MetadataError,
+    connector_id,
+    count_of,
+    counts_of,
+    dump,
+    load,
+    load_any,
+    text_of,
+    with_ids,
+)
 
 RouterSkip = Literal["no_mapping", "not_selected", "no_external_user_id", "refused_by_kafka"]
-SinkSkip = Literal["no_credentials_for_feed", "refused_by_kafka"]
-"""`refused_by_kafka`: a record that not even the topic of its dead letters takes, by its size or by a policy."""
+SinkSkip = Literal["no_credentials_for_feed", "forgotten", "refused_by_kafka"]
+"""`forgotten`: of a user who was to be forgotten. `refused_by_kafka`: a record that not even the topic of its dead
+letters takes, by its size or by a policy."""
 Cause = Literal["credentials", "rejected", "gave-up"]
 SourceCause = Literal["undecodable", "unknown-schema", "refused"]
 """`refused`: Kafka did not take the record onto the topic of a connector that wants it."""
-
-METADATA_BYTES_MAX = 1024
-"""What the contract promises of a sink's metadata. A router's beyond it, of many connectors, is written with ids."""
-KAFKA_METADATA_BYTES_MAX = 4096
-"""What Kafka takes of commit metadata by default (offset.metadata.max.bytes)."""
-_COMPRESSED = "z1:"
-"""Begins metadata of an earlier form: base 85 of zlib of the JSON. It is read, and not written any more."""
-_WITH_IDS = "i1:"
-"""Begins metadata with ids: base 85 of the other counts as JSON, a line feed, and each connector's id and count."""
-ID_BYTES = 6
-"""Two of 200 names share an id once in ten thousand million installations; then the configuration says so."""
-ID_MARK = "#"
-"""Begins an id where names stand too: no name holds it."""
-
-
-def connector_id(name: str) -> str:
-    """Stands for a connector where its name takes too much room; the same for ever."""
-    return ID_MARK + base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:ID_BYTES]).decode()
-
-
-def same_ids(names: Iterable[str], id_of: Callable[[str], str] = connector_id) -> tuple[str, str] | None:
-    """Two names with one id: their counts could not be told apart."""
-    seen: dict[str, str] = {}
-    for name in names:
-        if (other := seen.setdefault(id_of(name), name)) != name:
-            return other, name
-    return None
-
-
-class MetadataError(ValueError):
-    """Commit metadata that this program did not write."""
 
 
 @dataclass(slots=True)
@@ -63,6 +41,20 @@ class SinkCounts:
     skipped: dict[str, int] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
     lost: int = 0
+    derived: int = 0
+    """Records that the sink itself wrote to the partition: a destination that composes derives them."""
+    maybe_doubled: int = 0
+    """Events that may have been processed once more than they should: a crash or a lost answer hides it."""
+    tallies: dict[str, int] = field(default_factory=dict)
+    """What a destination that composes counts of its requests."""
+    topic: str = ""
+    """The mark of the topic's id: the offset beside these counts is one of that topic alone."""
+    state: str = ""
+    """The mark of the state topic's id. The first keeper of another state topic knows by it that the state is lost."""
+
+    def tally(self, counts: Mapping[str, int]) -> None:
+        for name, count in counts.items():
+            self.tallies[name] = self.tallies.get(name, 0) + count
 
     def skip(self, reason: str, count: int = 1) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + count
@@ -71,39 +63,34 @@ class SinkCounts:
         self.parked[cause] = self.parked.get(cause, 0) + count
 
     def copy(self) -> SinkCounts:
-        return SinkCounts(self.delivered, dict(self.skipped), dict(self.parked), self.lost)
+        return replace(self, skipped=dict(self.skipped), parked=dict(self.parked), tallies=dict(self.tallies))
 
     def add(self, other: SinkCounts) -> None:
         self.delivered += other.delivered
         self.lost += other.lost
+        self.derived += other.derived
+        self.maybe_doubled += other.maybe_doubled
+        self.tally(other.tallies)
         for reason, count in other.skipped.items():
             self.skip(reason, count)
         for cause, count in other.parked.items():
             self.park(cause, count)
 
     def to_metadata(self) -> str:
-        """The commit metadata: JSON under 1 KiB."""
+        """The commit metadata: JSON under 1 KiB. What only a destination that composes counts is left out where it is
+        nothing: earlier versions did not write it."""
         content: dict[str, Any] = {"v": 1, "delivered": self.delivered}
         content["skipped"] = self.skipped
         content["parked"] = self.parked
         content["lost"] = self.lost
-        return _dump(content)
+        composed = {"derived": self.derived, "maybe_doubled": self.maybe_doubled, "tallies": self.tallies}
+        marks = {"topic": self.topic, "state": self.state}
+        return dump(content | {name: said for name, said in (composed | marks).items() if said})
 
     @classmethod
     def from_metadata(cls, metadata: str | None) -> SinkCounts:
         """Counts of a commit; none where there was no commit. Raises `MetadataError`."""
-        content = _load(metadata)
-        if content is None:
-            return cls()
-        try:
-            return cls(
-                delivered=_count(content, "delivered"),
-                skipped=_counts(content, "skipped"),
-                parked=_counts(content, "parked"),
-                lost=_count(content, "lost"),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise MetadataError(f"commit metadata is not a sink's account: {error}") from error
+        return _parsed(cls, load(metadata), "a sink's")
 
 
 @dataclass(slots=True)
@@ -113,8 +100,9 @@ class RouterCounts:
     Each record that was `read` was routed to at least one connector, skipped for a reason, or undecodable. A
     record that Kafka refused for some of its connectors is routed to the others and is also a dead letter.
 
-    `routed` has the connectors' names, and ids (`#…`) where only those were read: `routed_to` knows both. So a
-    connector that left the configuration keeps its count, and has it again when it comes back.
+    `routed` has the connectors' names, and ids (`#…`) where only those were read: `routed_to` knows both. Counts of
+    connectors that left the configuration are handed over to the keeper; `handed_over` says how often that was done
+    (see `HandedOver`).
     """
 
     routed: dict[str, int] = field(default_factory=dict)
@@ -122,6 +110,9 @@ class RouterCounts:
     undecodable: int = 0
     lost: int = 0
     read: int = 0
+    handed_over: int = 0
+    topic: str = ""
+    """The mark of the topic's id: the offset beside these counts is one of that topic alone."""
 
     def route(self, connector: str, count: int = 1) -> None:
         self.routed[connector] = self.routed.get(connector, 0) + count
@@ -130,7 +121,7 @@ class RouterCounts:
         self.skipped[reason] = self.skipped.get(reason, 0) + count
 
     def copy(self) -> RouterCounts:
-        return RouterCounts(dict(self.routed), dict(self.skipped), self.undecodable, self.lost, self.read)
+        return replace(self, routed=dict(self.routed), skipped=dict(self.skipped))
 
     def add(self, other: RouterCounts) -> None:
         self.read += other.read
@@ -143,7 +134,7 @@ class RouterCounts:
 
     def to_metadata(self) -> str:
         """The commit metadata: JSON; with ids for names where it is larger than 1 KiB, from some 12 connectors on."""
-        content = {
+        content: dict[str, Any] = {
             "v": 1,
             "read": self.read,
             "routed": self.routed,
@@ -151,8 +142,9 @@ class RouterCounts:
             "undecodable": self.undecodable,
             "lost": self.lost,
         }
-        text = _dump(content)
-        return text if len(text) <= METADATA_BYTES_MAX else _with_ids(content, self.routed)
+        content |= {name: said for name, said in (("handed_over", self.handed_over), ("topic", self.topic)) if said}
+        text = dump(content)
+        return text if len(text) <= METADATA_BYTES_MAX else with_ids(content, self.routed)
 
     def routed_to(self, connector: str) -> int:
         """Records that were routed to this connector."""
@@ -161,7 +153,7 @@ class RouterCounts:
     def named(self, connectors: Iterable[str]) -> RouterCounts:
         """These counts, with the names of these connectors for their ids; others stay ids."""
         names = {connector_id(name): name for name in connectors}
-        found = RouterCounts({}, dict(self.skipped), self.undecodable, self.lost, self.read)
+        found = replace(self, routed={}, skipped=dict(self.skipped))
         for connector, count in self.routed.items():
             found.route(names.get(connector, connector), count)
         return found
@@ -169,20 +161,27 @@ class RouterCounts:
     @classmethod
     def from_metadata(cls, metadata: str | None) -> RouterCounts:
         """Counts of a commit; none where there was no commit. Raises `MetadataError`."""
-        is_with_ids = metadata is not None and metadata.startswith(_WITH_IDS)
-        content = _load_with_ids(metadata or "") if is_with_ids else _load(metadata)
-        if content is None:
-            return cls()
-        try:
-            return cls(
-                routed=_counts(content, "routed"),
-                skipped=_counts(content, "skipped"),
-                undecodable=_count(content, "undecodable"),
-                lost=_count(content, "lost"),
-                read=_count(content, "read"),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise MetadataError(f"commit metadata is not the router's account: {error}") from error
+        return _parsed(cls, load_any(metadata), "the router's")
+
+
+Counts = TypeVar("Counts", SinkCounts, RouterCounts)
+
+_PARSERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
+    "int": count_of,
+    "dict[str, int]": counts_of,
+    "str": text_of,
+}
+"""By the type of a field."""
+
+
+def _parsed(kind: type[Counts], content: Mapping[str, Any] | None, owner: str) -> Counts:
+    """The counts of a commit: each field is the key of its name. Without a commit there are none."""
+    if content is None:
+        return kind()
+    try:
+        return kind(**{each.name: _PARSERS[str(each.type)](content, each.name) for each in fields(kind)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise MetadataError(f"commit metadata is not {owner} account: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +190,8 @@ class Returned:
 
     `refused` are among the rejected now, `passed` are skipped: Kafka did not take them back. `deleted`, and
     `undelivered` of the connector's topic, were deleted with their topic by somebody else. `routed` came by replayed
-    source letters; `overcounted` is how much too much the sinks' `lost` counts.
+    source letters; `overcounted` is how much too much the sinks' `lost` counts. `received` is what receivers wrote onto
+    the connector's topic, where they do.
     """
 
     redriven: Mapping[str, int] = field(default_factory=dict)
@@ -206,6 +206,7 @@ class Returned:
     routed: int = 0
     overcounted: int = 0
     undelivered: int = 0
+    received: int | None = None
 
     def left(self, cause: str) -> int:
         """Letters of a cause that left, less those that came in otherwise."""
@@ -221,7 +222,10 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One connector's account. `parked` is what is parked now; `waiting` is on its topic and not settled yet."""
+    """One connector's account. `parked` is what is parked now; `waiting` is on its topic and not settled yet.
+
+    Of a connector that receives, `routed` is what was `received` and what its sinks `derived` from it.
+    """
 
     routed: int
     delivered: int
@@ -233,15 +237,19 @@ class Account:
     again: int = 0
     purged: int = 0
     expired: int = 0
+    received: int | None = None
+    derived: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The shape in which every listing shows an account."""
+        by_way = {} if self.received is None else {"received": self.received, "derived": self.derived}
         return {
             "routed": self.routed,
+            **by_way,
             "imported": self.imported,
             "again": self.again,
             "delivered": self.delivered,
-            "skipped": {"no_credentials_for_feed": 0} | dict(self.skipped),
+            "skipped": ({"no_credentials_for_feed": 0} if self.received is None else {}) | dict(self.skipped),
             "parked": {cause: self.parked.get(cause, 0) for cause in get_args(Cause)} | dict(self.parked),
             "purged": self.purged,
             "expired": self.expired,
@@ -265,7 +273,7 @@ def account(
         settled.add(SinkCounts.from_metadata(metadata))
     for metadata in routers:
         routers_counts.add(RouterCounts.from_metadata(metadata))
-    routed = routers_counts.routed_to(connector) + counted.routed
+    routed = routers_counts.routed_to(connector) + counted.routed + (counted.received or 0) + settled.derived
     lost = settled.lost - counted.overcounted + counted.undelivered
     put = routed + counted.back
     causes = {**settled.parked, **counted.imported, **({"rejected": 0} if counted.refused else {})}
@@ -281,6 +289,8 @@ def account(
         parked={cause: settled.parked.get(cause, 0) - counted.left(cause) for cause in causes},
         purged=_sum(counted.purged),
         expired=_sum(counted.expired),
+        received=counted.received,
+        derived=settled.derived,
         lost=lost + _sum(counted.deleted),
         waiting=put - settled.delivered - _sum(settled.skipped) - _sum(settled.parked) - lost,
     )
@@ -290,95 +300,9 @@ def _sum(counts: Mapping[str, int]) -> int:
     return sum(counts.values())
 
 
-def _dump(content: dict[str, Any]) -> str:
-    return orjson.dumps(content).decode()
-
-
 def router_metadata_bytes(connectors: Iterable[str]) -> int:
     """About the most that a router's metadata needs for connectors of these names, each with trillions of events."""
     names = list(connectors)
     routed = dict.fromkeys(names, 2 * 10**12)
     skipped = dict.fromkeys(get_args(RouterSkip), 10**12)
     return len(RouterCounts(routed, skipped, 10**12, 10**12, 10**13).to_metadata())
-
-
-def _with_ids(content: Mapping[str, Any], routed: Mapping[str, int]) -> str:
-    others = {name: value for name, value in content.items() if name != "routed"}
-    by_id: dict[str, int] = {}
-    for connector, count in routed.items():
-        one = connector if connector.startswith(ID_MARK) else connector_id(connector)
-        by_id[one] = by_id.get(one, 0) + count
-    entries = (base64.urlsafe_b64decode(one[1:]) + _varint(count) for one, count in sorted(by_id.items()))
-    return _WITH_IDS + base64.b85encode(b"\n".join((orjson.dumps(others), b"".join(entries)))).decode()
-
-
-def _load_with_ids(metadata: str) -> dict[str, Any]:
-    try:
-        head, _, entries = base64.b85decode(metadata.removeprefix(_WITH_IDS)).partition(b"\n")
-        content = _load(head.decode() or "nothing") or {}
-        content["routed"] = dict(_entries(entries))
-    except (ValueError, IndexError) as error:
-        raise MetadataError(f"commit metadata with ids is damaged: {error}") from error
-    return content
-
-
-def _entries(entries: bytes) -> Iterator[tuple[str, int]]:
-    """Raises `IndexError` where the last is cut off."""
-    at = 0
-    while at < len(entries):
-        one = ID_MARK + base64.urlsafe_b64encode(entries[at : at + ID_BYTES]).decode()
-        count, at = _read_varint(entries, at + ID_BYTES)
-        yield one, count
-
-
-def _varint(count: int) -> bytes:
-    """Seven bits a byte, the lowest first; the high bit says that more follow."""
-    encoded = bytearray()
-    while count >= 0x80:
-        encoded.append(count & 0x7F | 0x80)
-        count >>= 7
-    encoded.append(count)
-    return bytes(encoded)
-
-
-def _read_varint(encoded: bytes, at: int) -> tuple[int, int]:
-    count = shift = 0
-    while True:
-        byte = encoded[at]
-        count |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return count, at
-
-
-def _plain(metadata: str) -> bytes:
-    """Raises `ValueError` and `zlib.error` on what this program did not write."""
-    if not metadata.startswith(_COMPRESSED):
-        return metadata.encode()
-    return zlib.decompress(base64.b85decode(metadata.removeprefix(_COMPRESSED)))
-
-
-def _load(metadata: str | None) -> dict[str, Any] | None:
-    if not metadata:
-        return None
-    try:
-        content = orjson.loads(_plain(metadata))
-    except (orjson.JSONDecodeError, ValueError, zlib.error) as error:
-        raise MetadataError(f"commit metadata is not JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("v") != 1:
-        raise MetadataError('commit metadata has no "v": 1: was it written by a newer version, or another program?')
-    return content
-
-
-def _count(content: Mapping[str, Any], key: str) -> int:
-    count = content.get(key, 0)
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise ValueError(f"{key} is not a count")
-    return count
-
-
-def _counts(content: Mapping[str, Any], key: str) -> dict[str, int]:
-    counts = content.get(key, {})
-    if not isinstance(counts, dict):
-        raise TypeError(f"{key} holds no counts")
-    return {name: _count(counts, name) for name in counts}

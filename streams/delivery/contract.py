@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from streams.events.source import EventSource
+from streams.events.schema import WriterSchema
+
+if TYPE_CHECKING:
+    from streams.delivery.composer import Composer
 
 Encoded = tuple[str, bytes, int]
 """An event ready to send: credential scope, the bytes to send, strings cut. A bare tuple: one is made per event."""
@@ -28,7 +31,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Breaks a rule of the destination, or is no readable event: parked `rejected`, never sent.
+    """Breaks a rule of the destination, or is not a readable event: parked `rejected`, never sent.
 
     `detail` names the rule and the place, never a value of the event.
     """
@@ -36,7 +39,19 @@ class Rejected:
     detail: str
 
 
-Encoding = Encoded | Skipped | Rejected
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Never sent: it only changes what is remembered, whatever the credentials are (`composer.Composer.hear`).
+
+    `waits`: it is heard once every record before it in its partition is settled.
+    """
+
+    body: bytes
+    waits: bool = False
+
+
+Encoding = Encoded | Skipped | Rejected | Remark
+"""A `Remark` only from a destination that has a `composer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +66,14 @@ class Limits:
     batch_bytes_max: int
     record_bytes_max: int
     requests_in_flight_max: int
+    """Of one scope, whatever the partition. For a destination that composes at most one of each partition is sent."""
     retry_base_seconds: float
     records_per_second: float | None
     """Rate of the account in records per second; None: the destination's own answers steer."""
     separator_bytes: int = 1
     envelope_bytes: int = 2
+    requests_per_second: float | None = None
+    """The same in requests, for a destination that counts these; at most one of the two is set."""
 
 
 Layout = Mapping[tuple[str, int], Sequence[int]]
@@ -103,6 +121,8 @@ class Delivered:
 
     rate_used: float | None = None
     """Share of the account's rate in use, where the destination tells it (1.0 = at the limit)."""
+    unaccounted: int = 0
+    """How many of them the answer calls refused without naming one, where none may be sent again: counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +159,11 @@ class Retry:
     status: int = 0
     """0: no answer came."""
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the request may have been processed, although no answer says so."""
+        return self.status in (0, 408) or self.is_server_error
+
 
 @dataclass(frozen=True, slots=True)
 class Unauthorised:
@@ -159,7 +184,7 @@ Verdict = Delivered | Refused | Undetermined | Retry | Unauthorised | Misconfigu
 
 
 class Encoder(Protocol):
-    """Turns the events of one source into what the destination takes. Made once per source."""
+    """Turns the events of one writer's schema into what the destination takes. Made once per schema."""
 
     def __call__(self, value: bytes, start: int, /) -> Encoding:
         """Encode the event whose datum begins at `start` of `value`.
@@ -170,12 +195,12 @@ class Encoder(Protocol):
         ...
 
 
-def decoded(source: EventSource, encode: Callable[[Mapping[str, object]], Encoding]) -> Encoder:
-    """An encoder from a function of the decoded event, whatever the source's encoding is."""
+def decoded(schema: WriterSchema, encode: Callable[[Mapping[str, object]], Encoding]) -> Encoder:
+    """An encoder from a function of the decoded event."""
 
     def encoder(value: bytes, start: int, /) -> Encoding:
         try:
-            event = source.decode(value, start)
+            event = schema.decode(value, start)
         except ValueError:
             return Rejected("undecodable: the datum does not fit its schema")
         return encode(event)
@@ -217,41 +242,6 @@ class SignIn(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An encoded event and its offset in the partition. `again`: the job that replays it though it was delivered."""
-
-    body: bytes
-    offset: int
-    again: str = ""
-
-
-Remembered = Callable[[bytes], bytes | None]
-"""What a composer remembered of a partition under a key, or is about to, once requests before are delivered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """What becomes of the first `taken` items, at least one: those in `skipped` are not sent (position -> reason),
-    the request holds the others. None: nothing of them is sent. `changes` are remembered once it is delivered."""
-
-    request: Request | None
-    taken: int
-    skipped: Mapping[int, str] = field(default_factory=dict)
-    changes: Mapping[bytes, bytes | None] = field(default_factory=dict)
-
-
-class Composer(Protocol):
-    """For a destination whose requests depend on order and on what it was sent before, or that has several endpoints.
-
-    The caller keeps one request in flight per partition and scope, with records of that partition only, and calls
-    `compose` instead of `request`. Items that are left over come first in the next call.
-    The same items and memories give the same bytes. The sink does not support this yet and refuses such a destination.
-    """
-
-    def compose(self, scope: str, partition: int, items: Sequence[Item], remembered: Remembered) -> Composed: ...
-
-
 class Destination(Protocol):
     """One configured connector's vendor side. Immutable; built again when its secrets change.
 
@@ -266,8 +256,8 @@ class Destination(Protocol):
     @property
     def limits(self) -> Limits: ...
 
-    def encoder(self, source: EventSource) -> Encoder | None:
-        """The encoder for events of this source; None: the destination has no mapping for its event type."""
+    def encoder(self, schema: WriterSchema) -> Encoder | None:
+        """The encoder for events of this schema; None: the destination has no mapping for its event type."""
         ...
 
     def request(self, scope: str, bodies: Sequence[bytes]) -> Request:

@@ -4,7 +4,7 @@
 |---|---|---|---|---|
 | `Succeeded` | open | open, if it was sent after the wait began | held, failures forgotten | parking |
 | `Failed` | backing off | a longer wait, if sent after the wait began; else `Retry-After` | held | parking |
-| `Refused` | held | held | held, by the newest refusal | parking |
+| `CredentialsRefused` | held | held | held, by the newest refusal | parking |
 | `Cleared` | backing off | a longer wait | backing off | parking |
 | `Invalid` | parking | parking | parking | parking, by the first evidence |
 | `Valid` | open | open | open | open |
@@ -64,15 +64,15 @@ class Parking:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The connector is suspended, or asks its keeper to be; `beneath` is what the scope's own state is."""
+    """The connector is suspended, or asks its keeper to be; `underlying` is what the scope's own state is."""
 
     reason: str
-    beneath: Standing
+    underlying: Underlying
 
 
-Standing = Open | BackingOff | Held | Parking
+Underlying = Open | BackingOff | Held | Parking
 """States of the scope itself."""
-State = Standing | Stopped
+State = Underlying | Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class CredentialsRefused:
     """401 or 403."""
 
     status: int
@@ -134,21 +134,21 @@ class Running:
     """The connector runs again."""
 
 
-Event = Succeeded | Failed | Refused | Cleared | Invalid | Valid | Suspended | Running
+Event = Succeeded | Failed | CredentialsRefused | Cleared | Invalid | Valid | Suspended | Running
 
 
 def moved(state: State, event: Event, base_seconds: float, random: Random) -> State:
     """The state after the event, by the table. Waits are spread by `random`, from `base_seconds` up."""
     if isinstance(event, Suspended):
-        return Stopped(event.reason, state.beneath if isinstance(state, Stopped) else state)
+        return Stopped(event.reason, state.underlying if isinstance(state, Stopped) else state)
     if isinstance(state, Stopped):
         if isinstance(event, Running):
-            return state.beneath if isinstance(state.beneath, Parking) else Open()
-        return replace(state, beneath=_moved(state.beneath, event, base_seconds, random))
+            return state.underlying if isinstance(state.underlying, Parking) else Open()
+        return replace(state, underlying=_moved(state.underlying, event, base_seconds, random))
     return _moved(state, event, base_seconds, random)
 
 
-def _moved(state: Standing, event: Event, base_seconds: float, random: Random) -> Standing:
+def _moved(state: Underlying, event: Event, base_seconds: float, random: Random) -> Underlying:
     match event:
         case Valid():
             return Open()
@@ -159,7 +159,7 @@ def _moved(state: Standing, event: Event, base_seconds: float, random: Random) -
     if isinstance(state, Parking):
         return state
     match event:
-        case Refused(status, detail):
+        case CredentialsRefused(status, detail):
             return Held(status, detail, _failures(state))
         case Succeeded():
             return _succeeded(state, event)
@@ -179,14 +179,14 @@ def _failures(state: Open | BackingOff | Held) -> int:
     return 0 if isinstance(state, Open) else state.failures
 
 
-def _succeeded(state: Open | BackingOff | Held, event: Succeeded) -> Standing:
+def _succeeded(state: Open | BackingOff | Held, event: Succeeded) -> Underlying:
     """A request that was in flight before the wait began tells nothing new."""
     if isinstance(state, BackingOff):
         return Open() if event.sent_at >= state.began else state
     return replace(state, failures=0) if isinstance(state, Held) else state
 
 
-def _failed(state: Open | BackingOff | Held, event: Failed, base_seconds: float, random: Random) -> Standing:
+def _failed(state: Open | BackingOff | Held, event: Failed, base_seconds: float, random: Random) -> Underlying:
     """Requests that were in flight together fail together: only the first of them lengthens the wait."""
     if isinstance(state, Held):
         return state
@@ -200,7 +200,7 @@ def _failed(state: Open | BackingOff | Held, event: Failed, base_seconds: float,
 
 
 class Gate:
-    """One scope's state, moved by answers (its lane) and by the keeper's decisions (the sink's restraint)."""
+    """One scope's state, moved by answers (its lane) and by the keeper's decisions (the sink's gates)."""
 
     __slots__ = ("_base_seconds", "_random", "state")
 
@@ -215,9 +215,9 @@ class Gate:
         return self.state
 
     @property
-    def standing(self) -> Standing:
+    def underlying(self) -> Underlying:
         """The scope's own state, whether its connector is stopped or not."""
-        return self.state.beneath if isinstance(self.state, Stopped) else self.state
+        return self.state.underlying if isinstance(self.state, Stopped) else self.state
 
     def requests_max(self, pace: int) -> int:
         """How many requests may be in flight, where the pace allows so many."""

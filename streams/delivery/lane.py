@@ -5,7 +5,7 @@ Decides only; the sink worker sends, waits and commits. Seconds are of the monot
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, assert_never
 
@@ -23,8 +23,9 @@ from streams.delivery.contract import (
     Undetermined,
     Verdict,
 )
-from streams.delivery.ledger import Parking
+from streams.delivery.ledger import ParkedRecord
 from streams.delivery.pace import InFlightLimit, TokenBucket
+from streams.delivery.queues import AnyOrder, Queue
 
 Source = TypeVar("Source")
 
@@ -44,10 +45,12 @@ NONE_JUDGED = Judged()
 
 
 class Lane(Generic[Source]):
-    """The batches of one scope that wait or are in flight, and its pace. Its `gate` says whether they may go."""
+    """The batches of one scope that wait or are in flight, and its pace. Its `gate` says whether they may go, and its
+    queue in which order."""
 
     __slots__ = (
         "_bucket",
+        "_costs_one",
         "_give_up_seconds",
         "_in_flight",
         "_limit",
@@ -60,7 +63,14 @@ class Lane(Generic[Source]):
     )
 
     def __init__(
-        self, scope: str, limits: Limits, *, gate: gates.Gate, give_up_seconds: float | None, bucket: TokenBucket
+        self,
+        scope: str,
+        limits: Limits,
+        *,
+        gate: gates.Gate,
+        give_up_seconds: float | None,
+        bucket: TokenBucket,
+        queue: Queue[Source] | None = None,
     ) -> None:
         self.scope = scope
         self.gate = gate
@@ -68,7 +78,8 @@ class Lane(Generic[Source]):
         self._give_up_seconds = give_up_seconds
         self._bucket = bucket
         self._limit = InFlightLimit(limits.requests_in_flight_max)
-        self._ready: deque[Batch[Source]] = deque()
+        self._costs_one = limits.requests_per_second is not None
+        self._ready: Queue[Source] = AnyOrder() if queue is None else queue
         self._in_flight: set[Batch[Source]] = set()
         self._succeeded_at: float | None = None
         self._vetted: set[str] = set()
@@ -82,6 +93,10 @@ class Lane(Generic[Source]):
     def requests_in_flight(self) -> int:
         return len(self._in_flight)
 
+    def awaits(self, now: float) -> bool:
+        """Whether an answer is awaited to a batch that was sent before now."""
+        return any(batch.sent_at < now for batch in self._in_flight)
+
     def vets(self, kind: str) -> bool:
         """Whether an event of this kind must go alone: the first after a start, or after one was refused."""
         if kind in self._vetted:
@@ -90,21 +105,36 @@ class Lane(Generic[Source]):
         return True
 
     def offer(self, batch: Batch[Source]) -> None:
-        self._ready.append(batch)
+        self._ready.add(batch)
+
+    def put_back(self, batches: Iterable[Batch[Source]]) -> None:
+        """Events that were taken out wait again, before new ones."""
+        self._ready.put_back(batches)
+
+    def holds(self, batch: Batch[Source]) -> bool:
+        """Whether it waits or is in flight."""
+        return batch in self._in_flight or self._ready.holds(batch)
 
     def drop_closed(self) -> None:
         """Partitions were taken away: forget what waits of them (the next owner reads it again)."""
-        kept = (batch.without_closed() for batch in self._ready)
-        self._ready = deque(batch for batch in kept if batch is not None)
-
-    def drop_waiting(self) -> None:
-        """Forget all that waits: the worker stops, and what was not sent is read again by the next owner."""
-        self._ready.clear()
+        self._ready.drop_closed()
 
     def park_waiting(self, refusal: gates.Parking) -> None:
         """The scope's credentials are INVALID: all that waits is parked."""
-        while self._ready:
-            self._park(self._ready.popleft(), "credentials", refusal.status, refusal.detail)
+        for batch in self._ready.clear():
+            self._park(batch, "credentials", refusal.status, refusal.detail)
+
+    def withdraw(self, is_withdrawn: Callable[[Source], bool], reason: str) -> None:
+        """Events that wait and may not be sent any more are skipped for this reason."""
+        for batch in list(self._ready):
+            gone = {index for index, source in enumerate(batch.sources) if is_withdrawn(source)}
+            if not gone:
+                continue
+            for index, (ledger, place) in enumerate(batch.places()):
+                if index in gone and not ledger.is_closed:
+                    ledger.skipped(place, reason)
+            rest = batch.without(gone)
+            self.replace(batch, [] if rest is None else [rest])
 
     def reset(self) -> None:
         """The scope is VALID again, or the connector RUNNING: send at once, whatever an older answer asked."""
@@ -113,11 +143,18 @@ class Lane(Generic[Source]):
             batch.not_before = 0.0
 
     def release(self, now: float) -> None:
-        """The keeper's probe was accepted: try again, after a wait that grows while traffic is refused all the same."""
+        """The keeper's probe was accepted: try again, after a wait that grows while traffic is still refused."""
         self.gate.take(gates.Cleared(now))
 
     def next(self, now: float) -> Batch[Source] | None:
-        """The batch to send now, if any: it counts as in flight from here on.
+        """The batch to send now, if any: it counts as in flight from here on."""
+        batch = self.due(now)
+        if batch is not None:
+            self.sends(batch, now)
+        return batch
+
+    def due(self, now: float) -> Batch[Source] | None:
+        """The batch that may go now, if any; it still waits.
 
         While backing off one request at a time is tried, whatever batch is due.
         """
@@ -125,23 +162,49 @@ class Lane(Generic[Source]):
             return None
         if len(self._in_flight) >= self.gate.requests_max(self._limit.value):
             return None
-        batch = next((batch for batch in self._ready if batch.not_before <= now), None)
-        if batch is None or self._bucket.seconds_until(len(batch), now) > 0.0:
+        batch = self._ready.due(now)
+        if batch is None or self._bucket.seconds_until(self._cost(batch), now) > 0.0:
             return None
-        self._ready.remove(batch)
-        self._bucket.take(len(batch), now)
+        return batch
+
+    def sends(self, batch: Batch[Source], now: float) -> None:
+        """The batch that is due goes: it counts as in flight from here on."""
+        self._ready.take(batch)
+        self._bucket.take(self._cost(batch), now)
         self._in_flight.add(batch)
         batch.attempts += 1
         batch.sent_at = now
-        return batch
+
+    def unsent(self, batch: Batch[Source]) -> None:
+        """It did not go after all, and is due again."""
+        self._in_flight.discard(batch)
+        self._ready.answered(batch)
+        batch.attempts -= 1
+        self._ready.put_back([batch])
+
+    def goes_on(self, batch: Batch[Source], now: float, rate_used: float | None) -> None:
+        """Its request was delivered, and another one has to be for the same events: it is due again."""
+        self._in_flight.discard(batch)
+        self._ready.answered(batch)
+        self._succeeded(batch, now, rate_used)
+        batch.not_before = now
+        self._ready.put_back([batch])
+
+    def replace(self, batch: Batch[Source], parts: Iterable[Batch[Source]]) -> None:
+        """Parts of a batch that waits wait in its place; what is in none of them is settled."""
+        self._ready.take(batch)
+        self._ready.answered(batch)
+        self._ready.put_back(parts)
 
     def due_in(self, now: float) -> float | None:
         """Seconds until `next` may give a batch, as far as time alone decides; None: an answer must come first."""
         if not self._ready or len(self._in_flight) >= self.gate.requests_max(self._limit.value):
             return None
-        batch = min(self._ready, key=lambda batch: batch.not_before)
+        batch = self._ready.soonest()
+        if batch is None:
+            return None
         wait = max(self.gate.closed_until(), batch.not_before) - now
-        return max(0.0, wait, self._bucket.seconds_until(len(batch), now))
+        return max(0.0, wait, self._bucket.seconds_until(self._cost(batch), now))
 
     def answered(self, batch: Batch[Source], verdict: Verdict, now: float, epoch_s: float) -> Judged:
         """Settle the batch, or queue it again, by what the answer means.
@@ -149,6 +212,7 @@ class Lane(Generic[Source]):
         While the connector is stopped nothing is parked: what an answer rejects is queued again.
         """
         self._in_flight.discard(batch)
+        self._ready.answered(batch)
         match verdict:
             case Delivered(rate_used=rate_used):
                 self._succeeded(batch, now, rate_used)
@@ -162,9 +226,9 @@ class Lane(Generic[Source]):
             case Undetermined(detail=detail, status=status):
                 self._succeeded(batch, now)
                 if len(batch) > 1:
-                    self._ready.extendleft(reversed(batch.halves()))
+                    self._ready.put_back(batch.halves())
                 elif self._is_stopped:
-                    self._ready.appendleft(batch)
+                    self._ready.put_back([batch])
                 else:
                     self._park(batch, "rejected", status, detail)
                     self._unvet(batch)
@@ -172,14 +236,18 @@ class Lane(Generic[Source]):
             case Retry():
                 self._failed(batch, verdict, now, epoch_s)
             case Unauthorised(status=status, detail=detail):
-                self.gate.take(gates.Refused(status, detail))
-                self._ready.appendleft(batch)
+                self.gate.take(gates.CredentialsRefused(status, detail))
+                self._ready.put_back([batch])
             case Misconfigured(detail=detail):
                 self.gate.take(gates.Suspended(detail))
-                self._ready.appendleft(batch)
+                self._ready.put_back([batch])
             case _:
                 assert_never(verdict)
         return NONE_JUDGED
+
+    def _cost(self, batch: Batch[Source]) -> int:
+        """What it takes of the rate, which counts requests or records."""
+        return 1 if self._costs_one else len(batch)
 
     @property
     def _is_stopped(self) -> bool:
@@ -190,8 +258,8 @@ class Lane(Generic[Source]):
         details, apart = refused.details, refused.apart
         kept_back = details.keys() - apart if self._is_stopped else frozenset[int]()
         if kept_back:
-            self._ready.appendleft(batch.kept_back(kept_back))
-        self._ready.extendleft(reversed(batch.singles(apart)))
+            self._ready.put_back([batch.kept_back(kept_back)])
+        self._ready.put_back(batch.singles(apart))
         for index, (ledger, place) in enumerate(batch.places()):
             if ledger.is_closed or index in apart or index in kept_back:
                 continue
@@ -224,8 +292,10 @@ class Lane(Generic[Source]):
         elif batch.server_errors_since is None:
             batch.server_errors_since = now
         self._back_off(batch, verdict, retry_after, now)
-        if self._is_stopped:
-            self._ready.append(batch)
+        if verdict.is_in_doubt and batch.parks_in_doubt:
+            self._park_in_doubt(batch, verdict)
+        elif self._is_stopped:
+            self._ready.try_again(batch)
         elif self._give_up_seconds is not None and now - batch.failing_since >= self._give_up_seconds:
             self._park(batch, "gave-up", verdict.status, verdict.detail)
         elif (
@@ -236,9 +306,19 @@ class Lane(Generic[Source]):
             if len(batch) == 1:
                 self._park(batch, "gave-up", verdict.status, verdict.detail)
             else:
-                self._ready.extendleft(reversed(batch.halves()))
+                self._ready.put_back(batch.halves())
         else:
-            self._ready.append(batch)
+            self._ready.try_again(batch)
+
+    def _park_in_doubt(self, batch: Batch[Source], verdict: Retry) -> None:
+        """Also while the connector is stopped: what may have been processed already is not sent again."""
+        for index, (ledger, place) in enumerate(batch.places()):
+            if index in batch.parks_in_doubt and not ledger.is_closed:
+                letter = self._letter(batch, batch.sources[index], "gave-up", verdict.status, verdict.detail)
+                ledger.parked(place, letter)
+        rest = batch.part([index for index in range(len(batch)) if index not in batch.parks_in_doubt])
+        if rest is not None:
+            self._ready.put_back([rest])
 
     def _back_off(self, batch: Batch[Source], verdict: Retry, retry_after: float | None, now: float) -> None:
         before = self.gate.back_off()
@@ -259,5 +339,7 @@ class Lane(Generic[Source]):
             if not ledger.is_closed:
                 ledger.parked(place, self._letter(batch, source, cause, status, detail))
 
-    def _letter(self, batch: Batch[Source], source: Source, cause: Cause, status: int, detail: str) -> Parking[Source]:
-        return Parking(source, cause, status, detail, self.scope, batch.attempts)
+    def _letter(
+        self, batch: Batch[Source], source: Source, cause: Cause, status: int, detail: str
+    ) -> ParkedRecord[Source]:
+        return ParkedRecord(source, cause, status, detail, self.scope, batch.attempts)

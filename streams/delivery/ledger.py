@@ -1,12 +1,13 @@
 """What became of each record read from a partition, in offset order: commits go only past settled records.
 
 > A record is settled when it was delivered, skipped for a counted reason, or parked.
+
+Plain classes and not dataclasses: mypyc compiles no generic dataclass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from streams.delivery.account import SinkCounts
@@ -18,26 +19,43 @@ TRIM_RECORDS = 4096
 """Settled places are forgotten in blocks of this many: cheaper than one by one, and a few kB at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parking(Generic[Source]):
+class ParkedRecord(Generic[Source]):
     """A record to write to a dead-letter topic in the transaction of the commit that passes it."""
 
-    source: Source
-    cause: str
-    status: int
-    detail: str
-    scope: str
-    attempts: int
+    __slots__ = ("attempts", "cause", "detail", "scope", "source", "status")
+
+    def __init__(self, source: Source, cause: str, status: int, detail: str, scope: str, attempts: int) -> None:
+        self.source = source
+        self.cause = cause
+        self.status = status
+        self.detail = detail
+        self.scope = scope
+        self.attempts = attempts
 
 
-@dataclass(frozen=True, slots=True)
 class Progress(Generic[Source]):
     """A settled prefix: commit `next_offset` with `counts`, writing `letters` in the same transaction."""
 
-    next_offset: int
-    records: int
-    counts: SinkCounts
-    letters: Sequence[Parking[Source]]
+    __slots__ = ("counts", "letters", "next_offset", "records")
+
+    def __init__(
+        self, next_offset: int, records: int, counts: SinkCounts, letters: Sequence[ParkedRecord[Source]]
+    ) -> None:
+        self.next_offset = next_offset
+        self.records = records
+        self.counts = counts
+        self.letters = letters
+
+
+class Loss:
+    """`count` offsets before `earliest` that retention deleted. They follow the records before `place`."""
+
+    __slots__ = ("count", "earliest", "place")
+
+    def __init__(self, place: int, earliest: int, count: int) -> None:
+        self.place = place
+        self.earliest = earliest
+        self.count = count
 
 
 class Ledger(Generic[Source]):
@@ -52,6 +70,7 @@ class Ledger(Generic[Source]):
         "_first",
         "_head",
         "_letters",
+        "_losses",
         "_next_offset",
         "_offsets",
         "_outcomes",
@@ -70,7 +89,9 @@ class Ledger(Generic[Source]):
         self._first = 0  # place of _outcomes[0]
         self._head = 0  # index of the first record that is not committed
         self._skips: dict[int, str] = {}
-        self._letters: dict[int, Parking[Source]] = {}
+        self._letters: dict[int, ParkedRecord[Source]] = {}
+        self._losses: list[Loss] = []
+        """What retention deleted behind records that are not committed yet."""
         self._closed = False
 
     @property
@@ -99,26 +120,47 @@ class Ledger(Generic[Source]):
         return self._next_offset
 
     @property
+    def next_read(self) -> int:
+        """The offset after the last record that was read."""
+        if not self.unsettled:
+            return self._next_offset
+        after = self._offsets[-1] + 1
+        return max(after, self._losses[-1].earliest) if self._losses else after
+
+    @property
     def counts(self) -> SinkCounts:
         """Counts as of the last commit."""
         return self._counts
+
+    def is_waiting(self, place: int) -> bool:
+        """Whether the record there is not settled."""
+        return self._outcomes[place - self._first] == WAITING
 
     def close(self) -> None:
         self._closed = True
 
     def lose(self, earliest: int, count: int) -> None:
-        """Retention deleted `count` records before `earliest` that were not read."""
-        self._counts.lost += count
-        if not self.unsettled:
+        """Retention deleted `count` records before `earliest` that were not read. They count with the commit that
+        passes them: a process that begins before them finds them missing again."""
+        if self.unsettled:
+            self._losses.append(Loss(self._first + len(self._outcomes), earliest, count))
+        else:
+            self._counts.lost += count
             self._next_offset = earliest
 
     def read(self, offset: int, value_bytes: int) -> int:
         """A record was read; gives its place. Offsets must rise."""
-        self._outcomes.append(WAITING)
-        self._offsets.append(offset)
-        self._sizes.append(value_bytes)
-        self._unsettled_bytes += value_bytes
-        return self._first + len(self._outcomes) - 1
+        return self.read_run([offset], [value_bytes])
+
+    def read_run(self, offsets: list[int], values_bytes: list[int]) -> int:
+        """Records were read one after the other, with values of these sizes; gives the place of the first. Offsets must
+        rise."""
+        place = self._first + len(self._outcomes)
+        self._outcomes += bytes(len(offsets))
+        self._offsets += offsets
+        self._sizes += values_bytes
+        self._unsettled_bytes += sum(values_bytes)
+        return place
 
     def delivered(self, first: int, end: int) -> None:
         """The records at places `first` to `end` (exclusive) were delivered."""
@@ -130,16 +172,21 @@ class Ledger(Generic[Source]):
         self._settle(place, SKIPPED)
         self._skips[place] = reason
 
-    def parked(self, place: int, letter: Parking[Source]) -> None:
+    def parked(self, place: int, letter: ParkedRecord[Source]) -> None:
         self._settle(place, PARKED)
         self._letters[place] = letter
 
-    def unparked(self, letter: Parking[Source], reason: str) -> None:
+    def unparked(self, letter: ParkedRecord[Source], reason: str) -> None:
         """No topic takes this letter: its record counts as skipped."""
         place = next(place for place, one in self._letters.items() if one is letter)
         del self._letters[place]
         self._outcomes[place - self._first] = SKIPPED
         self._skips[place] = reason
+
+    @property
+    def uncommitted_letters(self) -> Sequence[ParkedRecord[Source]]:
+        """Letters that no commit wrote yet."""
+        return list(self._letters.values())
 
     def progress(self, letters_max: int) -> Progress[Source] | None:
         """The longest settled prefix with at most `letters_max` letters; None where nothing is settled.
@@ -161,7 +208,20 @@ class Ledger(Generic[Source]):
         letters = [self._letters[place] for place in places]
         for letter in letters:
             counts.park(letter.cause)
-        return Progress(self._offsets[end - 1] + 1, end - self._head, counts, letters)
+        next_offset = self._offsets[end - 1] + 1
+        for loss in self._losses:
+            if loss.place <= self._first + end:
+                counts.lost += loss.count
+                next_offset = max(next_offset, loss.earliest)
+        return Progress(next_offset, end - self._head, counts, letters)
+
+    def standstill(self) -> Progress[Source]:
+        """A commit that passes no record: where the last one stood, with counts that changed since."""
+        return Progress(self._next_offset, 0, self._counts.copy(), ())
+
+    def is_last_waiting(self, place: int) -> bool:
+        """Whether all records before the one at `place`, which was read last, are committed past."""
+        return self._first + self._head == place
 
     def committed(self, progress: Progress[Source]) -> None:
         """The prefix is committed: its counts are the partition's now, its letters are written."""
@@ -174,6 +234,7 @@ class Ledger(Generic[Source]):
             del self._skips[place]
         for place in [place for place in self._letters if place < until]:
             del self._letters[place]
+        self._losses = [loss for loss in self._losses if loss.place > until]
         if self._head >= TRIM_RECORDS:
             del self._outcomes[: self._head], self._offsets[: self._head], self._sizes[: self._head]
             self._first += self._head

@@ -16,6 +16,8 @@ EVENT_TYPE_HEADER = "streams-event-type"
 CAUSE_HEADER = "streams-cause"
 FINGERPRINT_HEADER = "streams-fingerprint"
 VERDICT_HEADER = "streams-verdict"
+INLET_HEADER = "streams-inlet"
+"""The HTTP inlet that a letter came to: its value is what Braze sent, and no record of a topic."""
 CONNECT_TOPIC_HEADER = "__connect.errors.topic"
 CONNECT_PARTITION_HEADER = "__connect.errors.partition"
 CONNECT_OFFSET_HEADER = "__connect.errors.offset"
@@ -66,6 +68,8 @@ class Reason:
     event_type: str
     attempts: int
     parked_at_ms: int
+    topic: str = ""
+    """The mark of the topic that it was read from; only where places are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Verdict:
     """What the header `streams-verdict` says. `replays` counts orders of people, `job` is the last of them.
 
     `again` is the job that sends a settled letter once more: its destination must not take it for a duplicate.
+    `topic` is the mark of the connector's topic that the letter was first read from: it tells whether its origin is a
+    place of this topic. Only letters of connectors that remember places have it.
     """
 
     status: int = 0
@@ -83,6 +89,7 @@ class Verdict:
     replays: int = 0
     job: str | None = None
     again: str | None = None
+    topic: str = ""
 
     def to_header(self) -> bytes:
         content = {
@@ -94,7 +101,8 @@ class Verdict:
             "replays": self.replays,
             "job": self.job,
         }
-        return orjson.dumps(content | ({"again": self.again} if self.again else {}))
+        rare = {name: value for name, value in (("again", self.again), ("topic", self.topic)) if value}
+        return orjson.dumps(content | rare)
 
     @classmethod
     def from_header(cls, value: bytes | None) -> Verdict | None:
@@ -110,6 +118,7 @@ class Verdict:
                 replays=int(content["replays"]),
                 job=content.get("job"),
                 again=content.get("again"),
+                topic=str(content.get("topic", "")),
             )
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return None
@@ -164,10 +173,16 @@ def parked_from(headers: AnyHeaders) -> Origin | None:
     return Origin.from_header(b"/".join(parts))
 
 
-def letter_headers(headers: AnyHeaders, origin: Origin, reason: Reason) -> list[tuple[str, bytes | None]]:
+def foreign_headers(headers: AnyHeaders) -> list[tuple[str, bytes | None]]:
+    """The headers that the record had before it was parked."""
+    return [(name, value) for name, value in headers if name not in PARKING_HEADERS]
+
+
+def letter_headers(headers: AnyHeaders, origin: Origin | None, reason: Reason) -> list[tuple[str, bytes | None]]:
     """The headers of a dead letter: every foreign one as it was, ours replaced, never appended twice.
 
-    A record that was parked before keeps its history: attempts are summed, replays and job stay.
+    A record that was parked before keeps its history: attempts are summed, replays and job stay. What came over HTTP
+    was on no topic before, and has no `origin`.
     """
     before = verdict_of(headers) or Verdict()
     verdict = Verdict(
@@ -178,15 +193,21 @@ def letter_headers(headers: AnyHeaders, origin: Origin, reason: Reason) -> list[
         attempts=before.attempts + reason.attempts,
         replays=before.replays,
         job=before.job,
+        topic=before.topic or reason.topic,
     )
+    place: list[tuple[str, bytes | None]] = []
+    if origin is not None:
+        place = [
+            (CONNECT_TOPIC_HEADER, origin.topic.encode()),
+            (CONNECT_PARTITION_HEADER, str(origin.partition).encode()),
+            (CONNECT_OFFSET_HEADER, str(origin.offset).encode()),
+        ]
     return [
-        *((name, value) for name, value in headers if name not in PARKING_HEADERS),
+        *foreign_headers(headers),
         (CAUSE_HEADER, reason.cause.encode()),
         (FINGERPRINT_HEADER, fingerprint(reason).encode()),
         (VERDICT_HEADER, verdict.to_header()),
-        (CONNECT_TOPIC_HEADER, origin.topic.encode()),
-        (CONNECT_PARTITION_HEADER, str(origin.partition).encode()),
-        (CONNECT_OFFSET_HEADER, str(origin.offset).encode()),
+        *place,
         (CONNECT_MESSAGE_HEADER, reason.detail.encode()),
     ]
 
@@ -202,5 +223,9 @@ def returned_headers(
     verdict = verdict_of(headers) or Verdict()
     if job is not None:
         verdict = replace(verdict, replays=verdict.replays + 1, job=job, again=job if again else None)
-    kept: list[tuple[str, bytes | None]] = [(name, value) for name, value in headers if name not in PARKING_HEADERS]
+    kept = foreign_headers(headers)
+    origin = parked_from(headers)
+    if origin is not None and header_of(headers, ORIGIN_HEADER) is None:
+        # What a receiver wrote has no origin: without one it would lose its place behind later words.
+        kept.append((ORIGIN_HEADER, origin.to_header()))
     return [*kept, (VERDICT_HEADER, verdict.to_header())]

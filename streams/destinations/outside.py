@@ -25,11 +25,13 @@ def find(taken: Collection[str], found: Iterable[EntryPoint] | None = None) -> O
     for entry in entry_points(group=GROUP) if found is None else found:
         try:
             kind = entry.load()
-        except Exception as error:
+        except Exception as error:  # the import of another package may raise anything
             outside.broken[entry.name] = f"{entry.value} cannot be loaded: {type(error).__name__}: {error}"
             continue
         if not isinstance(kind, DestinationKind):
-            outside.broken[entry.name] = f"{entry.value} is no DestinationKind"
+            outside.broken[entry.name] = f"{entry.value} is not a DestinationKind"
+        elif problem := kind.problem():
+            outside.broken[entry.name] = f"{entry.value}: {problem}"
         elif kind.name != entry.name:
             outside.broken[entry.name] = f"{entry.value} names itself {kind.name}: both names must be the same"
         elif entry.name in taken or entry.name in outside.kinds:

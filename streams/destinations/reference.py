@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from streams.destinations import REGISTRY
+from streams.destinations import ROUTED
 from streams.destinations.table import MappedEvent
 from streams.events.catalogue import CATALOGUE
 
@@ -18,13 +18,13 @@ END = "<!-- event types: end -->"
 
 def reference() -> str:
     """One row an event type of the catalogue, one column a destination."""
-    names = sorted(REGISTRY)
+    names = sorted(ROUTED)
     rows = [
         f"| event type | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
     ]
     for event_type in CATALOGUE.values():
-        cells = [_cell(REGISTRY[name].events.get(event_type.name)) for name in names]
+        cells = [_cell(ROUTED[name].events.get(event_type.name)) for name in names]
         retired = " (retired)" if event_type.retired else ""
         rows.append(f"| `{event_type.name}`{retired} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"

@@ -1,4 +1,4 @@
-"""From a request's body to events: gzip, size, JSON array or one object a line. Pure."""
+"""Reads a request's body: unpacks gzip, checks the size, parses a JSON array or one object per line. Pure."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ GZIP_WINDOW_BITS = 31
 INTEGER_DIGITS_MAX = 20
 """Longer ones need more than 64 bits."""
 NESTING_MAX = 100
-"""Objects and arrays inside each other: far more than any vendor takes, far less than what cannot be written again."""
+"""How deep objects and arrays may be nested: far more than a vendor takes, and few enough to serialise again."""
 
 
 class Unreadable(Exception):
-    """A body that is no events at all; the text is for the answer."""
+    """The body holds no events that can be read. The text is for the answer."""
 
 
 class TooLarge(Exception):
-    """A body that is larger, unpacked, than a request may be."""
+    """The unpacked body is larger than a request may be."""
 
 
 def unpacked(body: bytes, encoding: str, bytes_max: int) -> bytes:
@@ -38,7 +38,7 @@ def unpacked(body: bytes, encoding: str, bytes_max: int) -> bytes:
         return body
     if encoding != "gzip":
         raise Unreadable("unsupported Content-Encoding: only gzip is supported")
-    # Several gzip members in a row are one file.
+    # One gzip file may consist of several members.
     parts: list[bytes] = []
     room = bytes_max + 1
     while body:
@@ -58,7 +58,7 @@ def unpacked(body: bytes, encoding: str, bytes_max: int) -> bytes:
 
 
 def events(body: bytes, content_type: str) -> list[Any]:
-    """The events of an unpacked body, each whatever JSON value it is. Raises `Unreadable`."""
+    """The events of an unpacked body. Each may be any JSON value. Raises `Unreadable`."""
     if content_type.partition(";")[0].strip().lower() == "application/x-ndjson":
         found = [_parsed(line) for line in body.split(b"\n") if line.strip()]
     else:
@@ -73,7 +73,7 @@ def events(body: bytes, content_type: str) -> list[Any]:
 
 
 def is_nested_deeper(value: object, levels: int) -> bool:
-    """Whether more than `levels` objects and arrays lie inside each other."""
+    """Whether objects and arrays are nested deeper than `levels`."""
     layer: list[Any] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(levels):
         layer = [
@@ -88,7 +88,8 @@ def is_nested_deeper(value: object, levels: int) -> bool:
 
 
 def _parsed(text: bytes) -> Any:
-    """JSON, whose strings may hold bytes that are no UTF-8: those are refused event by event, so they stay visible."""
+    """Parsed JSON. Bytes that are not UTF-8 stay visible in strings, so that only the events that have some are
+    refused."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -111,6 +112,6 @@ def _finite(digits: str) -> float:
 
 
 def _number(digits: str) -> int | float:
-    """As orjson reads it: what 64 bits do not hold is a float."""
+    """An integer, or a float if it does not fit into 64 bits, as orjson does."""
     number = int(digits) if len(digits) <= INTEGER_DIGITS_MAX else _finite(digits)
     return number if -(2**63) <= number < 2**64 else float(number)

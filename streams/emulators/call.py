@@ -1,14 +1,17 @@
-"""One call to a vendor and its answer, as values; and what a vendor is to the server."""
+"""One call to a vendor and its answer, as values; and the contract between the server and a vendor."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
+
+from streams.emulators.courier import Outbox
+from streams.emulators.credentials import Credentials
 
 JSON = {"Content-Type": "application/json"}
 
@@ -23,29 +26,29 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     user: str
-    """User of the Basic authentication, or empty: the name of a key, never its secret."""
+    """The user of the Basic authentication, or empty. It is the name of a key, not a secret."""
     password: str | None = field(repr=False)
-    """None where there was no usable Basic authentication."""
+    """The password of the Basic authentication; None if there was none that can be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back, and what the ledger keeps about the request."""
+    """The answer, and what the ledger remembers of the request."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     record_ids: Sequence[str] = ()
-    """Ids of the records in the request, in its order; an empty one where a record has none."""
+    """Ids of the request's records, in its order; empty for a record without one."""
     refused_ids: Sequence[str] = ()
     """Ids of the records that this answer refuses by name."""
     bytes_decompressed: int = 0
     credential: str = ""
-    """Which of the configured credentials was used, by its name."""
+    """The name of the configured credential that was used."""
 
 
 def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None, **kept: Any) -> Answer:
-    """An answer with a JSON body; `kept` is what the ledger keeps."""
+    """An answer with a JSON body. `kept` goes to the ledger."""
     return Answer(status, orjson.dumps(content), JSON | dict(headers or {}), **kept)
 
 
@@ -61,23 +64,38 @@ def basic_credentials(authorization: str) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
+def view_of(
+    name: str,
+    rows: Mapping[str, Callable[[], Sequence[Any]]],
+    records: Mapping[str, Callable[[], Sequence[Any]]],
+    totals: Callable[[], dict[str, int]],
+) -> dict[str, Any] | None:
+    """The view of this name, as a control call answers it; None if there is none."""
+    if name in rows:
+        return {"rows": rows[name]()}
+    if name in records:
+        return {"records": records[name]()}
+    return totals() if name == "totals" else None
+
+
 class Vendor(Protocol):
-    """What the server asks of an emulated vendor. Everything is synchronous and takes its time as an argument."""
+    """What the server needs of an emulated vendor. Every method is synchronous and gets the time as an argument."""
+
+    @property
+    def credentials(self) -> Credentials[Any]: ...
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """What the vendor sends by itself, None if it sends nothing."""
 
     def receive(self, call: Call, now_ms: int) -> Answer:
-        """Check and take what the call brings."""
+        """Check the call's records and store them."""
 
     def told(self, answer: Answer) -> None:
-        """The caller will see this answer: from now on it knows what was refused."""
+        """The caller sees this answer: from now on it knows which records are refused."""
 
     def view(self, name: str) -> dict[str, Any] | None:
-        """A view of what was taken (`raw`, `query`, …), or None where the vendor has no such view."""
-
-    def credentials(self) -> list[dict[str, Any]]:
-        """Names of the credentials, and whether each is revoked."""
-
-    def change_credential(self, name: str, revoked: bool | None, secret: str | None) -> bool:
-        """Revoke or restore a credential, or give it another secret. False where there is none of that name."""
+        """A view of the stored records (`raw`, `query`, …), or None if the vendor has no such view."""
 
     def reset(self) -> None:
-        """Forget everything that was taken; credentials are as configured again."""
+        """Forget all records. Credentials are again as configured."""

@@ -1,4 +1,4 @@
-"""The time that an emulator goes by: the machine's, moved, or standing still."""
+"""An emulator's clock: the machine's time, with an offset if wanted, or a fixed time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Clock:
-    """Milliseconds since the epoch. A test may set it, and then it stands still until it is set again."""
+    """Milliseconds since 1970. A test may set a time; the clock then shows this time until it is set again."""
 
     __slots__ = ("_frozen_ms", "_offset_ms")
 
@@ -20,11 +20,11 @@ class Clock:
         return time.time_ns() // 1_000_000 + self._offset_ms
 
     def freeze(self, now_ms: int) -> None:
-        """Stand still at `now_ms`."""
+        """Show `now_ms` from now on."""
         self._frozen_ms = now_ms
 
     def shift(self, offset_ms: int) -> None:
-        """Run with the machine's clock, `offset_ms` ahead of it."""
+        """Follow the machine's clock, `offset_ms` ahead of it."""
         self._frozen_ms, self._offset_ms = None, offset_ms
 
     def is_frozen(self) -> bool:

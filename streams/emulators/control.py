@@ -1,4 +1,4 @@
-"""Control calls under `/_emulator`: what a test asks of an emulator, and tells it."""
+"""Control calls under `/_emulator`: a test reads and sets the emulator's state."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from streams.emulators.call import JSON, Vendor
 from streams.emulators.clock import Clock
+from streams.emulators.courier import Courier, OrderCall, WrongOrder
 from streams.emulators.faults import Fault, FaultScript
 from streams.emulators.ledger import Ledger
 
@@ -20,7 +21,8 @@ _FAULTS: TypeAdapter[list[Fault]] = TypeAdapter(list[Fault])
 
 
 class CredentialChange(BaseModel):
-    """`PUT /_emulator/credentials`: revoke or restore one credential, or all without a name; change one's secret."""
+    """`PUT /_emulator/credentials`: revoke or restore one credential, or all if no name is given; or change a
+    secret."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -30,7 +32,7 @@ class CredentialChange(BaseModel):
 
 
 class TimeChange(BaseModel):
-    """`PUT /_emulator/time`: stand still at `now_ms`, or run `offset_ms` ahead of the machine's clock."""
+    """`PUT /_emulator/time`: show `now_ms` from now on, or run `offset_ms` ahead of the machine's clock."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +41,7 @@ class TimeChange(BaseModel):
 
 
 class _Refused(Exception):
-    """A control call that makes no sense; the text says what would."""
+    """A control call that cannot be answered. The text says what would be right."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -49,23 +51,29 @@ class _Refused(Exception):
 class Control:
     """Answers control calls; every answer is one JSON object with `"v": 1`."""
 
-    def __init__(self, vendor: Vendor, clock: Clock, faults: FaultScript, ledger: Ledger) -> None:
+    def __init__(
+        self, vendor: Vendor, clock: Clock, faults: FaultScript, ledger: Ledger, courier: Courier | None
+    ) -> None:
         self._vendor = vendor
         self._clock = clock
         self._faults = faults
         self._ledger = ledger
+        self._courier = courier
         self._calls: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
             ("GET", "requests"): lambda _: ledger.to_json(),
             ("GET", "faults"): lambda _: {"faults": faults.left()},
             ("POST", "faults"): self._add_faults,
             ("DELETE", "faults"): self._clear_faults,
-            ("GET", "credentials"): lambda _: {"credentials": vendor.credentials()},
+            ("GET", "credentials"): lambda _: {"credentials": vendor.credentials.listed()},
             ("PUT", "credentials"): self._change_credential,
             ("GET", "time"): lambda _: self._time(),
             ("PUT", "time"): self._set_time,
             ("DELETE", "time"): self._free_time,
             ("POST", "reset"): self._reset,
         }
+        if courier is not None and vendor.outbox is not None:
+            self._calls["GET", "outgoing"] = lambda _: {"records": courier.sendings()}
+            self._calls |= {name: self._order(call) for name, call in vendor.outbox.calls.items()}
 
     def answer(self, method: str, name: str, body: bytes) -> web.Response:
         try:
@@ -87,6 +95,17 @@ class Control:
         is_known = view is not None or any(name == known for _, known in self._calls)
         raise _Refused(f"no control call {method} {PREFIX}{name}", 405 if is_known else 404)
 
+    def _order(self, call: OrderCall) -> Callable[[bytes], dict[str, Any]]:
+        """A call about what the vendor sends."""
+
+        def answer(body: bytes) -> dict[str, Any]:
+            try:
+                return call(_parsed(body) if body else None, self._clock.now_ms())
+            except WrongOrder as error:
+                raise _Refused(str(error)) from None
+
+        return answer
+
     def _add_faults(self, body: bytes) -> dict[str, Any]:
         content = _parsed(body)
         faults = _FAULTS.validate_python(content if isinstance(content, list) else [content])
@@ -102,13 +121,14 @@ class Control:
 
     def _change_credential(self, body: bytes) -> dict[str, Any]:
         change = CredentialChange.model_validate(_parsed(body))
-        known = [str(each["name"]) for each in self._vendor.credentials()]
+        credentials = self._vendor.credentials
+        known = [credential.name for credential in credentials]
         if change.name is None and change.secret is not None:
             raise _Refused(f"a secret belongs to one credential: name one of {', '.join(known)}")
         for name in known if change.name is None else [change.name]:
-            if not self._vendor.change_credential(name, change.revoked, change.secret):
+            if not credentials.change(name, change.revoked, change.secret):
                 raise _Refused(f"no credential of that name: there are {', '.join(known)}")
-        return {"credentials": self._vendor.credentials()}
+        return {"credentials": credentials.listed()}
 
     def _time(self) -> dict[str, Any]:
         return {"now_ms": self._clock.now_ms(), "frozen": self._clock.is_frozen()}
@@ -129,6 +149,8 @@ class Control:
         self._vendor.reset()
         self._faults.clear()
         self._ledger.reset()
+        if self._courier is not None:
+            self._courier.reset()
         self._clock.shift(0)
         return {}
 

@@ -10,9 +10,9 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 FAULTS_MAX = 1_000
-"""Faults in one script: more is a loop that forgot to clear."""
+"""The most faults in one script. If a test adds more, it most likely does not clear the script."""
 DELAY_SECONDS_MAX = 600.0
-"""Longer than any client waits; a server that sleeps longer than this cannot be told from a dead one."""
+"""Longer than any client waits: a longer delay looks like a server that never answers."""
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -32,24 +32,26 @@ def _headers_that_can_be_sent(headers: dict[str, str]) -> dict[str, str]:
 class Fault(BaseModel):
     """What goes wrong with the next `count` matching requests.
 
-    `before`: the vendor never sees the request. `after`: the vendor takes it, and the answer is lost or replaced, so
-    that a client that sends again shows what its keys are worth. A fault with nothing but `delay` answers late.
+    `before`: the vendor never sees the request. `after`: the vendor takes it, but the answer is lost or replaced. So
+    a test sees whether the client's keys prevent duplicates. A fault with only `delay` answers late.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     status: Annotated[int | None, Field(ge=200, le=599)] = None
-    """Answer this instead. None: the vendor's own answer (late, cut off or never)."""
+    """The status of the answer. None: the vendor's own answer (late, cut off or never)."""
     headers: Annotated[dict[str, str], AfterValidator(_headers_that_can_be_sent)] = {}
-    """Headers of the answer, such as `Retry-After`; they also go on the vendor's own answer."""
+    """Headers of the answer, such as `Retry-After`. The vendor's own answer gets them, too."""
     body: str | dict[str, Any] | list[Any] | None = None
-    """Body of the answer: text as it is, anything else as JSON."""
+    """The body of the answer: text is sent as it is, other values as JSON."""
     delay: Annotated[float, Field(ge=0, le=DELAY_SECONDS_MAX)] = 0.0
     """Seconds to wait before answering."""
     reset: bool = False
     """Reset the connection instead of answering; with `before`, without reading the request's body."""
     truncate: Annotated[int | None, Field(ge=0)] = None
-    """Send so many bytes of the answer's body, then close the connection."""
+    """Send only this many bytes of the answer's body, then close the connection."""
+    byte_seconds: Annotated[float, Field(ge=0, le=DELAY_SECONDS_MAX)] = 0.0
+    """Seconds before each byte of the answer's body: it comes whole, and slowly."""
     when: Literal["before", "after"] = "before"
     count: Annotated[int | None, Field(ge=1)] = 1
     """How many requests; None: all until the script is cleared."""
@@ -59,14 +61,14 @@ class Fault(BaseModel):
     """Only requests to this path."""
 
     def content(self) -> bytes | None:
-        """The body's bytes; None where the fault gives none."""
+        """The body's bytes; None if the fault has no body."""
         if self.body is None:
             return None
         return self.body.encode() if isinstance(self.body, str) else orjson.dumps(self.body)
 
 
 class FaultScript:
-    """Faults in the order in which they were added; each request meets the first one that matches, or none."""
+    """Faults in the order in which they were added. The first one that matches a request is applied to it."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._left: list[tuple[Fault, int | None]] = []
@@ -80,7 +82,7 @@ class FaultScript:
         self._left += added
 
     def take(self, path: str, user: str) -> Fault | None:
-        """The fault that this request meets, used up by one."""
+        """The fault for this request; its count goes down by one."""
         for place, (fault, left) in enumerate(self._left):
             if (fault.path is None or fault.path == path) and (fault.key is None or fault.key == user):
                 if left is not None:
@@ -92,5 +94,5 @@ class FaultScript:
         self._left.clear()
 
     def left(self) -> list[dict[str, Any]]:
-        """What is left, with `count` as what is left of it."""
+        """The faults that are left, each with the count that is left."""
         return [fault.model_dump(exclude_defaults=True) | {"count": left} for fault, left in self._left]

@@ -1,4 +1,4 @@
-"""Where an emulator runs: in this process until told to stop, or in a thread of a test."""
+"""Runs an emulator: in this process until it is stopped, or in a thread of a test."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterable
-
-from aiohttp import web
 
 from streams.emulators.braze.options import BrazeOptions
 from streams.emulators.braze.server import BrazeServer
@@ -17,11 +15,12 @@ from streams.emulators.mixpanel.server import MixpanelServer
 from streams.emulators.mparticle.options import MParticleOptions
 from streams.emulators.mparticle.server import MParticleServer
 from streams.emulators.service import Service
+from streams.web.listener import Listener, TrackingServer
 
 START_SECONDS_MAX = 10.0
-"""A server that does not listen by then never will."""
+"""The server must listen within this time."""
 STOP_SECONDS_MAX = 0.1
-"""What running calls get when the server stops: a scripted delay must not hold up a test's end."""
+"""How long running calls may go on when the server stops: a scripted delay must not delay the end of a test."""
 
 Options = MixpanelOptions | MParticleOptions | BrazeOptions
 OPTIONS: dict[str, type[MixpanelOptions] | type[MParticleOptions] | type[BrazeOptions]] = {
@@ -52,7 +51,7 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM. `listening` is called once with the address, such as `http://127.0.0.1:8401`.
 
-    Raises `OSError` where the address cannot be had.
+    Raises `OSError` if it cannot listen on the address.
     """
 
     async def main() -> None:
@@ -76,7 +75,7 @@ class HostedService:
         self._thread = threading.Thread(target=asyncio.run, args=(self._main(),), name="emulator", daemon=True)
 
     def start(self) -> str:
-        """Listen on a free port of the loopback; the address. Raises `TimeoutError`."""
+        """Listen on a free port of the loopback. Returns the address. Raises `TimeoutError`."""
         self._thread.start()
         if not self._listening.wait(START_SECONDS_MAX):
             raise TimeoutError(f"the emulator does not listen after {START_SECONDS_MAX:g} s")
@@ -98,15 +97,14 @@ class HostedService:
 
 
 async def _serve(service: Service, host: str, port: int, listening: Callable[[str], None], stop: asyncio.Event) -> None:
-    # The vendors' own code undoes gzip: the ledger wants the bytes as they were sent.
-    server = web.Server(service.handle, auto_decompress=False, access_log=None, lingering_time=0)
-    runner = web.ServerRunner(server, shutdown_timeout=STOP_SECONDS_MAX)
-    await runner.setup()
+    # The ledger needs the bytes as they were sent. The vendors' code unpacks gzip itself.
+    server = TrackingServer(service.handle, auto_decompress=False, access_log=None, lingering_time=0)
+    listener = Listener(server, STOP_SECONDS_MAX)
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        address = runner.addresses[0]
+        address = await listener.open(host, port)
         listening(f"http://{address[0]}:{address[1]}")
+        sending = asyncio.create_task(service.run())
         await stop.wait()
+        sending.cancel()
     finally:
-        await runner.cleanup()
+        await listener.close()

@@ -1,4 +1,4 @@
-"""The ledger of requests: who sent what, when, and what it was told. Never a secret."""
+"""The ledger of requests: who sent what, when, and what was answered. It holds no secret."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 REQUESTS_MAX = 10_000
-"""Requests that the ledger remembers; older ones are forgotten first."""
+"""How many requests the ledger remembers. The oldest are forgotten first."""
 RECORD_IDS_MAX = 1_000_000
-"""Ids of records in all of them together, at about 100 bytes each: 500 full Mixpanel batches."""
+"""How many record ids all of them hold together, at about 100 bytes each: 500 full Mixpanel batches."""
 HEADERS_SHOWN = ("content-type", "content-encoding", "content-length", "user-agent")
 """Headers that a test may ask for. `Authorization` is not among them."""
 
@@ -26,20 +26,20 @@ class Exchange:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     credential: str
-    """Which configured credential was used, by name; empty where none was recognised."""
+    """The name of the configured credential that was used; empty if it is none of them."""
     bytes: int
     bytes_decompressed: int
     sha256: str
-    """Of the body as it was on the wire: the same bytes sent again have the same."""
+    """The hash of the body on the wire. The same bytes have the same hash when they are sent again."""
     record_ids: tuple[str, ...]
     status: int | None
-    """What was answered; None where the connection was reset."""
+    """The status of the answer; None if the connection was reset."""
     fault: str | None
-    """`before` or `after` where a scripted fault was met."""
+    """`before` or `after`, if a fault of the script was applied."""
 
 
 class Ledger:
-    """The newest exchanges, and totals of all."""
+    """The newest exchanges, and the totals of all exchanges."""
 
     def __init__(self) -> None:
         self._exchanges: deque[Exchange] = deque()
@@ -49,7 +49,7 @@ class Ledger:
         self.statuses: dict[str, int] = {}
 
     def count(self, size: int, status: int | None) -> int:
-        """Count a request; its number, from 1."""
+        """Count a request. Returns its number, from 1."""
         self.requests += 1
         self.bytes += size
         name = "reset" if status is None else str(status)

@@ -1,4 +1,4 @@
-"""Rates as vendors count them: a rolling window, and a bucket that fills again. Pure."""
+"""Rates as vendors count them: a rolling window, and a token bucket. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RollingWindow:
 
 
 class Bucket:
-    """Tokens that come back at `rate` a second, up to one second's worth. Taking more than there are is a debt."""
+    """A token bucket: `rate` tokens come each second, and it holds at most those of one second. It may go into debt."""
 
     __slots__ = ("_at_ms", "_rate", "_tokens")
 
@@ -49,7 +49,7 @@ class Bucket:
         self._tokens = self.tokens(now_ms) - amount
 
     def seconds_until_one(self, now_ms: int) -> float:
-        """How long until there is one token again; 0 where there is."""
+        """Seconds until there is one token; 0 if there is one now."""
         return max(0.0, (1 - self.tokens(now_ms)) / self._rate)
 
     def percentage_used(self, now_ms: int) -> int:

@@ -14,11 +14,12 @@ from aiohttp import web
 from streams.emulators.call import Answer, Call, Vendor, basic_credentials
 from streams.emulators.clock import Clock
 from streams.emulators.control import PREFIX, Control
+from streams.emulators.courier import Courier
 from streams.emulators.faults import Fault, FaultScript
 from streams.emulators.ledger import HEADERS_SHOWN, Exchange, Ledger
 
 RECEIVED_BYTES_MAX = 64_000_000
-"""Of a body on the wire: more than any vendor takes, so that the vendor's own limits are what a client meets."""
+"""The size of a body on the wire. It is larger than every vendor's limit, so that the vendor's own limit answers."""
 
 Keep = Literal["full", "counts", "discard"]
 
@@ -32,12 +33,22 @@ class Service:
         self._clock = Clock()
         self._faults = FaultScript(faults)
         self._ledger = Ledger()
-        self._control = Control(vendor, self._clock, self._faults, self._ledger)
+        self._courier = None if vendor.outbox is None else Courier(vendor.outbox, self._clock)
+        self._control = Control(vendor, self._clock, self._faults, self._ledger, self._courier)
+
+    async def run(self) -> None:
+        """Send what the vendor sends by itself, for ever."""
+        if self._courier is not None:
+            await self._courier.run()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         if path.startswith(PREFIX):
-            return self._control.answer(request.method, path.removeprefix(PREFIX), await _body(request) or b"")
+            told = self._control.answer(request.method, path.removeprefix(PREFIX), await _body(request) or b"")
+            if self._courier is not None and request.method != "GET":
+                # A test that moved the clock or asked for a sync finds it sent.
+                await self._courier.deliver()
+            return told
         credentials = basic_credentials(request.headers.get("Authorization", ""))
         user, password = credentials or ("", None)
         fault = self._faults.take(path, user)
@@ -76,7 +87,7 @@ class Service:
         is_heard = request.transport is not None
         if is_heard and answer is not None and fault.status is None and fault.body is None:
             self._vendor.told(answer)
-        return _response(shown)
+        return await _slow(request, shown, fault.byte_seconds) if fault.byte_seconds else _response(shown)
 
     def _note(
         self, request: web.BaseRequest, call: Call, answer: Answer | None, status: int | None, fault: Fault | None
@@ -104,7 +115,7 @@ class Service:
 
 
 async def _body(request: web.BaseRequest) -> bytes | None:
-    """The body as on the wire; None where it is larger than any vendor takes."""
+    """The body as on the wire; None if it is too large for every vendor."""
     chunks: list[bytes] = []
     size = 0
     while chunk := await request.content.readany():
@@ -116,7 +127,7 @@ async def _body(request: web.BaseRequest) -> bytes | None:
 
 
 def _shown(fault: Fault, answer: Answer | None) -> Answer:
-    """What the client sees: the fault's status and body where it has them, else the vendor's."""
+    """What the client sees: the fault's status and body if it has them, else the vendor's."""
     body = fault.content()
     if answer is None or fault.status is not None:
         return Answer(fault.status or 500, body or b"", fault.headers)
@@ -128,7 +139,7 @@ def _response(answer: Answer) -> web.Response:
 
 
 def _reset(request: web.BaseRequest) -> web.Response:
-    """Close with a reset: a linger of zero makes the kernel send RST, as a crashed peer would."""
+    """Close with a reset, as after a crash: with a linger time of zero the kernel sends RST."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -136,8 +147,21 @@ def _reset(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
+async def _slow(request: web.BaseRequest, answer: Answer, byte_seconds: float) -> web.StreamResponse:
+    """Send status and headers at once, and the body byte by byte, until it is sent or the client has gone."""
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    for byte in answer.body:
+        await asyncio.sleep(byte_seconds)
+        if request.transport is None or request.transport.is_closing():
+            break
+        await response.write(bytes((byte,)))
+    return response
+
+
 async def _truncated(request: web.BaseRequest, answer: Answer, size: int) -> web.StreamResponse:
-    """Promise the whole body, send `size` bytes of it, close."""
+    """Announce the whole body, send only `size` bytes of it, and close."""
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_length = max(len(answer.body), size + 1)
     await response.prepare(request)

@@ -1,7 +1,7 @@
-"""Whether reading any datum of a schema costs no more than its bytes: what is not so could stop a process.
+"""Whether a schema is safe to read with: corrupt bytes must not use more memory or stack than their length allows.
 
-Corrupt bytes are read too. An array of items that take no bytes lets a count of five bytes ask for gigabytes, and a
-type that holds itself nests as deep as the datum is long, beyond the reader's stack. No Currents event has either.
+Two kinds of types are unsafe. If an array's items take no bytes, a corrupt count of five bytes can ask for gigabytes.
+If a type contains itself, a corrupt datum can be nested deeper than the reader's stack. No Currents event has them.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any
 
 
 def unbounded(parsed: Any) -> str | None:
-    """What makes the schema (as fastavro parses it: full names, each defined before it is used) unsafe, in words."""
+    """Why the schema is unsafe, or None. It is as fastavro parses it: full names, each defined before it is used."""
     return _problem(parsed, {}, frozenset())
 
 
 def _problem(node: Any, named: dict[str, Any], around: frozenset[str]) -> str | None:
-    """`named` gathers the types defined so far; `around` are those that the node stands in."""
+    """`named` are the types defined so far; `around` are the types that contain this node."""
     match node:
         case str():
-            return f"{node} holds itself" if node in around else None
+            return f"{node} contains itself" if node in around else None
         case list():
             return next((problem for branch in node if (problem := _problem(branch, named, around))), None)
         case {"type": "array", "items": items}:
@@ -40,7 +40,7 @@ def _problem(node: Any, named: dict[str, Any], around: frozenset[str]) -> str | 
 
 
 def _is_empty(node: Any, named: dict[str, Any]) -> bool:
-    """Whether a value may take no bytes. Called only with types that do not hold themselves."""
+    """Whether a value may take no bytes. Called only with types that do not contain themselves."""
     match node:
         case "null":
             return True

@@ -17,15 +17,15 @@ Group = Literal["customer_behavior", "message_engagement"]
 
 
 class SelectionError(ValueError):
-    """A pattern selects nothing; the message names it and lists what there is."""
+    """A pattern selects nothing. The message names it and lists the groups and event types."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventType:
     """One kind of Currents event. `name` is the record's full name after `dataexport.S3.inner.`.
 
-    `group` is the heading it has in Braze's partner documents, None where it has no partner; `channel` is the
-    third segment of `users.messages.*`. Types that are `retired` are no longer written, but old exports hold them.
+    `group` is its heading in Braze's pages for partners, None if it is not there; `channel` is the third segment of
+    `users.messages.*`. Braze no longer writes `retired` types, but old exports contain them.
     """
 
     name: str
@@ -109,10 +109,10 @@ CATALOGUE: Mapping[str, EventType] = MappingProxyType(
 
 
 def canonical_name(text: str) -> str:
-    """The event type that a text means: a record's full name, an event type in any case, or in snake case.
+    """The event type that a text names: as a record's full name, in any case, or in snake case.
 
-    `users_campaigns_abort` is `users.campaigns.Abort`. What the catalogue does not hold stays as it is, without
-    `dataexport.S3.inner.`: an unknown event type is never an error.
+    `users_campaigns_abort` is `users.campaigns.Abort`. A name that the catalogue does not have stays as it is, without
+    `dataexport.S3.inner.`: an unknown event type is not an error.
     """
     name = text.strip().removeprefix(NAMESPACE)
     return name if name in CATALOGUE else _ALIASES.get(name.lower(), name)
@@ -138,8 +138,8 @@ def groups(names: Iterable[str]) -> dict[str, frozenset[str]]:
 def select(patterns: Iterable[str], mapped: Collection[str]) -> frozenset[str]:
     """The event types among `mapped` (those that a destination has a mapping for) that the patterns select.
 
-    A pattern is a group, an event type in any spelling that `canonical_name` takes, or a glob over full names
-    (`users.messages.email.*`). Raises `SelectionError` for the first one that selects nothing.
+    A pattern is a group, an event type in any spelling that `canonical_name` knows, or a glob over full names
+    (`users.messages.email.*`). Raises `SelectionError` for the first pattern that selects nothing.
     """
     by_group = groups(mapped)
     selected: set[str] = set()
@@ -173,7 +173,7 @@ def _refuse(
 ) -> frozenset[str]:
     spellings = {name.lower(): name for name in (*mapped, *by_group)}
     nearest = get_close_matches(canonical_name(pattern).lower(), sorted(spellings), n=1)
-    hint = f"; did you mean {spellings[nearest[0]]!r}?" if nearest else "."
+    hint = f". Did you mean {spellings[nearest[0]]!r}?" if nearest else "."
     raise SelectionError(f"{problem}{hint} {_what_there_is(mapped, by_group)}")
 
 

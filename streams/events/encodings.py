@@ -1,7 +1,7 @@
-"""How an event lies in bytes: single-object and Confluent headers before a datum, and Avro container files.
+"""How an event is encoded: single-object and Confluent headers before a datum, and Avro container files.
 
-The hot path never comes here: `value[:10]` (single object) or `value[:5]` (Confluent) is the key that routers and
-sinks look their decisions up by, and the datum begins right after it.
+The hot path does not use this module. Routers and sinks look up `value[:10]` (single object) or `value[:5]`
+(Confluent) in a dictionary; the datum begins right after these bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONFLUENT_HEADER_BYTES = 5
 
 
 class ContainerError(ValueError):
-    """A container file is cut off, corrupt or none at all. The message names the byte, never a value."""
+    """The file is cut off, corrupt, or not a container file. The message names the byte, never a value."""
 
 
 def single_object_header(schema: WriterSchema) -> bytes:
@@ -65,27 +65,26 @@ CODECS = {
     "snappy": ("cramjam",),
     "zstandard": ("compression.zstd", "backports.zstd"),
 }
-"""How Avro compresses blocks (its specification), and which modules can undo it where Python itself cannot: one of
-them is enough."""
+"""The codecs of the Avro specification, and the modules that decompress them if Python cannot. One of the modules is
+enough."""
 
 Datum = tuple[bytes, dict[str, Any]]
-"""A record as its bytes stand, and decoded. Bytes of a string that are no UTF-8 are lone surrogates in the second
-(`surrogateescape`): they cost nobody the rest of the file."""
+"""A record's bytes, and the decoded record. In the second, bytes of a string that are not UTF-8 are lone surrogates
+(`surrogateescape`), so that the rest of the file can be read."""
 
 
 def read_container(stream: IO[bytes]) -> tuple[dict[str, Any], Iterator[Datum]]:
-    """The writer's schema of an Avro container file, and its records, byte for byte as they lie in the file.
+    """The writer's schema of an Avro container file, and its records, byte for byte as in the file.
 
-    Reads block by block, so memory holds one block. Raises `ContainerError` at once if the header is unreadable, or
-    names a codec that cannot be had here; the iterator raises it at the first corrupt place, after it gave every record
-    before.
+    Reads block by block: one block is in memory. Raises `ContainerError` at once if the header cannot be read or names
+    a codec that is not available. The iterator raises it at the first corrupt place, after all records before it.
     """
     try:
         blocks = fastavro.block_reader(stream)
         definition = orjson.loads(blocks.metadata["avro.schema"])
         schema = writer_schema(definition)
     except (*_CORRUPTIONS, SchemaParseException) as error:
-        raise ContainerError(f"no readable Avro container file: {type(error).__name__} in its header") from None
+        raise ContainerError(f"not a readable Avro container file: {type(error).__name__} in its header") from None
     if (problem := _codec_problem(blocks.codec)) is not None:
         raise ContainerError(problem)
     return definition, _datums(blocks, schema.parsed, stream.tell())
@@ -103,7 +102,7 @@ def _codec_problem(codec: str) -> str | None:
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that it would be in
+    except ModuleNotFoundError:  # the parent package is missing, too
         return False
 
 
@@ -118,7 +117,7 @@ _CORRUPTIONS = (
     RecursionError,
     zlib.error,
 )
-"""What fastavro was seen to raise on corrupt bytes; a length read from them may ask for any amount of memory."""
+"""The exceptions that fastavro raises on corrupt bytes. A corrupt length may ask for any amount of memory."""
 
 
 def _datums(blocks: fastavro.block_reader, schema: dict[str, Any], position: int) -> Iterator[Datum]:
@@ -132,12 +131,12 @@ def _next_block(blocks: fastavro.block_reader, position: int) -> Any:
     """fastavro's next block, None after the last."""
     try:
         return next(blocks, None)
-    except Exception as error:  # each codec has errors of its own
+    except Exception as error:  # each codec has its own exceptions
         raise ContainerError(f"corrupt or cut-off block at byte {position}: {type(error).__name__}") from None
 
 
 def _datums_of_block(content: bytes, records: int, schema: dict[str, Any], position: int) -> Iterator[Datum]:
-    """Cuts a block where its records end; nothing is encoded anew."""
+    """Cut a block into its records. The bytes are not encoded again."""
     stream = BytesIO(content)
     start = 0
     for number in range(1, records + 1):

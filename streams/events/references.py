@@ -1,7 +1,7 @@
-"""Avro schemas that name types of other schemas: put together into one that stands by itself.
+"""Avro schemas that name types of other schemas: combines them into one schema that needs no other.
 
-A registry keeps such a schema with `references`. Whatever is named there becomes part of the schema where it is named
-first, as if its author had written it there: so one definition, one fingerprint and one decoder are enough.
+A registry stores such a schema with `references`. Each type that they define is put where the schema names it first,
+as if its author had written it there. The result has one definition, one fingerprint and one decoder.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from typing import Any
 _PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 _NAMED = frozenset({"record", "enum", "fixed", "error"})
 DEPTH_MAX = 100
-"""Levels of one schema within another; Python's own limit is near 1,000 calls."""
+"""How deep schemas may be nested. Python's own limit is near 1,000 calls."""
 
 
 def inlined(definition: Any, references: Sequence[Any]) -> Any:
     """The schema with every type of `references` (parsed JSON) in the place where it is named first.
 
-    Names that nobody defines stay: the parser of the schema says so. Raises `ValueError` where schemas are nested too
-    deeply.
+    Names that no schema defines stay; the parser reports them. Raises `ValueError` if schemas are nested too deeply.
     """
     known: dict[str, dict[str, Any]] = {}
     for reference in references:
@@ -28,7 +27,7 @@ def inlined(definition: Any, references: Sequence[Any]) -> Any:
 
 
 def _gather(node: Any, namespace: str, known: dict[str, dict[str, Any]], depth: int) -> None:
-    """Every named type that a schema defines, by its full name, with that name written out."""
+    """Every named type that a schema defines, by its full name; the definitions contain the full name."""
     _require(depth)
     if isinstance(node, list):
         for branch in node:
@@ -59,7 +58,7 @@ def _inlined(node: Any, namespace: str, known: dict[str, dict[str, Any]], define
         inner = {key: node[key] for key in ("type", "items", "values") if key in node}
         return node | {key: _inlined(item, namespace, known, defined, depth + 1) for key, item in inner.items()}
     name = _full_name(node, namespace)
-    if name in defined:  # a reference defines it as well: Avro takes one definition of a name
+    if name in defined:  # a reference defines it, too: Avro allows one definition of a name
         return name
     defined.add(name)
     if not isinstance(node.get("fields"), list):
@@ -75,7 +74,8 @@ def _inlined(node: Any, namespace: str, known: dict[str, dict[str, Any]], define
 
 
 def _named(name: str, namespace: str, known: dict[str, dict[str, Any]], defined: set[str], depth: int) -> Any:
-    """A type by its name: its definition where it is named first. A short name means this namespace, else none."""
+    """A type that is given by its name: its definition, if this is the first use. A short name is one of this
+    namespace, or of no namespace."""
     if name in _PRIMITIVES:
         return name
     for full in [name] if "." in name or not namespace else [f"{namespace}.{name}", name]:
@@ -97,4 +97,4 @@ def _full_name(node: dict[str, Any], namespace: str) -> str:
 
 def _require(depth: int) -> None:
     if depth > DEPTH_MAX:
-        raise ValueError("no valid Avro schema: nested too deeply")
+        raise ValueError("not a valid Avro schema: nested too deeply")

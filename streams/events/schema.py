@@ -1,4 +1,4 @@
-"""A writer's schema as the rest of the code sees it: event type, fingerprint and flat fields."""
+"""A writer's schema: event type, fingerprint and a flat list of fields."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 import fastavro
 
 NAMESPACE = "dataexport.S3.inner."
-"""What stands before the event type in the full name of every record that Braze writes."""
+"""The part of a record's full name before the event type, in every record that Braze writes."""
 
 
 _UNREADABLE = (
     ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error, MemoryError, RecursionError,
 )  # fmt: skip
-"""What fastavro raises on corrupt bytes, by the kind of field that they hit."""
+"""The exceptions that fastavro raises on corrupt bytes; they depend on the kind of field."""
 
 
 class Undecodable(ValueError):
-    """The bytes are no datum of the schema. Never says which bytes: they may be personal data."""
+    """The bytes do not fit the schema. The message never shows the bytes: they may be personal data."""
 
 
 class Kind(IntEnum):
-    """How a field lies in Avro binary. OTHER is whatever the walker does not read (it goes by fastavro)."""
+    """How a field is encoded in Avro. OTHER: the walker cannot read it; fastavro does."""
 
     STRING = 0
     LONG = 1  # Avro int and long share one encoding
@@ -50,9 +50,9 @@ class Field:
 class WriterSchema:
     """A schema that some writer used.
 
-    `event_type` is the record's full name after `dataexport.S3.inner.`, in the catalogue's spelling where it is there;
-    `fingerprint` is CRC-64-AVRO of the Parsing Canonical Form, 8 bytes little-endian, as it stands in a single-object
-    header; `definition` is the schema as parsed JSON; `parsed` is fastavro's form of it.
+    `event_type` is the record's full name after `dataexport.S3.inner.`, in the catalogue's spelling if the catalogue
+    has it. `fingerprint` is CRC-64-AVRO of the Parsing Canonical Form, 8 bytes little-endian, as in a single-object
+    header. `definition` is the schema as parsed JSON; `parsed` is fastavro's form of it.
     """
 
     event_type: str
@@ -67,7 +67,7 @@ class WriterSchema:
         return all(field.kind is not Kind.OTHER for field in self.fields)
 
     def decode(self, value: bytes, start: int) -> dict[str, Any]:
-        """The record by fastavro, with U+FFFD for bytes that are no UTF-8. Raises `Undecodable`."""
+        """The record, decoded by fastavro, with U+FFFD for bytes that are not UTF-8. Raises `Undecodable`."""
         stream = BytesIO(value)
         stream.seek(start)
         try:

@@ -1,4 +1,4 @@
-"""Writers' schemas: made from Avro definitions, found by fingerprint or event type, shipped with the package."""
+"""Writers' schemas: parsed from Avro definitions, found by fingerprint or event type. The package contains most."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.events.catalogue import CATALOGUE, canonical_name
 from streams.events.schema import NAMESPACE, Field, Kind, WriterSchema
 
 SCHEMA_BYTES_MAX = 5_000_000
-"""A schema is some kilobytes; more is the wrong file."""
+"""A schema has some kilobytes. A larger file is not a schema."""
 _CONTAINER_MARK = b"Obj\x01"
 _KINDS = {
     "string": Kind.STRING,
@@ -31,20 +31,21 @@ _KINDS = {
 def writer_schema(definition: dict[str, Any]) -> WriterSchema:
     """The schema of an Avro record definition (parsed JSON). Raises `ValueError` if it is none.
 
-    Logical types are put aside: values are what lies in the bytes, and a fingerprint knows none either.
+    Logical types are ignored: values are sent as they are in the bytes, and a fingerprint does not contain them either.
     """
     is_record = isinstance(definition, dict) and definition.get("type") == "record"
     if not is_record or not isinstance(definition.get("fields"), list):
-        raise ValueError('no Avro record schema: expected a JSON object with "type": "record" and a list of "fields"')
+        expected = 'a JSON object with "type": "record" and a list of "fields"'
+        raise ValueError(f"not an Avro record schema: expected {expected}")
     try:
         parsed = cast(dict[str, Any], fastavro.parse_schema(_without_logical_types(definition)))
         canonical = to_parsing_canonical_form(parsed)
         fields = tuple(_field(field) for field in parsed["fields"])
         problem = unbounded(parsed)
     except (SchemaParseException, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"no valid Avro schema: {type(error).__name__}: {error}") from None
+        raise ValueError(f"not a valid Avro schema: {type(error).__name__}: {error}") from None
     except RecursionError:
-        raise ValueError("no valid Avro schema: nested too deeply") from None
+        raise ValueError("not a valid Avro schema: nested too deeply") from None
     if problem is not None:
         raise ValueError(f"no schema to read records with: {problem}")
     return WriterSchema(
@@ -57,9 +58,9 @@ def writer_schema(definition: dict[str, Any]) -> WriterSchema:
 
 
 def renamed(definition: dict[str, Any], event_type: str) -> WriterSchema:
-    """The same schema for an event type: a record's bytes do not know its name. Raises `ValueError`.
+    """The same schema under the name of an event type; the name is not part of a record's bytes. Raises `ValueError`.
 
-    For files that another program wrote again under a name of its own (Spark: `topLevelRecord`).
+    For files that another program rewrote with another name (Spark: `topLevelRecord`).
     """
     return writer_schema({**definition, "namespace": "", "name": NAMESPACE + event_type})
 
@@ -80,15 +81,15 @@ def topic_schema(key: bytes, value: bytes) -> WriterSchema:
 def currents_schema(content: bytes) -> WriterSchema:
     """The schema of Currents events in a file's bytes. Raises `ValueError` that says what is wrong with them.
 
-    Stricter than `writer_schema`, which takes what a writer used: a person who adds one by hand is told of a mistake
-    before records wait for it.
+    Stricter than `writer_schema`: a person who adds a schema by hand must learn of a mistake at once, not when records
+    wait for it.
     """
     if content.startswith(_CONTAINER_MARK):
         raise ValueError("is an Avro container file, not a schema: `streams ingest` takes it, and adds its schema")
     try:
         definition = orjson.loads(content)
     except orjson.JSONDecodeError:
-        raise ValueError("is no JSON: expected an Avro record schema, as in a *.avsc file") from None
+        raise ValueError("is not JSON: expected an Avro record schema, as in a *.avsc file") from None
     schema = writer_schema(definition)
     if schema.event_type not in CATALOGUE and not schema.parsed["name"].startswith(NAMESPACE):
         raise ValueError(f"is named {schema.parsed['name']}: a Currents event is named {NAMESPACE}<event type>")
@@ -99,7 +100,7 @@ def currents_schema(content: bytes) -> WriterSchema:
 
 
 class SchemaBook:
-    """Schemas known so far. The first of an event type that was added is the one that bare values are read with."""
+    """The known schemas. Bare values are read with the first schema that was added for their event type."""
 
     def __init__(self, schemas: Iterable[WriterSchema] = ()) -> None:
         self._by_fingerprint: dict[bytes, WriterSchema] = {}
@@ -108,7 +109,7 @@ class SchemaBook:
             self.add(schema)
 
     def add(self, schema: WriterSchema) -> None:
-        """Remember a schema; one with the same fingerprint or event type that came earlier stays."""
+        """Remember a schema. An earlier one with the same fingerprint or event type stays."""
         self._by_fingerprint.setdefault(schema.fingerprint, schema)
         self._by_event_type.setdefault(schema.event_type, schema)
 
@@ -128,7 +129,7 @@ class SchemaBook:
 
 
 def shipped() -> SchemaBook:
-    """A new book of the schemas that come with the package, Currents v10 and the retired types; read once."""
+    """A new book with the package's schemas: Currents v10 and the retired types. The files are read once."""
     return SchemaBook(_shipped())
 
 
@@ -143,7 +144,7 @@ def load_folder(folder: Path) -> tuple[WriterSchema, ...]:
 
 
 def read_folder(folder: Path) -> tuple[tuple[WriterSchema, ...], tuple[str, ...]]:
-    """The schemas of a folder and below, and what is wrong with the files that hold none, each with its name."""
+    """The schemas of a folder and below. And, by file name, what is wrong with files that hold no schema."""
     schemas: list[WriterSchema] = []
     problems: list[str] = []
     if not folder.is_dir():
@@ -160,14 +161,14 @@ def schema_files(folder: Path) -> list[Path]:
     """Every `*.avsc` in a folder and below; an empty list while the folder is away."""
     try:
         return sorted(folder.rglob("*.avsc"))
-    except OSError:  # a ConfigMap is swapped while it is listed
+    except OSError:  # a ConfigMap may be swapped while its files are listed
         return []
 
 
 @lru_cache(maxsize=1)
 def _shipped() -> tuple[WriterSchema, ...]:
     package = Path(__file__).parents[1]
-    installed = package / "avro"  # a wheel holds the repository's avro/ there
+    installed = package / "avro"  # in a wheel, the repository's avro/ is there
     return load_folder(installed if installed.is_dir() else package.parent / "avro")
 
 
@@ -178,7 +179,7 @@ def _load(path: Path) -> WriterSchema:
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or type(error).__name__}") from None
     except orjson.JSONDecodeError:
-        raise ValueError(f"{path}: is no JSON: expected an Avro record schema") from None
+        raise ValueError(f"{path}: is not JSON: expected an Avro record schema") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

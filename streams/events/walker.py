@@ -1,7 +1,8 @@
-"""Reads Avro bytes by a table, straight into what a destination needs: the hot path.
+"""The hot path: reads Avro bytes by a table, directly into the properties that a destination sends.
 
-`plan` is made once per writer's schema; `walk` runs once per event. Plain typed Python that mypyc compiles as it is:
-no exec, no dynamic attributes. Measured against fastavro, it skips what nobody wants and builds no record first.
+The table is made once per writer's schema (`streams.events.walker_table`); `walk` runs once per event. The code is
+plain typed Python, so that mypyc can compile it: no exec, no dynamic attributes. Unlike fastavro, it skips fields that
+are not needed and makes no record of all fields first.
 
 A datum is a sequence of fields in schema order. Varints are zigzag; a string is its length in bytes and its bytes; a
 nullable field begins with its branch, 0 for null and 2 (zigzag of 1) for the value.
@@ -11,12 +12,9 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
-from streams.events.schema import Field, Kind, Undecodable
-from streams.events.source import EventSource
+from streams.events.schema import Undecodable
 
 STRING: Final = 0
 LONG: Final = 1
@@ -27,23 +25,21 @@ STRINGS: Final = 5
 NULLABLE_STRINGS: Final = 6
 TEXT_PROPERTY: Final = 10
 TEXT_SKIPPED: Final = 11
-"""A string that is only a property, and one that nobody wants: most fields are, so they have codes of their own."""
+"""Most fields are a string that is only a property, or a string that is not needed. So these have their own codes."""
 
 DROP: Final = -1
 ID: Final = 0
 TIME: Final = 1
 USER: Final = 2
-"""The slots that every destination captures; its own begin at `FIRST_FREE_SLOT`."""
+"""The slots that every destination captures. A destination's own slots begin at `FIRST_FREE_SLOT`."""
 FIRST_FREE_SLOT: Final = 3
 
 VARINT_BYTES_MAX: Final = 10
-"""Ten groups of seven bits hold 64 bits; a longer one is corrupt, and would cost quadratic time."""
+"""Ten groups of seven bits hold 64 bits. A longer varint is corrupt, and reading it would take quadratic time."""
 
 PRESENT: Final = 1
 MISSING: Final = 0
 UNDECODABLE: Final = 2
-
-USER_FIELD: Final = "external_user_id"
 
 Op = tuple[int, bool, str, int]
 """One field: code, whether it is nullable, the property's key ("" for none), and the slot to capture it in or DROP."""
@@ -51,49 +47,17 @@ Op = tuple[int, bool, str, int]
 NO_LIMIT: Final = 2**60
 
 CORRUPT = (IndexError, UnicodeDecodeError, struct.error, OverflowError)
-"""What walking corrupt bytes raises beside `Undecodable`."""
-
-SLOT_KINDS: Mapping[str, Kind] = {"time": Kind.LONG}
-"""What a captured field must be, where it is no string; a writer's field of another kind counts as missing."""
-
-_TYPES: Mapping[int, type] = {STRING: str, LONG: int, BOOLEAN: bool, FLOAT: float, DOUBLE: float}
-
-
-def plan(
-    source: EventSource,
-    properties: Mapping[str, str],
-    slots: Mapping[str, int],
-    kinds: Mapping[str, Kind] = SLOT_KINDS,
-) -> list[Op]:
-    """The table for a writer's schema.
-
-    `properties` maps Avro fields to the keys they are sent under, `slots` Avro fields to captured slots; a field may
-    be in both. Every other field is skipped. `kinds` says which captured fields are no strings.
-    """
-    return [
-        _op(field, properties.get(field.name, ""), slots.get(field.name, DROP), kinds.get(field.name, Kind.STRING))
-        for field in source.fields
-    ]
-
-
-def _op(field: Field, key: str, slot: int, kind: Kind) -> Op:
-    if field.kind is Kind.OTHER:  # only `pick` reads it, and wants to know what the slot takes
-        return int(kind), field.nullable, key, slot
-    if field.kind is not kind:
-        slot = DROP
-    if field.kind is Kind.STRING and slot == DROP:
-        return (TEXT_PROPERTY if key else TEXT_SKIPPED), field.nullable, key, slot
-    return int(field.kind), field.nullable, key, slot
+"""The exceptions, besides `Undecodable`, that corrupt bytes cause."""
 
 
 def walk(
     value: bytes, start: int, ops: list[Op], properties: dict[str, Any], captured: list[Any], string_bytes_max: int
 ) -> int:
-    """Fill `properties` and `captured` from the datum at `start`; gives how many strings were cut.
+    """Fill `properties` and `captured` from the datum at `start`. Returns how many strings were cut.
 
-    Nulls, empty strings, NaN and infinities are left out, null items of arrays too (empty ones stay). Strings of
+    Nulls, empty strings, NaN, infinities and null items of arrays are left out; empty items stay. Strings of
     properties over `string_bytes_max` bytes (or `NO_LIMIT`) are cut on a character boundary. Raises `Undecodable` or
-    one of `CORRUPT`. A length that reaches past the end is found at the next field, or by the datum's length at last.
+    one of `CORRUPT`. A length that is too large shows at the next field, or at the end by the datum's length.
     """
     at = start
     cuts = 0
@@ -179,72 +143,15 @@ def walk(
 
 
 def cut(text: str, bytes_max: int) -> str:
-    """At most so many bytes of UTF-8, on a character boundary."""
+    """The text, cut to this many bytes of UTF-8 on a character boundary."""
     return text.encode()[:bytes_max].decode(errors="ignore")
 
 
-def pick(
-    record: Mapping[str, Any],
-    source: EventSource,
-    ops: list[Op],
-    properties: dict[str, Any],
-    captured: list[Any],
-    string_bytes_max: int,
-) -> int:
-    """The same as `walk` from a record that fastavro decoded: for schemas with fields that the walker does not read."""
-    cuts = 0
-    for field, (code, _, key, slot) in zip(source.fields, ops, strict=True):
-        item = record.get(field.name)
-        if isinstance(item, list):
-            item = [element for element in item if _is_scalar(element)]
-        if item is None or item == "" or item == [] or not isinstance(item, str | int | float | bool | list):
-            continue
-        if isinstance(item, float):
-            if not math.isfinite(item):
-                continue
-            if field.kind == Kind.FLOAT:
-                item = shortest_float(struct.pack("<f", item))
-        if slot >= 0 and type(item) is _TYPES.get(code):
-            captured[slot] = item
-        if key:
-            if isinstance(item, str) and len(item) * 4 > string_bytes_max and len(item.encode()) > string_bytes_max:
-                item = cut(item, string_bytes_max)
-                cuts += 1
-            properties[key] = item
-    return cuts
+def presence(ops: list[Op], value: bytes, start: int) -> int:
+    """Whether the event has a user that is not blank: PRESENT, MISSING or UNDECODABLE.
 
-
-def _is_scalar(item: Any) -> bool:
-    """Whether an item of an array can be sent: no null, no number that JSON lacks, nothing nested."""
-    if isinstance(item, float):
-        return math.isfinite(item)
-    return isinstance(item, str | int)
-
-
-def presence_reader(source: EventSource) -> Callable[[bytes, int], int]:
-    """A function of a value and its datum's start that tells whether the event has a user that is not blank.
-
-    It gives PRESENT, MISSING or UNDECODABLE, never raises, and reads no further than the user.
+    The last of `ops` is the user's field. Fields after it are not read. Raises nothing.
     """
-    names = [field.name for field in source.fields]
-    if USER_FIELD not in names:
-        return lambda _value, _start: MISSING
-    ops = plan(source, {}, {USER_FIELD: 0})[: names.index(USER_FIELD) + 1]
-    if any(field.kind is Kind.OTHER for field in source.fields[: len(ops)]):
-        return lambda value, start: _decoded_presence(source, value, start)
-
-    return partial(_presence, ops)
-
-
-def _decoded_presence(source: EventSource, value: bytes, start: int) -> int:
-    try:
-        user = source.decode(value, start).get(USER_FIELD)
-    except Undecodable:
-        return UNDECODABLE
-    return PRESENT if isinstance(user, str) and user.strip() else MISSING
-
-
-def _presence(ops: list[Op], value: bytes, start: int) -> int:
     at = start
     try:
         for code, nullable, _, slot in ops:
@@ -264,7 +171,10 @@ def _presence(ops: list[Op], value: bytes, start: int) -> int:
                     return UNDECODABLE
                 at += size >> 1
             elif slot >= 0:
-                size, at = _varint(value, at)
+                size = value[at]
+                at += 1
+                if size > 127:
+                    size, at = _varint(value, at - 1)
                 end = at + (size >> 1)
                 if size & 1 or end > len(value):
                     return UNDECODABLE
@@ -273,7 +183,7 @@ def _presence(ops: list[Op], value: bytes, start: int) -> int:
                 at = _skip(code, value, at)
     except UnicodeDecodeError:
         try:
-            return _presence(ops, repaired(ops, value, start)[0], 0)
+            return presence(ops, repaired(ops, value, start)[0], 0)
         except (Undecodable, *CORRUPT):
             return UNDECODABLE
     except (Undecodable, *CORRUPT):
@@ -281,8 +191,32 @@ def _presence(ops: list[Op], value: bytes, start: int) -> int:
     return UNDECODABLE if at > len(value) else MISSING
 
 
+def user_text(ops: list[Op], value: bytes, start: int) -> str | None:
+    """The text of the last field of `ops`, which is captured; None for null. Fields after it are not read.
+
+    Raises `Undecodable` or one of `CORRUPT`.
+    """
+    at = start
+    for code, nullable, _, slot in ops:
+        if nullable:
+            branch = value[at]
+            at += 1
+            if branch == 0:
+                continue
+            if branch != 2:
+                raise Undecodable("a union's branch is neither 0 nor 1")
+        if code == TEXT_SKIPPED:
+            size, at = _varint(value, at)
+            at += size >> 1
+        elif slot >= 0:
+            return _string_bytes(value, at)[0].decode()
+        else:
+            at = _skip(code, value, at)
+    return None
+
+
 def _skip(code: int, value: bytes, at: int) -> int:
-    """Where a field that is no string ends."""
+    """Where a field ends that is not a string."""
     if code == LONG:
         return _varint(value, at)[1]
     if code == BOOLEAN:
@@ -295,23 +229,19 @@ def _skip(code: int, value: bytes, at: int) -> int:
 
 
 def repaired(ops: list[Op], value: bytes, start: int) -> tuple[bytes, int]:
-    """The datum with U+FFFD for bytes that are no UTF-8, and how many strings had some.
+    """The datum with U+FFFD in place of bytes that are not UTF-8, and how many strings had some.
 
-    For a datum that `walk` found such bytes in: one wrong byte must not cost the event. Strings that nobody wants, and
-    what comes after the fields of `ops`, stay as they are. Raises `Undecodable` or one of `CORRUPT`.
+    Used if `walk` found such bytes: an event is not rejected for one wrong byte. Strings that are not needed, and bytes
+    after the fields of `ops`, stay as they are. Raises `Undecodable` or one of `CORRUPT`.
     """
     parts: list[bytes] = []
     at = start
     changed = 0
     for code, nullable, _, _ in ops:
         if nullable:
-            branch = value[at]
-            parts.append(value[at : at + 1])
             at += 1
-            if branch == 0:
+            if _is_null(value, at - 1, parts):
                 continue
-            if branch != 2:
-                raise Undecodable("a union's branch is neither 0 nor 1")
         if code in (TEXT_PROPERTY, STRING):
             text, at = _string_bytes(value, at)
             changed += _append_repaired(text, parts)
@@ -328,8 +258,17 @@ def repaired(ops: list[Op], value: bytes, start: int) -> tuple[bytes, int]:
     return b"".join(parts), changed
 
 
+def _is_null(value: bytes, at: int, parts: list[bytes]) -> bool:
+    """Append the branch of a union with null to `parts`; whether it is that of null."""
+    branch = value[at]
+    if branch not in (0, 2):
+        raise Undecodable("a union's branch is neither 0 nor 1")
+    parts.append(value[at : at + 1])
+    return branch == 0
+
+
 def _repaired_items(value: bytes, at: int, nullable: bool, parts: list[bytes]) -> tuple[int, int]:
-    """Appends an array of strings to `parts`, repaired; gives how many were, and where it ends."""
+    """Append an array of strings to `parts`, repaired. Returns how many strings were repaired, and where it ends."""
     changed = 0
     while True:
         count, at = _varint(value, at)
@@ -343,19 +282,15 @@ def _repaired_items(value: bytes, at: int, nullable: bool, parts: list[bytes]) -
         parts.append(_packed(count << 1))
         for _ in range(count):
             if nullable:
-                branch = value[at]
-                parts.append(value[at : at + 1])
                 at += 1
-                if branch == 0:
+                if _is_null(value, at - 1, parts):
                     continue
-                if branch != 2:
-                    raise Undecodable("a union's branch is neither 0 nor 1")
             text, at = _string_bytes(value, at)
             changed += _append_repaired(text, parts)
 
 
 def _append_repaired(text: bytes, parts: list[bytes]) -> int:
-    """1 where the text had bytes that are no UTF-8."""
+    """Append the text to `parts`, repaired. Returns 1 if it had bytes that are not UTF-8, else 0."""
     good = text.decode(errors="replace").encode()
     parts.append(_packed(len(good) << 1))
     parts.append(good)
@@ -382,7 +317,7 @@ def _packed(number: int) -> bytes:
 
 
 def shortest_float(packed: bytes) -> float:
-    """The decimal number with fewest digits that is this float32: 3.14, not 3.140000104904175."""
+    """The decimal number with the fewest digits that has this float32 value: 3.14, not 3.140000104904175."""
     real: float = struct.unpack("<f", packed)[0]
     if not math.isfinite(real):
         return real
@@ -419,7 +354,8 @@ def _varint(value: bytes, at: int) -> tuple[int, int]:
 
 
 def _strings(value: bytes, at: int, nullable: bool) -> tuple[list[str], int]:
-    """An array of strings without its nulls, and where it ends. Empty ones stay: their place says something."""
+    """An array of strings without its nulls, and where it ends. Empty strings stay, because their place has a
+    meaning."""
     items: list[str] = []
     while True:
         count, at = _varint(value, at)
@@ -429,7 +365,7 @@ def _strings(value: bytes, at: int, nullable: bool) -> tuple[list[str], int]:
         if count < 0:  # a negative count is followed by the block's size in bytes
             count = -count
             _, at = _varint(value, at)
-        for _ in range(count):  # each item takes a byte, so a count that cannot be ends with the datum
+        for _ in range(count):  # each item takes a byte, so a wrong count fails at the end of the datum
             if nullable:
                 branch = value[at]
                 at += 1

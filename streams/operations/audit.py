@@ -1,4 +1,4 @@
-"""Reads the audit: who or what did what, when and why, as far as somebody wants to know."""
+"""Reads the audit: who or what did what, when and why, with filters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from streams.ports.search import Search
 from streams.state.audit import KINDS, ORDERS, Line, parse_line
 
 LINES_MAX = 50_000
-"""The newest lines that one reading gives: memory is bounded, however old the audit is."""
+"""The most lines of one reading, the newest ones. This limits the memory."""
 CLOCKS_MS = 300_000
-"""How much earlier than a line's own time Kafka may have dated it."""
+"""Kafka's time of a line may be this much earlier than the time in the line."""
 
 GROUPS: Mapping[str, Collection[str]] = {
     "order": ORDERS,
@@ -25,15 +25,16 @@ GROUPS: Mapping[str, Collection[str]] = {
     "credentials": ("credentials INVALID", "credentials VALID"),
     "start": ("started at the earliest record", "started at a copy"),
 }
-"""Names for several kinds at once."""
+"""Names for groups of kinds."""
 
 Report = Callable[[int, int], None]
-"""Told now and then how many offsets were passed, of how many."""
+"""Called from time to time with the offsets read so far, and with all offsets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which lines. What is empty or None takes all; `until_ms` is exclusive. `actor` is a part of who did it."""
+    """Which lines. A filter that is empty or None takes all. `until_ms` is exclusive. `actor` is a part of who did
+    it."""
 
     connectors: frozenset[str] = frozenset()
     actor: str = ""
@@ -53,7 +54,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Lines in the order of their time. `unknown` counts records that are no line.
+    """Lines in the order of their time. `unknown` counts records that are not audit lines.
 
     `is_cut`: older lines were left out.
     """
@@ -64,32 +65,32 @@ class Page:
 
 
 def kinds_of(names: Collection[str]) -> frozenset[str]:
-    """Kinds by their names or by the names of groups, in any case. Raises `BadRequest` that lists what there is."""
+    """Kinds by their names or by the names of groups, in any case. Raises `BadRequest` that lists both."""
     known = {kind.lower(): (kind,) for kind in KINDS} | dict(GROUPS)
     found: set[str] = set()
     for name in names:
         if name.lower() not in known:
             groups, kinds = ", ".join(GROUPS), ", ".join(f"'{kind}'" if " " in kind else kind for kind in KINDS)
-            raise BadRequest(f"{name} is no kind of line; groups are {groups}; kinds are {kinds}", field="kind")
+            raise BadRequest(f"{name} is not a kind of line. Groups: {groups}. Kinds: {kinds}", field="kind")
         found.update(known[name.lower()])
     return frozenset(found)
 
 
 def read_audit(installation: Installation, wanted: Wanted, report: Report) -> Page:
-    """What the audit holds now. Raises `BadRequest`, `NothingMatched`, `KafkaUnreachable`."""
+    """The lines of the audit now. Raises `BadRequest`, `NothingMatched`, `KafkaUnreachable`."""
     with closing(follow_audit(installation, wanted, report, pause=lambda: None)) as pages:
         page = next(pages)
     unheard = [name for name in sorted(wanted.connectors) if not _is_known(installation, name)]
     if unheard and not page.lines:
-        there_is = suggestion(unheard[0], [*installation.settings.connectors, SOURCE])
-        raise NothingMatched(f"no line is about {unheard[0]}, and there is no such connector; {there_is}")
+        known = suggestion(unheard[0], [*installation.settings.connectors, SOURCE])
+        raise NothingMatched(f"no line is about {unheard[0]}, and there is no such connector. {known}")
     return page
 
 
 def follow_audit(
     installation: Installation, wanted: Wanted, report: Report, pause: Callable[[], None]
 ) -> Generator[Page]:
-    """What the audit holds now, then what comes, without an end; `pause` is called before each further look.
+    """The lines of the audit now, then new lines, without an end. `pause` is called before each look for new lines.
 
     Raises `BadRequest`, `NothingMatched`, `KafkaUnreachable`.
     """
@@ -114,11 +115,11 @@ def _places(search: Search, topic: str) -> list[Partition]:
 
 
 def _page(search: Search, places: Sequence[Partition], wanted: Wanted, read_to: dict[Partition, int]) -> Page:
-    """Lines from where the last page ended; `read_to` is moved on."""
+    """Lines from the end of the last page. Moves `read_to` on."""
     spans = []
     for span in search.spans(places, max(0, wanted.since_ms - CLOCKS_MS)):
         begin = read_to.get(span.partition, span.start)
-        # A topic that was made again ends before what was read of the old one.
+        # If the topic was made again, it may end before the offset that was read of the old one.
         spans.append(replace(span, start=max(begin, span.earliest) if begin <= span.end else span.earliest))
         read_to[span.partition] = span.end
     found: list[Line] = []

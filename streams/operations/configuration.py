@@ -1,4 +1,4 @@
-"""Is the configuration right? It connects to no other machine."""
+"""Checks the configuration. Makes no connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.config.warnings import schema_problems, warnings
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found. `settings` is None where there are problems that hide them."""
+    """The result. `settings` is None if problems make them unusable."""
 
     settings: Settings | None
     problems: tuple[Problem, ...]
@@ -22,9 +22,9 @@ class Checked:
 
 
 def checked(path: Path, option_problem: Callable[[ClientConfig], str | None], *, reads_secrets: bool = True) -> Checked:
-    """Read the file and gather every problem. `option_problem` says what the Kafka client has against its options.
+    """Read the file and collect all problems. `option_problem` says why the Kafka client refuses options.
 
-    Without `reads_secrets` missing secrets are not reported, and options that they are part of are not checked.
+    Without `reads_secrets`, missing secrets are not reported, and options that contain them are not checked.
     """
     try:
         settings = load(path, reads_secrets=reads_secrets)

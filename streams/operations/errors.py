@@ -1,10 +1,10 @@
 """What an operation may raise besides the errors of its ports. A message says what, where and what would be right.
 
 OperationError
-├── BadRequest      what was asked for makes no sense: an unknown name, options that contradict each other
-├── NothingMatched  nothing is there that was asked for
-├── PlanStale       the plan that was to be carried out no longer holds
-└── Refused         a keeper said no
+├── BadRequest      the request is wrong: an unknown name, options that contradict each other
+├── NothingMatched  nothing matches the request
+├── PlanStale       the plan no longer holds
+└── OrderRefused    a keeper refused the order
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class OperationError(Exception):
 
 
 class BadRequest(OperationError):
-    """What was asked for makes no sense; the message says what would.
+    """The request is wrong. The message says what would be right.
 
-    `fields` are the arguments that are wrong: the command line names their options, a page its fields. The message
-    knows neither.
+    `fields` are the wrong arguments. The message does not name them: the command line adds its options, a page its
+    fields.
     """
 
     def __init__(self, message: str, *, field: str = "", fields: Sequence[str] = ()) -> None:
@@ -29,12 +29,12 @@ class BadRequest(OperationError):
 
 
 class NothingMatched(OperationError):
-    """Nothing is there that was asked for."""
+    """Nothing matches the request."""
 
 
 class PlanStale(OperationError):
-    """Letters came or were settled since the plan was made: make a new one."""
+    """Letters came or were settled after the plan was made: make a new plan."""
 
 
-class Refused(OperationError):
-    """A keeper refused; the message holds its words."""
+class OrderRefused(OperationError):
+    """A keeper refused the order. The message contains its reason."""

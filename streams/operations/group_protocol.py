@@ -12,7 +12,7 @@ FIX = "set kafka.group_protocol to classic, or switch the protocol on in the bro
 
 
 def group_protocol_problem(settings: Settings, cluster: Cluster) -> str:
-    """What is wrong, as a sentence; empty where nothing is, or where the brokers do not tell.
+    """What is wrong, as a sentence; empty if nothing is wrong, or if the brokers do not tell.
 
     Raises `KafkaUnreachable`.
     """

@@ -1,4 +1,4 @@
-"""One configuration and the cluster that it runs on: what every operation is given.
+"""One configuration and its Kafka cluster: every operation gets them.
 
 The caller of operations (the command line, the console, a keeper) builds it once, may use it for any number of calls,
 and closes it. One thread uses it.
@@ -6,7 +6,7 @@ and closes it. One thread uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from streams.ports.clock import Clock
 from streams.ports.cluster import Cluster
 from streams.ports.kafka import OpenTransactions
 from streams.ports.letters import Letters, LetterScan
+from streams.ports.memory import Row
 from streams.ports.search import Search
 from streams.ports.state import Journal, Keepers
 from streams.workers.reading.schema_resolver import SchemaResolver
@@ -26,7 +27,8 @@ class Installation:
     it. `open_schemas` gives a resolver for which an unknown schema is final at once. `open_transactions` gives the
     producer of a transactional id, and fences the process that has it. `open_search` gets the callback for progress.
 
-    `read_latest` gives the latest value of every key of a compacted topic that begins so, and raises `TopicMissing`."""
+    `read_latest` gives the latest value of every key of a compacted topic that begins so, and raises `TopicMissing`.
+    `read_rows` gives every committed record of one partition, in order and in batches, up to its end as it is now."""
 
     settings: Settings
     cluster: Cluster
@@ -38,6 +40,7 @@ class Installation:
     open_transactions: OpenTransactions
     open_search: Callable[[Callable[[int, int], None]], Search]
     read_latest: Callable[[str, bytes], Mapping[bytes, bytes]]
+    read_rows: Callable[[str, int], Iterator[Sequence[Row]]]
     clock: Clock
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""Dead-letter topics by their letters, and what is known of one that was deleted and made again: nothing.
+"""The topic of letters. And forgets the state of a dead-letter topic that was deleted and made again.
 
-While its keeper is away, the state still has the cursors of the topic that was deleted.
+While no keeper runs, the state still has the cursors of the topic that was deleted.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Mapping
 
 from streams.config.names import SOURCE, Topics
 from streams.state.records import CREDENTIALS, DELIVERIES, REJECTED
-from streams.state.standing import Standing
+from streams.state.state_view import StateView
 
 TopicIds = Callable[[Collection[str]], Mapping[str, str]]
-"""Which topics these names stand for now, as far as Kafka tells."""
+"""The ids that these topics have now, as far as Kafka tells."""
 
 
 def topic_of(topics: Topics, connector: str, letters: str) -> str:
@@ -24,18 +24,16 @@ def topic_of(topics: Topics, connector: str, letters: str) -> str:
     return topics.dead_letter_credentials(connector, letters.removeprefix(CREDENTIALS))
 
 
-def forget_deleted(standing: Standing, topics: Topics, topic_ids: TopicIds) -> None:
-    """Forget the cursors and settled letters of topics that were deleted, as the keeper will once it is there.
+def forget_deleted(view: StateView, topics: Topics, topic_ids: TopicIds) -> None:
+    """Forget the cursors and settled letters of topics that were deleted, as the keeper will do when it runs.
 
     Raises what `topic_ids` raises.
     """
     names = {
-        letters: topic_of(topics, standing.connector, letters)
-        for letters in standing.known_topics
-        if letters != DELIVERIES
+        letters: topic_of(topics, view.connector, letters) for letters in view.known_topics if letters != DELIVERIES
     }
     if not names:
         return
     found = topic_ids(list(names.values()))
-    for letters in standing.of_other_topics({name: found[topic] for name, topic in names.items() if topic in found}):
-        standing.forget_letters(letters)
+    for letters in view.of_other_topics({name: found[topic] for name, topic in names.items() if topic in found}):
+        view.forget_letters(letters)

@@ -1,7 +1,7 @@
-"""The router as Kafka tells it: how far it is behind each Currents topic, what it waits for, what it did so far.
+"""The router's state, read from Kafka: how far it is behind each Currents topic, what it waits for, what it counted.
 
-Behind means behind the high watermark: a record of an open transaction counts, for it holds back whatever stands after
-it, and nobody else would say so.
+"Behind" means behind the high watermark. Records of open transactions count, too, because they hold back all records
+after them. No other number would show this.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from streams.ports.cluster import Cluster, Commit
 from streams.ports.kafka import Partition
 from streams.state.moments import iso
 from streams.state.parked import parked_in_all
-from streams.state.records import PartitionWait
-from streams.state.standing import Standing
+from streams.state.state_view import StateView
+from streams.state.worker_records import PartitionWait
 from streams.workers.router.routes import source_topics
 
 OPEN_TRANSACTION = "an open transaction"
-"""Of a producer that is not ours; `kafka-transactions.sh` finds and ends it."""
+"""A transaction of another program's producer. `kafka-transactions.sh` finds and ends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicLag:
-    """What the router has to read of one Currents topic. `records` counts ends of transactions among them; `held` are
+    """What the router has to read of one Currents topic. `records` also counts ends of transactions. `held` are
     partitions whose next record belongs to an open transaction."""
 
     topic: str
@@ -43,24 +43,30 @@ class TopicLag:
 
 @dataclass(frozen=True, slots=True)
 class RouterOverview:
-    """The router at `now_ms`. `letters` are the source's dead letters, `waits` partitions that stand, by place."""
+    """The router at `now_ms`. `letters` are the source's dead letters; `waits` are partitions that wait, by place.
+    `is_routed`: a connector of the configuration takes Currents events. Braze's connectors take none. `is_needed`: so
+    it is, or an HTTP inlet writes dead letters of the source."""
 
     members: int
     counts: RouterCounts
     letters: int
     lags: tuple[TopicLag, ...]
     waits: Mapping[str, PartitionWait]
-    standing: Standing
+    view: StateView
     bootstrap_servers: str
     now_ms: int
+    is_routed: bool = True
+    is_needed: bool = True
 
     @property
     def state(self) -> str:
-        return "RUNNING" if self.members else "STOPPED"
+        if self.members:
+            return "RUNNING"
+        return "STOPPED" if self.is_needed else "NOT_NEEDED"
 
     @property
     def records(self) -> int:
-        """What it has to read."""
+        """How many records it has to read."""
         return sum(lag.records for lag in self.lags)
 
     @property
@@ -70,14 +76,14 @@ class RouterOverview:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why partitions stand: `schema`, `registry`, an open transaction."""
+        """Why partitions wait: `schema`, `registry`, an open transaction."""
         found = {wait.why for wait in self.waits.values()}
         return (*sorted(found), *([OPEN_TRANSACTION] if any(lag.held for lag in self.lags) else []))
 
     def next_step(self) -> str | None:
         """The next command, for the person who was woken by this."""
         reasons = self.reasons
-        if self.members == 0:
+        if self.members == 0 and self.is_needed:
             return "streams run router"
         if "registry" in reasons:
             return "streams doctor"
@@ -89,12 +95,14 @@ class RouterOverview:
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `streams connectors show router --output json`."""
-        term = self.standing.term
+        holder = self.view.holder
         return {
             "router": SOURCE,
             "state": self.state,
             "members": self.members,
-            "keeper": None if term is None else {"instance": term.instance, "epoch": term.epoch, "since": iso(term.at)},
+            "keeper": None
+            if holder is None
+            else {"instance": holder.instance, "epoch": holder.epoch, "since": iso(holder.at)},
             "account": {
                 "read": self.counts.read,
                 "routed": dict(sorted(self.counts.routed.items())),
@@ -117,31 +125,31 @@ class RouterOverview:
 
 
 def router_overview(installation: Installation, accounts: Accounts) -> RouterOverview:
-    """How the router stands now. Raises `KafkaUnreachable`, `KafkaRefusal`, `MetadataError` and `StateError`."""
+    """The router's state now. Raises `KafkaUnreachable`, `KafkaRefusal`, `MetadataError` and `StateError`."""
     settings, cluster = installation.settings, installation.cluster
     commits = accounts.router_commits()
-    standing = accounts.standings()[SOURCE]
-    counts = RouterCounts()
-    for commit in commits.values():
-        counts.add(RouterCounts.from_metadata(commit.metadata))
-    topics = source_topics(cluster.topic_names(), settings.source.topics, settings.kafka.topic_prefix)
+    view = accounts.state_views()[SOURCE]
+    counts = accounts.router()
+    topics = source_topics(cluster.topic_names(), settings.source_topics, settings.kafka.topic_prefix)
     now_ms = installation.clock.epoch_ms()
     return RouterOverview(
         members=cluster.members(settings.groups.router),
         counts=counts.named(settings.connectors),
-        letters=max(0, parked_in_all(counts.undecodable, standing)),
+        letters=max(0, parked_in_all(accounts.source_letters(), view)),
         lags=source_lags(cluster, sorted(topics), commits),
-        waits=standing.partition_waits(now_ms),
-        standing=standing,
+        waits=view.partition_waits(now_ms),
+        view=view,
         bootstrap_servers=settings.kafka.bootstrap_servers,
         now_ms=now_ms,
+        is_routed=bool(settings.routed),
+        is_needed=settings.needs_router,
     )
 
 
 def source_lags(cluster: Cluster, topics: Sequence[str], commits: Mapping[Partition, Commit]) -> tuple[TopicLag, ...]:
     """How far the router's commits are behind the high watermark of each topic.
 
-    A partition counts only where a record stands after the commit: ends of transactions alone are nothing to read.
+    A partition counts only if there is a record after the commit: ends of transactions are not records.
     Raises `KafkaUnreachable` and `KafkaRefusal`.
     """
     partitions = cluster.partitions(*topics)

@@ -1,4 +1,4 @@
-"""Writers' schemas: which are known and where they are, and more of them on the topic that every reader reads."""
+"""Lists writers' schemas and the places that hold them. Adds schemas to the topic of schemas."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -20,14 +20,15 @@ from streams.ports.errors import Fenced, RecordsRefused, TopicMissing, Transacti
 from streams.state.audit import SchemasAdded
 
 SCHEMA_BYTES_MAX = 500_000
-"""A schema is some kilobytes; the topic takes 2 MB. No more is read: what is larger is no whole JSON then."""
+"""A schema has some kilobytes, and the topic takes 2 MB. Only this much of a file is read. The JSON of a larger file is
+then incomplete, and refused."""
 SUFFIX = ".avsc"
 ON_TOPIC, SHIPPED = "on the topic already", "shipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a schema is. `name` is the folder or the topic, and empty for `shipped`."""
+    """A place that holds schemas. `name` is the folder or the topic; it is empty for `shipped`."""
 
     kind: Literal["shipped", "folder", "topic"]
     name: str = ""
@@ -35,22 +36,33 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class PlacedSchema:
-    """A schema with every place that holds it, in the order in which they are asked."""
+    """A schema with all places that hold it, in the order in which they are used."""
 
     schema: WriterSchema
     places: tuple[Place, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.schema.fingerprint.hex(),
+            "event_type": self.schema.event_type,
+            "from": [{"place": place.kind, "name": place.name or None} for place in self.places],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class KnownSchemas:
-    """Each schema once, by event type. `unused` says what a place holds that is not used, and why.
+    """Each schema once, by event type. `unused` names contents of a place that are not used, and why.
 
-    `registry_url` is where schemas of values in Confluent's wire format are asked; they are not listed.
+    `registry_url` is the registry for values in Confluent's wire format. Its schemas are not listed.
     """
 
     schemas: tuple[PlacedSchema, ...]
     unused: tuple[str, ...]
     registry_url: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `streams schemas list --output json`."""
+        return {"schemas": [one.to_json() for one in self.schemas]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ class FileSchema:
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """What became of one file. `there_already` says why its schema was not written; empty where it is new."""
+    """The result for one file. `there_already` says why its schema was not written; empty if it is new."""
 
     file: str
     schema: WriterSchema
@@ -72,9 +84,9 @@ class Addition:
 
 @dataclass(frozen=True, slots=True)
 class AddedSchemas:
-    """One line for each file, and the schemas that were written: each once, with the last file that holds it.
+    """One line for each file. And the schemas that were written: each once, with the last file that holds it.
 
-    `unused` says which records of the topic are not used, and why.
+    `unused` names records of the topic that are not used, and why.
     """
 
     files: tuple[Addition, ...]
@@ -83,7 +95,7 @@ class AddedSchemas:
 
 
 def transactional_id(settings: Settings) -> str:
-    """The one that schemas are added with: an operator has access to it."""
+    """The transactional id with which schemas are added. The role operator has access to it."""
     return f"{settings.kafka.topic_prefix}schemas"
 
 
@@ -111,7 +123,7 @@ def known(installation: Installation) -> KnownSchemas:
 def read_files(paths: Iterable[Path]) -> tuple[FileSchema, ...]:
     """The schemas of these files; of a folder, of its `*.avsc`.
 
-    Raises `BadRequest` that names every file that holds none, and why; `NothingMatched` where all are missing.
+    Raises `BadRequest` that names every file without a schema, and why; `NothingMatched` if all files are missing.
     """
     found: list[FileSchema] = []
     problems: list[str] = []
@@ -134,7 +146,7 @@ def read_files(paths: Iterable[Path]) -> tuple[FileSchema, ...]:
 
 
 def add(installation: Installation, given: Sequence[FileSchema], *, who: str, reason: str) -> AddedSchemas:
-    """Write those that are not known yet to the topic of schemas, with a line of the audit: all of them, or none.
+    """Write the schemas that are not known yet to the topic of schemas, with an audit line. All of them, or none.
 
     Raises `OperationError`, `KafkaUnreachable`, `KafkaRefusal` and `AccessDenied`.
     """
@@ -151,7 +163,7 @@ def add(installation: Installation, given: Sequence[FileSchema], *, who: str, re
 
 
 def _placed(installation: Installation, unused: list[str]) -> Iterator[tuple[WriterSchema, Place]]:
-    """Every schema with a place that holds it, the places in the order in which they are asked."""
+    """Every schema with a place that holds it. The places come in the order in which they are used."""
     settings = installation.settings
     for schema in shipped():
         yield schema, Place("shipped")
@@ -217,7 +229,7 @@ def _write(installation: Installation, new: Sequence[FileSchema], who: str, reas
             transactions.write(topics.audit, line.to_bytes(), SOURCE.encode())
             transactions.commit((), None)
     except RecordsRefused as error:
-        raise OperationError(f"nothing was added: Kafka does not take it: {error}") from None
+        raise OperationError(f"nothing was added: Kafka refused it: {error}") from None
     except (Fenced, TransactionAborted) as error:
-        fix = f"nothing was added: another `streams schemas add` came between ({error}); run it again"
+        fix = f"nothing was added: another `streams schemas add` ran at the same time ({error}); run it again"
         raise OperationError(fix) from None

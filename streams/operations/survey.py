@@ -1,4 +1,4 @@
-"""What no process knows by itself and Kafka tells: records that wait, how old the oldest is, dead letters by cause."""
+"""Metrics that must be read from Kafka: records that wait, the age of the oldest, dead letters by cause."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from streams.config.names import SOURCE
-from streams.delivery.account import MetadataError
+from streams.delivery.account import SinkCounts
+from streams.delivery.metadata import MetadataError
 from streams.operations.accounts import Accounts
 from streams.operations.installation import Installation
 from streams.operations.router import router_overview
@@ -38,13 +39,15 @@ class Surveyed:
     dead_letters: Mapping[str, int]
     topics: Mapping[str, TopicSurvey] = field(default_factory=dict)
     """Of the source: what the router has to read, by Currents topic."""
+    composed: SinkCounts | None = None
+    """Of a connector that receives: what its sinks counted."""
 
 
 class Survey:
     """Looks at one connector, or at `source`; one thread uses it."""
 
     def __init__(self, installation: Installation, connector: str) -> None:
-        """The installation becomes the survey's own, and is closed with it."""
+        """The survey owns the installation, and closes it."""
         self._installation = installation
         self._cluster = installation.cluster
         self._connector = connector
@@ -52,12 +55,12 @@ class Survey:
         self._failure = ""
 
     def look(self) -> Surveyed | None:
-        """None, and a line in the log once, where Kafka does not tell."""
+        """None if Kafka does not answer; this is logged once."""
         try:
             surveyed = self._source() if self._connector == SOURCE else self._of_connector()
         except (KafkaUnreachable, KafkaRefusal, MetadataError, StateError) as error:
             if str(error) != self._failure:
-                log.warning("not surveyed: metrics stay as they were", connector=self._connector, error=str(error))
+                log.warning("metrics keep their last values", connector=self._connector, error=str(error))
             self._failure = str(error)
             return None
         self._failure = ""
@@ -70,7 +73,16 @@ class Survey:
     def _of_connector(self) -> Surveyed:
         account = self._accounts.of([self._connector])[self._connector]
         waiting = max(0, account.waiting)
-        return Surveyed(waiting, self._lag_seconds() if waiting else 0.0, account.parked)
+        lag_seconds = self._lag_seconds() if waiting else 0.0
+        return Surveyed(waiting, lag_seconds, account.parked, composed=self._composed())
+
+    def _composed(self) -> SinkCounts | None:
+        if self._connector not in self._installation.settings.entries:
+            return None
+        counts = SinkCounts()
+        for commit in self._accounts.sink_commits(self._connector).values():
+            counts.add(SinkCounts.from_metadata(commit.metadata))
+        return counts
 
     def _source(self) -> Surveyed:
         router = router_overview(self._installation, self._accounts)
@@ -78,7 +90,7 @@ class Survey:
         return Surveyed(None, None, {UNDECODABLE: router.letters}, topics)
 
     def _lag_seconds(self) -> float:
-        """Age of the oldest record after what was committed; 0 where only the ends of transactions are."""
+        """Age of the oldest record that is not committed; 0 if there are only ends of transactions."""
         topic = self._installation.settings.topics.connector(self._connector)
         commits = self._accounts.sink_commits(self._connector)
         ends = self._cluster.ends(self._cluster.partitions(topic))

@@ -1,4 +1,4 @@
-"""Counts what the topics really hold, independently of what was counted on the way there."""
+"""Counts the records on the topics, and compares them with the account."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ from streams.state.parked import parked_in_all
 from streams.state.records import CREDENTIALS, REJECTED
 
 LOOKS_MAX = 200
-"""Under traffic counts move ten times a second, and a look takes a few hundredths: one of so many finds them still."""
+"""Under traffic, counts change ten times a second, and one look takes some hundredths of a second. Of this many looks,
+one should find that nothing changed meanwhile."""
 LOOK_SECONDS = 0.05
 READ_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """An account, and what the topics hold at the same moment: records that wait, letters by cause."""
+    """An account, and what the topics hold at the same moment: records that wait, letters by cause.
+
+    `has_deleted`: records were deleted that no sink has committed past. They are under way, or will count as lost.
+    """
 
     account: Account
     waiting: int
     parked: Mapping[str, int]
+    has_deleted: bool = False
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -46,7 +51,7 @@ class Verification:
 
 
 class TooBusy(Exception):
-    """Counts moved whenever they were looked at."""
+    """Counts changed during every look."""
 
 
 def verify(installation: Installation, connector: str) -> Verification:
@@ -57,7 +62,7 @@ def verify(installation: Installation, connector: str) -> Verification:
     accounts = Accounts(installation)
     reader = installation.open_letters()
     try:
-        return _Counting(installation, connector, accounts, reader).verification()
+        return _Count(installation, connector, accounts, reader).verification()
     finally:
         reader.close()
         accounts.close()
@@ -70,12 +75,12 @@ def missing_source_letters(installation: Installation, accounts: Accounts) -> in
     """
     reader = installation.open_letters()
     try:
-        return _Counting(installation, SOURCE, accounts, reader).missing_source_letters()
+        return _Count(installation, SOURCE, accounts, reader).missing_source_letters()
     finally:
         reader.close()
 
 
-class _Counting:
+class _Count:
     def __init__(self, installation: Installation, connector: str, accounts: Accounts, reader: Letters) -> None:
         self._topics = installation.settings.topics
         self._connector = connector
@@ -84,22 +89,22 @@ class _Counting:
         self._reader = reader
 
     def verification(self) -> Verification:
-        """Look again where they differ once: a transaction becomes readable partition by partition."""
+        """If they differ, look again once: a transaction becomes visible partition by partition."""
         found = self._once()
         return found if not found.problems else self._once()
 
     def missing_source_letters(self) -> int:
         for _ in range(LOOKS_MAX):
-            before = self._accounts.router().undecodable
-            revision = self._accounts.standings()[SOURCE].totals.revision
+            before = self._accounts.source_letters()
+            revision = self._accounts.state_views()[SOURCE].totals.revision
             held = sum(
                 self._parked(self._cluster.ends(self._cluster.partitions(self._topics.dead_letter_source))).values()
             )
-            standing = self._accounts.standings()[SOURCE]
-            if (self._accounts.router().undecodable, standing.totals.revision) == (before, revision):
-                return parked_in_all(before, standing) - held
+            view = self._accounts.state_views()[SOURCE]
+            if (self._accounts.source_letters(), view.totals.revision) == (before, revision):
+                return parked_in_all(before, view) - held
             time.sleep(LOOK_SECONDS)
-        raise TooBusy(f"the counts of the router moved at each of {LOOKS_MAX} looks")
+        raise TooBusy(f"the counts of the router changed during each of {LOOKS_MAX} looks; try again later")
 
     def _once(self) -> Verification:
         moment, ends = self._still()
@@ -119,10 +124,12 @@ class _Counting:
             waiting += 1
 
         self._read(starts, ends, count_waiting)
-        return Verification(moment.account(self._connector), waiting, self._parked(ends))
+        earliest = self._cluster.starts(starts)
+        has_deleted = any(earliest[partition] > start for partition, start in starts.items())
+        return Verification(moment.account(self._connector), waiting, self._parked(ends), has_deleted)
 
     def _still(self) -> tuple[Moment, dict[Partition, int]]:
-        """The counts, and the ends of the topics while these did not move."""
+        """The counts, and the ends of the topics, of a moment in which the counts did not change."""
         for _ in range(LOOKS_MAX):
             before = self._accounts.moment([self._connector])
             if before is not None:
@@ -131,7 +138,7 @@ class _Counting:
                     return before, ends
             time.sleep(LOOK_SECONDS)
         raise TooBusy(
-            f"the counts of {self._connector} moved at each of {LOOKS_MAX} looks; suspend it while it is verified"
+            f"the counts of {self._connector} changed during each of {LOOKS_MAX} looks; suspend it, then verify again"
         )
 
     def _ends(self) -> dict[Partition, int]:
@@ -143,18 +150,16 @@ class _Counting:
         return self._cluster.ends(partitions)
 
     def _parked(self, ends: Mapping[Partition, int]) -> dict[str, int]:
-        standing = self._accounts.standings()[self._connector]
-        forget_deleted(standing, self._topics, self._cluster.topic_ids)
+        view = self._accounts.state_views()[self._connector]
+        forget_deleted(view, self._topics, self._cluster.topic_ids)
         letters = {topic_of(self._topics, self._connector, REJECTED): REJECTED}
         prefix = self._topics.dead_letter_credentials(self._connector, "")
         letters |= {topic: CREDENTIALS + topic.removeprefix(prefix) for topic, _ in ends if topic.startswith(prefix)}
-        starts = {
-            (topic, number): standing.cursor((letters[topic], number)) for topic, number in ends if topic in letters
-        }
+        starts = {(topic, number): view.cursor((letters[topic], number)) for topic, number in ends if topic in letters}
         parked: dict[str, int] = {}
 
         def count_parked(message: Message) -> None:
-            if not standing.is_settled((letters[message.topic()], message.partition()), message.offset()):
+            if not view.is_settled((letters[message.topic()], message.partition()), message.offset()):
                 cause = (header_of(message.headers() or [], CAUSE_HEADER) or b"").decode("ascii", "replace")
                 parked[cause] = parked.get(cause, 0) + 1
 

@@ -3,7 +3,8 @@
 Exception
 ├── KafkaUnreachable     no broker answered for as long as the caller allows
 │   ├── NoKeeperAnswers  no keeper answered a request in time
-│   └── TopicMissing     the brokers answer, and have no such topic
+│   ├── TopicMissing     the brokers answer, and have no such topic
+│   └── JournalBegan     what was read before is no longer so: the journal stands at its beginning
 ├── KafkaRefusal         Kafka answered, and refused
 ├── CommitRefused        the group moved on
 ├── TransactionAborted   nothing is left of the transaction
@@ -12,7 +13,16 @@ Exception
 ├── Fenced               another process took the transactional id
 ├── ClientFatal          the Kafka client can never go on
 ├── AccessDenied         Kafka refuses what this process needs
-└── SchemasUnavailable   the place that knows a schema does not answer
+├── SchemasUnavailable   the place that knows a schema does not answer
+├── StoreUnavailable     an object store does not serve us now: wait, skip nothing
+│   ├── StoreForbidden   it refuses these credentials, or these rights
+│   ├── StoreThrottled   it asks for fewer requests
+│   └── StoreUnreachable no complete answer came
+├── QueueUnavailable     the queue of a bucket's messages does not answer
+│   ├── QueueForbidden   it refuses these credentials, or these rights
+│   └── QueueMissing     there is no such queue
+├── ObjectVanished       the object is not there any more
+└── ObjectChanged        the object has another content than the listing showed
 """
 
 from __future__ import annotations
@@ -30,6 +40,10 @@ class NoKeeperAnswers(KafkaUnreachable):
 
 class TopicMissing(KafkaUnreachable):
     """There is no such topic."""
+
+
+class JournalBegan(KafkaUnreachable):
+    """The topic that a journal follows was deleted and made again: the next read begins at the new one's beginning."""
 
 
 class KafkaRefusal(Exception):
@@ -78,3 +92,46 @@ class AccessDenied(Exception):
 
 class SchemasUnavailable(Exception):
     """The place that knows the schema cannot be asked now (a registry's outage): wait, park nothing."""
+
+
+class StoreUnavailable(Exception):
+    """An object store does not serve us now: wait and ask again, skip nothing. The message names store and reason."""
+
+    reason = "unreachable"
+    """One word for metrics and listings."""
+
+
+class StoreForbidden(StoreUnavailable):
+    """The store refuses these credentials, or they lack a right."""
+
+    reason = "forbidden"
+
+
+class StoreThrottled(StoreUnavailable):
+    """The store asks for fewer requests."""
+
+    reason = "throttled"
+
+
+class StoreUnreachable(StoreUnavailable):
+    """No complete answer came: no network, a time-out, or a fault of the store."""
+
+
+class QueueUnavailable(Exception):
+    """The queue of a bucket's messages does not answer, or refuses. The message names queue and reason."""
+
+
+class QueueForbidden(QueueUnavailable):
+    """The queue refuses these credentials, or these rights; or there are no credentials."""
+
+
+class QueueMissing(QueueUnavailable):
+    """There is no queue at this address."""
+
+
+class ObjectVanished(Exception):
+    """The object is not there any more."""
+
+
+class ObjectChanged(Exception):
+    """The object's content is not the one that the listing showed."""

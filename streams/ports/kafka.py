@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -41,23 +41,39 @@ class Position:
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where an assigned partition begins. `metadata` is None where the group never committed: then `offset` is the
-    earliest that the broker still has. `topic_id` is empty where Kafka does not tell it."""
+    earliest that the broker still has. `topic_id` is empty where Kafka does not tell it.
+
+    `is_made_again`: what the group committed is of an earlier topic of this name. `offset` is the earliest of the new
+    one, and `metadata` what was committed for the old one."""
 
     topic: str
     partition: int
     offset: int
     metadata: str | None
     topic_id: str = ""
+    is_made_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Retention deleted records that were not read: the partition goes on at `earliest`."""
+    """Retention deleted records that were not read: the partition goes on at `earliest`, which is after `position`.
+
+    Raises `ValueError` if it is not: then nothing was deleted.
+    """
 
     topic: str
     partition: int
     position: int
     earliest: int
+
+    def __post_init__(self) -> None:
+        if self.earliest <= self.position:
+            raise ValueError(f"a gap of {self.topic}/{self.partition} from {self.position} to {self.earliest}")
+
+    @property
+    def offsets(self) -> int:
+        """How many. Not all need to have been records."""
+        return self.earliest - self.position
 
 
 class Listener(Protocol):
@@ -83,7 +99,20 @@ class Listener(Protocol):
         ...
 
 
-class Consumer(Protocol):
+class Member(Protocol):
+    """Whose offsets a transaction commits."""
+
+    @property
+    def group(self) -> str: ...
+
+    def is_assigned(self, partition: Partition) -> bool: ...
+
+    def group_metadata(self) -> object:
+        """The membership as it is now, as the Kafka client describes it: generations move, so it is not kept."""
+        ...
+
+
+class Consumer(Member, Protocol):
     """A member of a consumer group. One thread uses it."""
 
     def subscribe(self, topics: Sequence[str], listener: Listener) -> None: ...
@@ -103,11 +132,16 @@ class Consumer(Protocol):
     def resume(self, partitions: Sequence[Partition]) -> None: ...
 
     def rewind(self, partition: Partition, offset: int) -> None:
-        """Read this partition again from `offset`."""
+        """Read this partition again from `offset`. Where a listener does it, the poll gives nothing that was fetched
+        before."""
         ...
 
     def topics(self) -> frozenset[str]:
         """Every topic that there is."""
+        ...
+
+    def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """The ids that these topics have now; those that do not exist are left out. Raises `KafkaUnreachable`."""
         ...
 
     def known_end(self, partition: Partition) -> int:
@@ -141,7 +175,7 @@ class Transactions(Protocol):
         """
         ...
 
-    def commit(self, positions: Sequence[Position], consumer: Consumer | None) -> None:
+    def commit(self, positions: Sequence[Position], member: Member | None) -> None:
         """Commit the records with the group's offsets. Raises `TransactionAborted` (`RecordsRefused` where Kafka does
         not take one of them) or `Fenced`."""
         ...

@@ -28,7 +28,9 @@ class Letters(Protocol):
         """The next letters. A partition's end is given once, and again after letters beyond it were read."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let the client go. The next `open` makes a new one."""
+        ...
 
 
 class LetterTopics(Protocol):

@@ -13,10 +13,11 @@ from typing import Protocol
 from streams.delivery.account import RouterCounts
 from streams.delivery.batch import Batch
 from streams.delivery.contract import Verdict
-from streams.delivery.ledger import Parking
+from streams.delivery.ledger import ParkedRecord
 from streams.ports.http import Answer
 from streams.ports.kafka import Message
-from streams.state.records import ConnectorState, ScopeState, Waits
+from streams.state.records import ConnectorState, ScopeState
+from streams.state.worker_records import Waits
 
 TRACEPARENT_HEADER = "traceparent"
 
@@ -45,6 +46,18 @@ class RouterMeter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Memorized:
+    """What one process remembers of all partitions that it has."""
+
+    rows: int
+    scratch_bytes: int
+    open_copies: int
+    """Full copies that are not complete."""
+    oldest_copy_seconds: int
+    """Since the oldest of them began; 0 where there is none."""
+
+
 class SinkMeter(Protocol):
     """Of one connector's requests and commits."""
 
@@ -56,7 +69,7 @@ class SinkMeter(Protocol):
         """What came of the request."""
         ...
 
-    def committed(self, skipped: Mapping[str, int], letters: Sequence[Parking[Message]]) -> None:
+    def committed(self, skipped: Mapping[str, int], letters: Sequence[ParkedRecord[Message]]) -> None:
         """Records skipped, by reason, and letters parked by a commit that was accepted."""
         ...
 
@@ -74,6 +87,10 @@ class SinkMeter(Protocol):
 
     def waits(self, waits: Waits) -> None:
         """What this process waits for now, once a second."""
+        ...
+
+    def remembers(self, memorized: Memorized) -> None:
+        """Of a destination that composes: twice a minute, and when partitions come or go."""
         ...
 
 
@@ -98,17 +115,97 @@ class Moved:
     purged: Mapping[str, int]
     """By reason: `deadline`, `ordered` by a person, `expired` by age."""
     alerts: Mapping[str, int]
-    """By kind: `invalid`, `half`, `most`, `recovered`, `suspended`, `purged`, `lost`."""
+    """By kind: `invalid`, `half`, `most`, `recovered`, `refused`, `suspended`, `purged`, `lost`."""
 
 
 class KeeperMeter(Protocol):
     """Of one connector's keeper, on its own thread."""
 
-    def in_office(self, is_held: bool) -> None: ...
+    def lease_held(self, is_held: bool) -> None: ...
 
-    def stands(self, kept: Kept) -> None: ...
+    def stands(self, state: Kept, /) -> None: ...
 
     def moved(self, moved: Moved) -> None: ...
+
+
+class ReceiverMeter(Protocol):
+    """Of what vendors send. `entry` is `-` where no entry was meant."""
+
+    def answered(self, connector: str, entry: str, code: str, seconds: float) -> None:
+        """A request was answered with this status; `none` where its sender went away."""
+        ...
+
+    def in_hand(self, requests: int) -> None:
+        """So many requests wait for their answer now."""
+        ...
+
+    def read(self, connector: str, entry: str, body_bytes: int) -> None:
+        """A whole body came; its size as inflated."""
+        ...
+
+    def not_admitted(self, connector: str, entry: str) -> None:
+        """A wrong key, or none."""
+        ...
+
+    def written(self, connector: str, entry: str, records: int, skipped: Mapping[str, int]) -> None:
+        """Records of a request that were committed, and its items that were left out, by reason."""
+        ...
+
+    def aborted(self) -> None:
+        """Nothing is left of a transaction: its senders try again."""
+        ...
+
+    def inlet_answered(self, inlet: str, code: str, seconds: float) -> None:
+        """A request of Braze was answered; `inlet` is `-` where none has this name."""
+        ...
+
+    def inlet_read(self, inlet: str, body_bytes: int) -> None:
+        """A whole body came; its size as inflated."""
+        ...
+
+    def inlet_not_admitted(self, inlet: str) -> None:
+        """A wrong token, or none."""
+        ...
+
+    def inlet_written(self, inlet: str, events: int, skipped: Mapping[str, int]) -> None:
+        """Events of a request that were committed; `undecodable` ones are letters, `repeated` ones are left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InletState:
+    """How an inlet stands, as its active process tells it."""
+
+    pending: int
+    pending_bytes: int
+    oldest_pending_seconds: float
+    """Age of the oldest object that waits to be taken, by the store's time; 0 where none waits."""
+    parked: int
+    damaged: int
+    listing_seconds: float
+    """Since the last listing that was finished."""
+    failing: str
+    """Why the store does not serve us: `forbidden`, `throttled`, `unreachable`; empty while it does."""
+    silence_seconds: Mapping[str, float]
+    """Since the last object of each event type was written."""
+
+
+class InletMeter(Protocol):
+    """Of one inlet from a bucket."""
+
+    def lease_held(self, is_held: bool) -> None: ...
+
+    def committed(self, topics: Mapping[str, int], objects: Mapping[str, int]) -> None:
+        """Records written, by topic; and objects `taken`, `rewritten`, `copies`, `lost`, and records `passed`."""
+        ...
+
+    def noticed(self, worth: str) -> None:
+        """A message of the bucket's queue, by what it is worth."""
+        ...
+
+    def stands(self, state: InletState, /) -> None:
+        """Every few seconds, while the lease is held."""
+        ...
 
 
 class Unmeasured:
@@ -119,12 +216,22 @@ class Unmeasured:
 
     def aborted(self) -> None: ...
     def sent(self, _ticket: int, _batch: Batch[Message]) -> None: ...
-    def answered(self, _batch: Batch[Message], _answer: Answer, _verdict: Verdict) -> None: ...
+    def answered(self, *_what: object) -> None: ...
+    def in_hand(self, _requests: int) -> None: ...
+    def read(self, _connector: str, _entry: str, _body_bytes: int) -> None: ...
+    def not_admitted(self, _connector: str, _entry: str) -> None: ...
+    def written(self, *_what: object) -> None: ...
+    def inlet_answered(self, *_what: object) -> None: ...
+    def inlet_read(self, _inlet: str, _body_bytes: int) -> None: ...
+    def inlet_not_admitted(self, _inlet: str) -> None: ...
+    def inlet_written(self, *_what: object) -> None: ...
     def committed(self, *_what: object) -> None: ...
     def truncated(self, _strings: int) -> None: ...
     def lost(self, _records: int) -> None: ...
-    def in_office(self, _is_held: bool) -> None: ...
-    def stands(self, _kept: Kept) -> None: ...
+    def remembers(self, _memorized: Memorized) -> None: ...
+    def lease_held(self, _is_held: bool) -> None: ...
+    def noticed(self, _worth: str) -> None: ...
+    def stands(self, _state: Kept | InletState) -> None: ...
     def waits(self, _waits: Waits) -> None: ...
     def moved(self, _moved: Moved) -> None: ...
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from streams.state.records import Answer
 
-What = Literal["suspend", "resume", "probe", "extend", "replay", "purge", "cancel"]
+What = Literal["suspend", "resume", "probe", "extend", "replay", "purge", "cancel", "clear", "resend", "forget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,10 @@ class JournalRecord:
 
 
 class Journal(Protocol):
-    """A reader of the state topic, from its beginning on, as committed. One thread uses it."""
+    """A reader of the state topic, from its beginning on, as committed. One thread uses it.
+
+    Both reads raise `JournalBegan`, once, where the topic was deleted and made again.
+    """
 
     def read_to_end(self) -> Sequence[JournalRecord]:
         """What was not read yet, up to the end as it is now. Raises `KafkaUnreachable`."""

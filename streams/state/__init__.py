@@ -1,1 +1,1 @@
-"""What a keeper keeps: states, cursors, settled letters, jobs, totals. Decisions only, no I/O."""
+"""The state that a keeper writes: states, cursors, settled letters, jobs, totals. Decisions only, no I/O."""

@@ -13,7 +13,11 @@
 | `records passed that Kafka does not take` | `Passed` | router, sinks |
 | `deliveries began again`, `dead letters forgotten` | `TopicMadeAgain` | keeper |
 | `records lost` | `RecordsLost` | keeper, of records that were deleted with their topic |
+| `state lost` | `StateLost` | keeper, of a state topic that was deleted while no keeper ran |
+| `state written again` | `StateWrittenAgain` | keeper, of a state topic that was deleted and made again |
 | `schemas added` | `SchemasAdded` | command line |
+| `revealed` | `Revealed` | console |
+| `retry`, `skip`, `salvage`, `salvage done` | `InletOrdered` | inlet, of a person's order about a parked file |
 
 Times are milliseconds since 1970, event times seconds. No line holds an event's id, key or value.
 """
@@ -29,13 +33,13 @@ from streams.state.moments import iso
 from streams.state.records import CREDENTIALS, REJECTED, Evidence
 
 TYPES_MAX = 3
-"""Event types that a receipt names in a few words: the most frequent ones."""
+"""How many event types the short text of a receipt names: the most frequent ones."""
 
 
 class Line(BaseModel):
-    """What every line says. Its writer may leave out `at`, `who` and `connector`: the one that commits it adds them.
+    """The fields of every line. A writer may leave out `at`, `who` and `connector`: they are added at the commit.
 
-    A line of a newer program is read as it is.
+    Unknown fields, of a newer version, are kept.
     """
 
     MOMENTS: ClassVar[Mapping[str, int]] = {"at": 1}
@@ -51,16 +55,16 @@ class Line(BaseModel):
     why: str = ""
 
     def stamped(self, at: int, who: str, connector: str) -> Self:
-        """As it is written: with the time, and with who and whose where the line does not say."""
+        """The line as it is written. Adds the time, and `who` and `connector` if the line does not have them."""
         given = {"who": self.who or who, "connector": self.connector or connector}
-        given |= {"why": self.why} if self.why else {}  # a default would be left out otherwise
+        given |= {"why": self.why} if self.why else {}  # otherwise a default would be left out
         return self.model_copy(update={"v": 1, "at": at, "what": self.what, **given})
 
     def to_bytes(self) -> bytes:
         return self.model_dump_json(by_alias=True, exclude_unset=True).encode()
 
     def to_json(self) -> dict[str, Any]:
-        """For listings: the same, with times as people read them."""
+        """The line for listings, with times that people can read."""
         content = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
         content |= {name: iso((content[name] or 0) * unit) for name, unit in self.MOMENTS.items() if name in content}
         if content.get("evidence"):
@@ -68,12 +72,12 @@ class Line(BaseModel):
         return content
 
     def detail(self) -> str:
-        """The rest, in a few words."""
+        """A short text of the other fields."""
         return self.why
 
 
 class Answered(Line):
-    """What a person asked of a keeper, and what came of it."""
+    """A person's order to a keeper, and its result."""
 
     arguments: Mapping[str, Any] = Field(default_factory=dict)
     outcome: str
@@ -118,7 +122,7 @@ class Alerted(Line):
 
 
 class Redriven(Line):
-    """Letters went back by themselves."""
+    """Letters were written back automatically."""
 
     what: str = "redriven"
     scope: str
@@ -142,7 +146,7 @@ class JobEnded(Line):
 
 
 class Started(Line):
-    """Partitions that a group began without a commit of its own."""
+    """Partitions that a group started without a commit."""
 
     partitions: Mapping[str, int]
 
@@ -151,7 +155,7 @@ class Started(Line):
 
 
 class Passed(Line):
-    """Records that no topic of ours takes. `records` are the places of the first of them."""
+    """Records that Kafka refused on each of our topics. `records` are the places of the first ones."""
 
     what: str = "records passed that Kafka does not take"
     count: int
@@ -162,7 +166,7 @@ class Passed(Line):
 
 
 class TopicMadeAgain(Line):
-    """A topic was deleted and made again: what belonged to the old one is forgotten. `cursors` are the old ones."""
+    """A topic was deleted and made again. The state of the old topic is forgotten. `cursors` are the old cursors."""
 
     why: str = "the topic was deleted and made again"
     topic: str
@@ -173,7 +177,7 @@ class TopicMadeAgain(Line):
 
 
 class RecordsLost(Line):
-    """Records and letters that were deleted with their topic, counted afterwards; letters by cause."""
+    """Records and letters that were deleted with their topic, counted afterwards. Letters are by cause."""
 
     what: str = "records lost"
     why: str = "their topic was deleted"
@@ -184,8 +188,31 @@ class RecordsLost(Line):
         return _joined(f"{self.records:,} records, {sum(self.letters.values()):,} letters", self.why)
 
 
+class StateWrittenAgain(Line):
+    """The state topic was deleted and made again. The keeper wrote what it knew of its connector."""
+
+    what: str = "state written again"
+    why: str = "the topic was deleted and made again"
+    topic: str
+    records: int
+
+    def detail(self) -> str:
+        return _joined(f"{self.topic}, {self.records:,} records", self.why)
+
+
+class StateLost(Line):
+    """The state topic was deleted while no keeper ran that knew it. Nothing of it is known any more."""
+
+    what: str = "state lost"
+    why: str = "the topic was deleted while no keeper ran"
+    topic: str
+
+    def detail(self) -> str:
+        return _joined(self.topic, self.why)
+
+
 class SchemasAdded(Line):
-    """Schemas that were put onto the topic of schemas."""
+    """Schemas that were written to the topic of schemas."""
 
     what: str = "schemas added"
     schemas: tuple[Mapping[str, str], ...]
@@ -194,10 +221,35 @@ class SchemasAdded(Line):
         return _joined(", ".join(schema.get("event_type", "") for schema in self.schemas), self.why)
 
 
+class Revealed(Line):
+    """A person looked at the personal data of one letter. `place` is `letters/partition/offset`."""
+
+    what: str = "revealed"
+    place: str
+
+    def detail(self) -> str:
+        return _joined(self.place, self.why)
+
+
+class InletOrdered(Line):
+    """A person's order about a file that an inlet parked. `records` are those that were written of it.
+
+    The field `connector` holds the inlet's name.
+    """
+
+    key: str
+    records: int = 0
+    outcome: str = ""
+
+    def detail(self) -> str:
+        return _joined(self.key, f"{self.records:,} records", self.outcome, self.why)
+
+
 class ReceiptLine(Line):
     """Letters that were deleted. `offsets` are ranges (from, to exclusive) per partition number.
 
-    A purge by deadline names its `scope` and what made it due; a person's purge its `job`, and as `from` which letters.
+    A purge after a deadline names its `scope` and the evidence. A person's purge names its `job`, and the letters as
+    `from`.
     """
 
     MOMENTS = {
@@ -221,13 +273,15 @@ class ReceiptLine(Line):
     grace_ms: int = 0
     extended_ms: int = 0
     job: str = ""
+    users: Mapping[str, int] = Field(default_factory=dict)
+    """Letters by user who was to be forgotten: the salted hash of the external id."""
     letters_name: str = Field(default="", alias="from")
     bytes: str = ""
 
     @field_validator("offsets", mode="before")
     @classmethod
     def _ranges(cls, offsets: Any) -> Any:
-        """Receipts of the first releases hold one range, not a list of them."""
+        """Receipts of the first releases hold one range, not a list of ranges."""
         if not isinstance(offsets, Mapping):
             return offsets
         return {
@@ -243,7 +297,7 @@ class ReceiptLine(Line):
         return CREDENTIALS + self.scope if self.scope else REJECTED
 
     def detail(self) -> str:
-        """How many letters of which types and times, why, and for a purge by deadline the evidence."""
+        """How many letters of which types and times, and why. For a purge after a deadline also the evidence."""
         types = sorted(self.event_types.items(), key=lambda item: -item[1])
         named = ", ".join(f"{count:,} {name}" for name, count in types[:TYPES_MAX])
         more = f" and {len(types) - TYPES_MAX} more types" if len(types) > TYPES_MAX else ""
@@ -261,7 +315,8 @@ class ReceiptLine(Line):
         )
 
 
-ORDERS = ("suspend", "resume", "probe", "extend", "replay", "purge", "cancel")
+ORDERS = ("suspend", "resume", "probe", "extend", "replay", "purge", "cancel", "clear", "resend", "forget")
+JOBS = ("replay", "purge", "forget")
 
 _MODELS: Mapping[str, type[Line]] = {
     **dict.fromkeys(ORDERS, Answered),
@@ -272,14 +327,18 @@ _MODELS: Mapping[str, type[Line]] = {
     "redriven": Redriven,
     "purged": ReceiptLine,
     "expired": ReceiptLine,
-    **dict.fromkeys((f"{action} {end}" for action in ("replay", "purge") for end in ("done", "failed")), JobEnded),
+    **dict.fromkeys((f"{action} {end}" for action in JOBS for end in ("done", "failed")), JobEnded),
     "started at the earliest record": Started,
     "started at a copy": Started,
     "records passed that Kafka does not take": Passed,
     "deliveries began again": TopicMadeAgain,
     "dead letters forgotten": TopicMadeAgain,
     "records lost": RecordsLost,
+    "state written again": StateWrittenAgain,
+    "state lost": StateLost,
     "schemas added": SchemasAdded,
+    "revealed": Revealed,
+    **dict.fromkeys(("retry", "skip", "salvage", "salvage done"), InletOrdered),
 }
 
 
@@ -288,7 +347,7 @@ KINDS = tuple(_MODELS)
 
 
 def parse_line(value: bytes | None) -> Line | None:
-    """The line; None where the value is none that this program understands."""
+    """The line; None if this version does not understand the value."""
     try:
         line = Line.model_validate_json(value or b"")
         return _MODELS.get(line.what, Line).model_validate_json(value or b"")

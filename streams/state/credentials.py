@@ -12,18 +12,19 @@ from enum import Enum
 from streams.state.records import ConnectorState, Evidence, ScopeState
 
 PROBE_SECONDS_MAX = 30.0
-"""How often an INVALID scope is probed. A grace under 5 minutes is probed ten times in its course."""
+"""How often an INVALID scope is probed. During a grace under 5 minutes it is probed ten times."""
 SKEW_SECONDS_MAX = 30.0
-"""A letter is purged only so long after its deadline: clocks of sinks and keeper may differ by this much."""
+"""A letter is purged this long after its deadline, because clocks of sinks and keeper may differ by this much."""
 BROKER_SKEW_MS_MAX = 120_000
-"""Where the keeper's clock and the broker's differ by more, nothing is purged."""
+"""If the keeper's clock and the broker's differ by more, nothing is purged."""
 SHARE_OF_GRACE = 10.0
 SUSPENSIONS_MAX = 200
-"""More are merged, oldest first: the time between two then counts as suspended too, so nothing goes early."""
+"""If there are more, the two oldest are merged. The time between them then counts as suspended, too: deadlines are
+later, never earlier."""
 
 
 class Outcome(Enum):
-    """What a probe says: 2xx good, 401 and 403 bad, anything else nothing."""
+    """What a probe says of the credentials: good (2xx), bad (401 and 403), or nothing (any other answer)."""
 
     GOOD = "good"
     BAD = "bad"
@@ -32,7 +33,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a connector's grace makes of the other times. Seconds."""
+    """The times that depend on a connector's grace, in seconds."""
 
     grace_seconds: float
 
@@ -42,12 +43,12 @@ class Rules:
 
     @property
     def probe_seconds(self) -> float:
-        """30 s; a tenth of a grace under 5 minutes."""
+        """30 s, or a tenth of the grace if that is less."""
         return min(PROBE_SECONDS_MAX, self.grace_seconds / SHARE_OF_GRACE)
 
     @property
     def skew_ms(self) -> int:
-        """30 s; a tenth of a grace under 5 minutes."""
+        """30 s, or a tenth of the grace if that is less."""
         return round(min(SKEW_SECONDS_MAX, self.grace_seconds / SHARE_OF_GRACE) * 1000)
 
 
@@ -59,9 +60,9 @@ def outcome_of(status: int) -> Outcome:
 
 
 def probed(scope: ScopeState, answer: Evidence, began: int) -> ScopeState:
-    """The scope after a probe: only a probe makes INVALID, and only a probe makes VALID again.
+    """The scope after a probe. Only a probe makes a scope INVALID, and only a probe makes it VALID again.
 
-    A probe that says nothing changes no state. `began` is when it was asked, by the keeper's clock.
+    A probe that says nothing does not change the state. `began` is when it was sent, by the keeper's clock.
     """
     after = scope.model_copy(update={"probe": answer, "probe_began": began})
     outcome = outcome_of(answer.status)
@@ -84,23 +85,36 @@ def probed(scope: ScopeState, answer: Evidence, began: int) -> ScopeState:
     return after
 
 
+def refused_though_good(scope: ScopeState, since: int) -> ScopeState:
+    """The scope while traffic is refused though a probe is accepted, since the first time of this episode (ms)."""
+    return scope.model_copy(update={"refused_though_good": scope.refused_though_good or since})
+
+
+def refused_no_more(scope: ScopeState) -> ScopeState:
+    """The scope after such an episode. The next one has an alert of its own."""
+    alerts = tuple(alert for alert in scope.alerts if alert != "refused")
+    return scope.model_copy(update={"refused_though_good": 0, "alerts": alerts})
+
+
 def deadline_ms(parked_at: int, scope: ScopeState, connector: ConnectorState, rules: Rules, now: int) -> int:
-    """When a letter may be purged, as things stand `now` (ms). While SUSPENDED it moves on with the clock."""
+    """When a letter may be purged, as known at `now` (ms). While the connector is SUSPENDED, this moves with the
+    clock."""
     begin = max(parked_at, scope.since)
     return begin + rules.grace_ms + scope.extended_ms + suspended_ms(connector, begin, now)
 
 
-def purgeable_until(scope: ScopeState, connector: ConnectorState, rules: Rules) -> int | None:
-    """Letters with a deadline (and the clocks' margin) at or before this may be purged; None: none may be.
+def purgeable_until(scope: ScopeState, connector: ConnectorState, rules: Rules, began: int) -> int | None:
+    """Letters with a deadline at or before this may be purged (the margin of clocks is included); None: no letter.
 
-    Only while the scope is INVALID and the connector RUNNING, and only what the newest probe, answered 401 or 403,
-    began after.
+    The scope must be INVALID and the connector RUNNING. The newest probe must have been refused (401 or 403), and only
+    letters whose deadline was before that probe may be purged. `began` is when it began (ms), as the keeper's clock
+    tells now; where the clock told otherwise then, the earlier time counts.
     """
     if scope.state != "INVALID" or connector.state != "RUNNING" or scope.probe is None:
         return None
     if outcome_of(scope.probe.status) is not Outcome.BAD:
         return None
-    return scope.probe_began - rules.skew_ms
+    return min(scope.probe_began, began) - rules.skew_ms
 
 
 def suspended_ms(connector: ConnectorState, begin: int, now: int) -> int:
@@ -112,7 +126,7 @@ def suspended_ms(connector: ConnectorState, begin: int, now: int) -> int:
 
 
 def suspended(connector: ConnectorState, by: str, reason: str, who: str, now: int) -> ConnectorState:
-    """The connector, SUSPENDED from now on; the first reason stays where it is so already."""
+    """The connector, SUSPENDED from now on. If it is SUSPENDED already, its first reason stays."""
     if connector.state == "SUSPENDED":
         return connector
     return connector.model_copy(
@@ -121,9 +135,9 @@ def suspended(connector: ConnectorState, by: str, reason: str, who: str, now: in
 
 
 def resumed(connector: ConnectorState, who: str, reason: str, now: int, keep_since: int) -> ConnectorState:
-    """The connector, RUNNING; its suspension is remembered for the purge clock.
+    """The connector, RUNNING. Its suspension is remembered, because it moves the deadlines of letters.
 
-    Suspensions that ended before `keep_since` (ms) are forgotten: no deadline asks for them any more.
+    Suspensions that ended before `keep_since` (ms) are forgotten: no deadline depends on them any more.
     """
     if connector.state == "RUNNING":
         return connector
@@ -142,9 +156,12 @@ def resumed(connector: ConnectorState, who: str, reason: str, now: int, keep_sin
 
 
 def alerts_due(scope: ScopeState, connector: ConnectorState, rules: Rules, now: int) -> Iterator[str]:
-    """Alerts of a scope that are due and were not sent: `invalid`, `half` of the grace, `most` (90 %); and `recovered`
-    once it is VALID again, if the alert `invalid` was sent."""
+    """Alerts of a scope that are due and not sent yet: `invalid`, after `half` of the grace, after `most` of it (90 %).
+    And `recovered`, if the scope is VALID again and the alert `invalid` was sent; `refused`, if traffic is refused
+    though a probe is accepted."""
     if scope.state != "INVALID":
+        if scope.refused_though_good and "refused" not in scope.alerts:
+            yield "refused"
         if "invalid" in scope.alerts and "recovered" not in scope.alerts:
             yield "recovered"
         return

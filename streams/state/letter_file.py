@@ -1,4 +1,4 @@
-"""The file format of exported dead letters: lossless, one line each, and proof that the file is whole.
+"""The file format of exported dead letters: one line per letter, nothing lost, and a check that the file is complete.
 
 | line | holds |
 |---|---|
@@ -6,7 +6,7 @@
 | each letter | `{"letters":…,"partition":n,"offset":n,"written":ms,"key":…,"value":…,"headers":[[name,value],…]}` |
 | last | `{"count":n,"sha256":…}`: how many letters, and the SHA-256 of every line before, line ends included |
 
-Keys, values and header values are base64, or null where there is none; headers keep their order and their duplicates.
+Keys, values and header values are base64, or null if there is none. Headers keep their order and their duplicates.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import orjson
 FORMAT = "streams-dead-letters"
 VERSION = 1
 LINE_BYTES_MAX = 8_000_000
-"""A record of 2 MB is 2.7 MB of base64, its headers come on top: a longer line is none of ours."""
+"""A record of 2 MB is 2.7 MB of base64, and has headers. A longer line was not written by an export."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class ExportError(ValueError):
-    """The file is not whole, or not as it was written; `line` counts from 1."""
+    """The file is not complete, or was changed. `line` counts from 1."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"line {line}: {reason}")
@@ -39,7 +39,8 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ExportedLetter:
-    """A dead letter as it stood: `letters` is `rejected` or `credentials.<scope>`, `written_ms` when it was written."""
+    """A dead letter as it was on the topic. `letters` is `rejected` or `credentials.<scope>`; `written_ms` is when it
+    was written."""
 
     letters: str
     partition: int
@@ -51,7 +52,7 @@ class ExportedLetter:
 
 
 class ExportWriter:
-    """Makes the lines of a file; knows its count and digest."""
+    """Makes the lines of a file, and computes its count and digest."""
 
     def __init__(self, connector: str) -> None:
         self._connector = connector
@@ -60,7 +61,7 @@ class ExportWriter:
 
     @property
     def sha256(self) -> str:
-        """Of every line so far: before `last`, what the file is known by."""
+        """The SHA-256 of all lines so far. Before `last` is called, it identifies the file."""
         return self._digest.hexdigest()
 
     def first(self) -> bytes:
@@ -98,7 +99,7 @@ class ExportReader:
         self.count = 0
 
     def read(self, lines: Iterable[bytes]) -> Iterator[ExportedLetter]:
-        """The letters. Raises `ExportError` where the file is not as it was written, at its end at the latest."""
+        """The letters. Raises `ExportError` if the file was changed, at its end at the latest."""
         digest = hashlib.sha256()
         number = 0
         is_over = False
@@ -117,13 +118,15 @@ class ExportReader:
                 yield _letter(number, content)
             digest.update(line)
         if not is_over:
-            raise ExportError(number + 1, "the file is cut short: its last line, with count and sha256, is missing")
+            raise ExportError(number + 1, "the file is not complete: its last line, with count and sha256, is missing")
 
     def _check(self, number: int, content: dict[str, Any], digest: str) -> None:
         if content.get("count") != self.count:
-            raise ExportError(number, f"it counts {content.get('count')} letters, and {self.count} stand before it")
+            raise ExportError(
+                number, f"it says that there are {content.get('count')} letters, and there are {self.count}"
+            )
         if content["sha256"] != digest:
-            raise ExportError(number, "the file was edited after it was written: its sha256 is another")
+            raise ExportError(number, "the file was changed after it was written: its sha256 does not match")
         self.sha256 = digest
 
 
@@ -131,13 +134,13 @@ def _content(number: int, line: bytes) -> dict[str, Any]:
     if len(line) > LINE_BYTES_MAX:
         raise ExportError(number, f"is longer than {LINE_BYTES_MAX:,} bytes: no letter is")
     if not line.endswith(b"\n"):
-        raise ExportError(number, "the file is cut short within this line")
+        raise ExportError(number, "the file ends within this line")
     try:
         content = orjson.loads(line)
     except orjson.JSONDecodeError:
         content = None
     if not isinstance(content, dict):
-        raise ExportError(number, "is no JSON object")
+        raise ExportError(number, "is not a JSON object")
     return content
 
 
@@ -162,7 +165,7 @@ def _letter(number: int, content: dict[str, Any]) -> ExportedLetter:
             headers=tuple((_text(name), _decoded(value)) for name, value in content["headers"]),
         )
     except (KeyError, TypeError, ValueError):
-        raise ExportError(number, "is no letter as `streams dlq export` writes it") from None
+        raise ExportError(number, "is not a letter as `streams dlq export` writes it") from None
 
 
 def _encoded(value: bytes | None) -> str | None:
@@ -180,13 +183,13 @@ def _decoded(text: Any) -> bytes | None:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("is no text")
+        raise TypeError("is not text")
     return value
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError("is no whole number")
+        raise TypeError("is not a whole number")
     return value
 
 

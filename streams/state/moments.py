@@ -1,4 +1,4 @@
-"""Moments as people type them (a time, a day, or how long ago), and times and durations as they read them."""
+"""Reads moments that people type (a time, a day, or how long ago). Writes times and durations for people."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def parse_moment(text: str, now_ms: int) -> int:
         try:
             moment = datetime.fromisoformat(text.upper())
         except ValueError as error:
-            raise ValueError(f"{text} is no time ({error}); it must be {SHAPES}") from None
+            raise ValueError(f"{text} is not a time ({error}); it must be {SHAPES}") from None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return round(moment.timestamp() * 1000)
     try:
         return now_ms - round(parse_duration(text) * 1000)
     except ValueError:
-        raise ValueError(f"{text or 'nothing'} is no time; it must be {SHAPES}") from None
+        raise ValueError(f"{text or 'nothing'} is not a time; it must be {SHAPES}") from None
 
 
 def iso(time_ms: int | None) -> str | None:
@@ -37,7 +37,7 @@ def iso(time_ms: int | None) -> str | None:
 
 
 def clock_time(time_ms: int, now_ms: int) -> str:
-    """A time of today as `14:02` (UTC), of another day with its date."""
+    """A time of today as `14:02` (UTC); a time of another day with its date."""
     moment, now = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (time_ms, now_ms))
     return moment.strftime("%H:%M" if moment.date() == now.date() else "%Y-%m-%d %H:%M")
 

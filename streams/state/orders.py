@@ -1,4 +1,4 @@
-"""What a person's order of a replay or purge carries, checked: the arguments of such a request."""
+"""Checks the arguments of a person's order of a replay or purge."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CREDENTIALS_LETTERS = re.compile(re.escape(CREDENTIALS) + r"[A-Za-z0-9._-]{1,20
 
 
 class OrderError(ValueError):
-    """An order that cannot be carried out as it is; says what would be right."""
+    """The order cannot be carried out. The text says what would be right."""
 
 
 class Order(BaseModel):
-    """Which letters, up to where each partition was planned, and how fast.
+    """Which letters, up to which offset of each partition, and how fast.
 
-    `ends` maps `<letters>/<partition>` to the offset after the last letter that was planned. With a `revision` of the
-    totals the order stands only if nothing was settled since it was planned. `rate` is in letters per second.
+    `ends` maps `<letters>/<partition>` to the offset after the last letter that was planned. If there is a `revision`
+    of the totals, the order is refused if letters were settled since it was planned. `rate` is in letters per second.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -50,9 +50,7 @@ def order_of(action: Action, arguments: Mapping[str, Any]) -> Order:
     if selection.letters != REJECTED:
         others = sorted(selection.to_arguments().keys() - {"letters", "until"})
         if others:
-            raise OrderError(
-                f"credentials letters are selected by until alone, since only a prefix may leave: without {others[0]}"
-            )
+            raise OrderError(f"letters of credentials are selected only by until: leave out {others[0]}")
     if action == "purge" and selection.again:
         raise OrderError("selection.again: what is settled cannot be purged; again is for a replay")
     if not order.ends:

@@ -1,4 +1,4 @@
-"""What a replay or purge would do: which letters it takes, how many of what, and which it leaves out and why."""
+"""What a replay or purge would do: which letters it takes, how many of each kind, which it leaves out, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from streams.state.orders import Action
 from streams.state.records import CREDENTIALS, PURGED, REJECTED
 from streams.state.selection import REPLAYS_MAX, LetterFacts, Selection
-from streams.state.standing import Standing
+from streams.state.state_view import StateView
 
 LeftOut = Literal["settled", "purged", "replays"]
 LEFT_OUT_SENTENCES: Mapping[str, str] = {
@@ -24,7 +24,7 @@ PLAN_ID_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The outcome of planning. `id` changes when the letters do, or when anything was settled since."""
+    """The result of planning. `id` changes if other letters are selected, or if letters were settled meanwhile."""
 
     id: str
     action: Action
@@ -38,10 +38,10 @@ class Plan:
     revision: int
 
     def to_arguments(self, rate: float | None, *, is_bound: bool) -> dict[str, Any]:
-        """What the request to the keeper carries.
+        """The arguments of the request to the keeper.
 
-        `is_bound`: the order holds only if nothing was settled since. Otherwise the keeper leaves out what was settled
-        since (a redrive may go on for hours) and does the rest.
+        `is_bound`: the keeper must refuse the order if letters were settled meanwhile. Otherwise it leaves out those
+        letters (a redrive may go on for hours) and does the rest.
         """
         return {
             "selection": dict(self.selection.to_arguments()),
@@ -71,7 +71,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Planner:
-    """Takes letters in offset order per partition, and one partition after the other where there is a limit."""
+    """Takes letters in offset order per partition. If there is a limit, it takes one partition after the other."""
 
     action: Action
     selection: Selection
@@ -85,20 +85,20 @@ class Planner:
 
     @property
     def is_prefix(self) -> bool:
-        """Whether only a prefix of each partition may be taken."""
+        """Whether only the oldest letters of each partition may be taken."""
         return self.selection.letters.startswith(CREDENTIALS)
 
     @property
     def is_full(self) -> bool:
-        """Whether the limit is reached: what comes after it is not looked at."""
+        """Whether the limit is reached: later letters are not looked at."""
         return self.selection.limit is not None and self._letters >= self.selection.limit
 
     def is_closed(self, partition: int) -> bool:
-        """Whether no letter of this partition is taken any more."""
+        """Whether no more letters of this partition are taken."""
         return self.is_full or partition in self._closed
 
     def take(self, partition: int, offset: int, facts: LetterFacts, *, is_settled: bool, is_purged: bool) -> bool:
-        """Look at one letter; whether it is taken."""
+        """Look at one letter. Returns whether it is taken."""
         if self.is_closed(partition):
             return False
         if not self.selection.takes(facts):
@@ -120,11 +120,11 @@ class Planner:
         return True
 
     def finish(self) -> Plan:
-        """The plan of everything that was looked at."""
+        """The plan for all letters that were looked at."""
         letters = self.selection.letters
         content = {
             "action": self.action,
-            # Times are left out: `--until 2h` moves on with the clock, and the places say what it took.
+            # Times are not part of the id: `--until 2h` moves with the clock. The places say which letters were taken.
             "selection": {
                 name: value for name, value in self.selection.to_arguments().items() if name not in ("since", "until")
             },
@@ -153,6 +153,12 @@ class Planner:
         return None
 
 
-def is_purged(standing: Standing, letters: str, partition: int, offset: int) -> bool:
-    """Whether a person purged this letter. Its bytes may still be on the topic, but it cannot come back."""
-    return letters == REJECTED and standing.is_settled((PURGED, partition), offset)
+def is_purged(view: StateView, letters: str, partition: int, offset: int) -> bool:
+    """Whether a person purged this letter. Its bytes may still be on the topic, but it cannot come back.
+
+    Those of credentials leave as a prefix: one that is settled behind the cursor was of a user who was to be forgotten.
+    """
+    if letters == REJECTED:
+        return view.is_settled((PURGED, partition), offset)
+    settled = view.settled.get((letters, partition))
+    return settled is not None and offset in settled

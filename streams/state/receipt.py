@@ -1,4 +1,4 @@
-"""The receipt of a purge that a person ordered: which letters, how many of what, and of which time."""
+"""The receipt of a purge that a person ordered: which letters, how many of each event type, and of which time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Receipt:
-    """Gathered letter by letter. Holds no event id, no key and no value: those may be personal data."""
+    """Collected letter by letter. It holds no event id, no key and no value: they may be personal data."""
 
     offsets: dict[int, list[int]] = field(default_factory=dict)
     causes: dict[str, int] = field(default_factory=dict)
@@ -18,7 +18,8 @@ class Receipt:
     last_event: int | None = None
 
     def add(self, partition: int, offset: int, cause: str, event_type: str, time: int | None) -> None:
-        """One letter. `event_type` is empty and `time` (seconds since 1970) None where the value does not tell."""
+        """Add one letter. If the value does not tell them, `event_type` is empty and `time` (seconds since 1970) is
+        None."""
         self.offsets.setdefault(partition, []).append(offset)
         self.causes[cause] = self.causes.get(cause, 0) + 1
         name = event_type or "unknown"
@@ -28,7 +29,7 @@ class Receipt:
             self.last_event = time if self.last_event is None else max(self.last_event, time)
 
     def to_json(self) -> dict[str, Any]:
-        """As the audit topic holds it. `offsets`: per partition the ranges (from, to exclusive)."""
+        """The line for the audit topic. `offsets`: for each partition, ranges (from, to exclusive)."""
         return {
             "letters": sum(self.causes.values()),
             "causes": self.causes,

@@ -1,4 +1,4 @@
-"""Hides personal data: every value but those of a short list of harmless fields."""
+"""Hides personal data: every value, except those of a short list of harmless fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HARMLESS = frozenset(
         "dispatch_id",
         "send_id",
         "sdk_version",
-        # what destinations make of it
+        # names that destinations use
         "event",
         "$insert_id",
         "$partner_id",
@@ -46,11 +46,11 @@ HARMLESS = frozenset(
     }
 )
 SECRETS = frozenset({"token"})
-"""Fields of payloads that hold credentials: never shown, whatever is asked for."""
+"""Fields of payloads that hold credentials. They are never shown, not even with `--show-payload`."""
 
 
 def masked(value: Any, *, shows_all: bool, name: str = "") -> Any:
-    """The value as it may be printed. Keys, nulls and the shape stay; `shows_all` hides secrets only."""
+    """The value as it may be printed. Keys, nulls and the shape stay. With `shows_all` only secrets are hidden."""
     if name in SECRETS:
         return SECRET
     match value:
@@ -69,7 +69,7 @@ def masked(value: Any, *, shows_all: bool, name: str = "") -> Any:
 
 
 def masked_text(value: bytes | None, *, shows_all: bool) -> str | None:
-    """A key or a header's value: text where it is some, else base64."""
+    """A key or a header's value: as text if it is text, else base64."""
     if value is None:
         return None
     if not shows_all:

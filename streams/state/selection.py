@@ -1,4 +1,4 @@
-"""Which dead letters a person means: the same filter for plans on the command line and for the keeper's jobs."""
+"""Which dead letters a person selects. Plans on the command line and the keeper's jobs use the same filter."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from streams.delivery.letter import (
 from streams.state.records import REJECTED
 
 REPLAYS_MAX = 3
-"""A letter that failed so many replays is left for a person."""
+"""A letter that failed this many replays is not replayed again: a person must look at it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LetterFacts:
-    """What a selection looks at. `event_type` and `event_id` are empty where the value does not tell them."""
+    """The facts that a selection needs. `event_type` and `event_id` are empty if the value does not tell them."""
 
     cause: str
     fingerprint: str
@@ -35,7 +35,7 @@ class LetterFacts:
 
     @classmethod
     def of(cls, headers: AnyHeaders, event_type: str = "", event_id: str = "") -> LetterFacts:
-        """From a letter's headers, and what was decoded of its value."""
+        """The facts of a letter, from its headers and from what was decoded of its value."""
         return cls(
             (header_of(headers, CAUSE_HEADER) or b"").decode("ascii", "replace"),
             (header_of(headers, FINGERPRINT_HEADER) or b"").decode("ascii", "replace"),
@@ -46,10 +46,11 @@ class LetterFacts:
 
 
 class Selection(BaseModel):
-    """Filters; all that are given must hold. Times are milliseconds since 1970, of parking, `until` exclusive.
+    """Filters. A letter must match all that are given. Times are of parking, in milliseconds since 1970; `until` is
+    exclusive.
 
-    `letters` is `rejected` or `credentials.<scope>`: the latter are selected by `until` alone, for only a prefix of
-    them may leave. `again` takes letters that are settled already, too.
+    `letters` is `rejected` or `credentials.<scope>`. The latter are selected only by `until`, because only the oldest
+    of them may leave. `again` also selects letters that are settled already.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,16 +68,16 @@ class Selection(BaseModel):
 
     @property
     def needs_event_type(self) -> bool:
-        """Whether the value must be looked at for its event type."""
+        """Whether the event type of the value is needed."""
         return bool(self.event_types)
 
     @property
     def needs_event_id(self) -> bool:
-        """Whether the value must be decoded for its event id."""
+        """Whether the event id is needed: then the value must be decoded."""
         return bool(self.event_ids)
 
     def takes(self, facts: LetterFacts) -> bool:
-        """Whether these filters mean this letter; the limit, and what is settled, are the caller's affair."""
+        """Whether these filters select this letter. The caller handles the limit, and letters that are settled."""
         parked_at = facts.verdict.parked_at_ms
         return (
             (not self.causes or facts.cause in self.causes)
@@ -88,5 +89,5 @@ class Selection(BaseModel):
         )
 
     def to_arguments(self) -> Mapping[str, object]:
-        """As a request or a job carries it."""
+        """The form in a request or a job."""
         return self.model_dump(mode="json", exclude_defaults=True)

@@ -1,4 +1,4 @@
-"""Which letters after a cursor are settled: one bit an offset, in blocks, so that a million letters take 200 kB."""
+"""Which letters after a cursor are settled: one bit per offset, in blocks. A million letters take 200 kB."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Iterator
 
 BLOCK_OFFSETS = 8_192
-"""Offsets of one block: 1 kB of bits, 1.4 kB as base64."""
+"""How many offsets one block has: 1 kB of bits, 1.4 kB as base64."""
 
 
 class SettledLetters:
@@ -37,7 +37,8 @@ class SettledLetters:
         return frozenset(self._blocks)
 
     def with_added(self, offsets: Iterable[int]) -> dict[int, str]:
-        """The blocks that these offsets change, as they are written. Changes nothing here: `put` does, once written."""
+        """The blocks that these offsets change, in their written form. Changes nothing: call `put` after they are
+        written."""
         changed: dict[int, bytearray] = {}
         for offset in offsets:
             number, place = divmod(offset, BLOCK_OFFSETS)
@@ -48,16 +49,16 @@ class SettledLetters:
         return {number: base64.b64encode(block).decode() for number, block in changed.items()}
 
     def put(self, number: int, bits: str) -> None:
-        """A block as it was written. Raises `ValueError`."""
+        """Take a block in its written form. Raises `ValueError`."""
         block = bytearray(base64.b64decode(bits, validate=True))
         if len(block) != BLOCK_OFFSETS // 8:
             raise ValueError(f"a block holds {BLOCK_OFFSETS // 8} bytes, not {len(block)}")
         self._blocks[number] = block
 
     def drop(self, number: int) -> None:
-        """The block lies before the cursor: it is not needed any more."""
+        """Forget a block that lies before the cursor."""
         self._blocks.pop(number, None)
 
     def blocks_before(self, cursor: int) -> list[int]:
-        """Blocks that lie wholly before the cursor."""
+        """Blocks that lie completely before the cursor."""
         return sorted(number for number in self._blocks if (number + 1) * BLOCK_OFFSETS <= cursor)

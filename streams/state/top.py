@@ -1,4 +1,4 @@
-"""Groups dead letters by fingerprint: which kinds of trouble there are, and how much of each."""
+"""Groups dead letters by fingerprint: what went wrong, and how often."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from streams.delivery.letter import (
 from streams.state.settled import SettledLetters
 
 GROUPS_MAX = 10_000
-"""Bounds the memory: letters of more kinds than this are counted together, as `others`."""
+"""Limits the memory. If there are more groups, the letters of the others are counted together, as `others`."""
 
 _FINGERPRINT_PLACE, _VERDICT_PLACE = -6, -5
-"""Where `letter_headers` puts them: looked at first, for looking through the headers costs as much as reading them."""
+"""The places where `letter_headers` writes them. They are looked at first: a search over all headers costs as much as
+reading them."""
 _PARKED_AT = b'"parked_at":'
-"""In a verdict's JSON nothing else can hold these bytes: a quote within a text is written with a backslash."""
+"""These bytes occur once in a verdict's JSON: inside a text, JSON writes a quote with a backslash."""
 
 
 class Letter(Protocol):
-    """What grouping reads of a dead letter."""
+    """The parts of a dead letter that grouping reads."""
 
     def offset(self) -> int: ...
     def headers(self) -> Any: ...
@@ -63,7 +64,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Groups that differ in their event type alone, the largest first."""
+    """Groups that differ only in their event type, the largest first."""
 
     groups: tuple[Group, ...]
 
@@ -101,10 +102,10 @@ class Trouble:
 
 
 class Groups:
-    """Counts letters one by one; memory grows with the kinds, not with the letters."""
+    """Counts letters one by one. Memory grows with the number of groups, not with the number of letters."""
 
     def __init__(self, event_type_of: Callable[[Any], str]) -> None:
-        """`event_type_of` is asked once for each kind: a fingerprint knows the event type."""
+        """`event_type_of` is called once for each group: all letters with one fingerprint have one event type."""
         self._event_type_of = event_type_of
         self._groups: dict[bytes, Group] = {}
         self.others = 0
@@ -130,11 +131,11 @@ class Groups:
                 group.last_ms = parked_ms
 
     def most_first(self) -> list[Group]:
-        """Largest groups first; of two alike the one that began earlier."""
+        """Largest groups first; of two equal ones the older first."""
         return sorted(self._groups.values(), key=lambda group: (-group.count, group.first_ms, group.fingerprint))
 
     def troubles(self) -> list[Trouble]:
-        """The same over event types: one for each cause, status and message, the largest first."""
+        """The groups, combined over event types: one for each cause, status and message, the largest first."""
         found: dict[tuple[str, int, str], list[Group]] = {}
         for group in self.most_first():
             found.setdefault((group.cause, group.status, group.message), []).append(group)
@@ -158,7 +159,7 @@ class Groups:
 
 
 def _marks(headers: AnyHeaders) -> tuple[bytes, bytes]:
-    """Fingerprint and verdict; empty where a letter has none."""
+    """Fingerprint and verdict; empty if a letter has none."""
     try:
         name, mark = headers[_FINGERPRINT_PLACE]
         verdict_name, verdict = headers[_VERDICT_PLACE]
@@ -171,7 +172,7 @@ def _marks(headers: AnyHeaders) -> tuple[bytes, bytes]:
 
 
 def _parked_ms(verdict: bytes) -> int:
-    """When the letter was parked, without reading the verdict's JSON; 0 where it does not say."""
+    """When the letter was parked; 0 if the verdict does not say. Reads the bytes without parsing the JSON."""
     begin = verdict.find(_PARKED_AT) + len(_PARKED_AT)
     end = verdict.find(b",", begin)
     try:

@@ -22,9 +22,9 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
+from streams.testing import paced_relay
 from streams.testing.kafka import (
     SETTINGS,
     JarsUnavailable,
@@ -35,6 +35,7 @@ from streams.testing.kafka import (
     java,
     kafka_version,
 )
+from streams.testing.lifetime import Startable
 from streams.testing.processes import Child, free_port
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 Kind = Literal["given", "docker", "apache", "embedded"]
 
 IMAGE = "apache/kafka"
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 180.0
+"""A busy machine starts a Java in a minute. A broker that ends by itself is noticed at once."""
 DOCKER_ANSWER_SECONDS_MAX = 5.0
 
 
@@ -55,7 +57,7 @@ class BrokerFailed(Exception):
     """A broker did not start; the text ends with what it wrote last."""
 
 
-class Broker:
+class Broker(Startable):
     """A broker that runs, or that runs between `start` and `stop`. The class itself: one that others start and stop."""
 
     def __init__(self, kind: Kind, bootstrap_servers: str, *, is_apache: bool, why: str = "") -> None:
@@ -75,15 +77,6 @@ class Broker:
     def restart(self) -> None:
         """Stop and start it with the same data at the same address."""
         raise BrokerFailed(f"a broker of kind `{self.kind}` cannot be restarted from here")
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.why})" if self.why else self.kind
@@ -129,8 +122,18 @@ class ApacheKafka(Broker):
         self._node.stop()
         _wait_until_answers(self.bootstrap_servers, self._node.start())
 
+    def freeze(self) -> None:
+        """SIGSTOP: its connections stay open, and nothing answers, until `thaw`."""
+        assert self._node is not None, "frozen before it was started"
+        self._node.freeze()
+
+    def thaw(self) -> None:
+        assert self._node is not None, "thawed before it was started"
+        self._node.thaw()
+
     def stop(self) -> None:
         if self._node is not None:
+            self._node.thaw()
             self._node.stop()
             self._node = None
         if self._folder is not None:
@@ -145,6 +148,7 @@ class EmbeddedBroker(Broker):
         super().__init__("embedded", "", is_apache=False, why=why)
         self._folder: Path | None = None
         self._child: Child | None = None
+        self._relay: Child | None = None
 
     def start(self) -> None:
         program = _embedded_program()
@@ -153,11 +157,13 @@ class EmbeddedBroker(Broker):
                 f"the embedded Kafka is not installed: {sys.executable} -m pip install 'currents-streams[demo]'"
             )
         self._folder = Path(tempfile.mkdtemp(prefix="streams-embedded-"))
-        self._port = free_port()
-        self.bootstrap_servers = f"127.0.0.1:{self._port}"
-        self._command = [str(program), "start", "--only", "kafka", "--kafka-port", str(self._port)]
+        port, relay_port = free_port(), free_port()
+        self.bootstrap_servers = f"127.0.0.1:{relay_port}"
+        self._command = [str(program), "start", "--only", "kafka", "--kafka-port", str(port)]
         self._command += ["--data-dir", str(self._folder / "data")]
+        relay = [sys.executable, "-I", paced_relay.__file__, str(relay_port), str(port)]
         try:
+            self._relay = Child(relay, self._folder / "relay.log")
             self._begin()
         except BaseException:  # Ctrl-C, too: nothing may be left behind
             self.stop()
@@ -169,9 +175,10 @@ class EmbeddedBroker(Broker):
         self._begin()
 
     def stop(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
+        for child in (self._relay, self._child):
+            if child is not None:
+                child.stop()
+        self._relay = self._child = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

@@ -11,13 +11,15 @@ Each raises `AssertionError` with a sentence. `kind.example` gives the settings;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import product
 from random import Random
 from typing import Any
 
 import orjson
 from pydantic import BaseModel
 
+from streams.delivery.composer import NOTHING, Item
 from streams.delivery.contract import (
     Delivered,
     Destination,
@@ -25,6 +27,7 @@ from streams.delivery.contract import (
     Misconfigured,
     Refused,
     Rejected,
+    Remark,
     Request,
     Response,
     Retry,
@@ -32,11 +35,12 @@ from streams.delivery.contract import (
     Token,
     Unauthorised,
     Undetermined,
+    Verdict,
 )
 from streams.destinations.kind import DestinationKind
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
-from streams.events.schema import Field, WriterSchema
+from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped
 from streams.values import Secret
 
@@ -45,27 +49,16 @@ NOW_SECONDS = 1_790_000_000
 DETAIL_BYTES_MAX = 600
 HTML = Response(200, {"content-type": "text/html; charset=utf-8"}, b"<html>welcome</html>")
 BODIES = (b"", b"{}", b"[]", b"null", b'{"errors":7}', b'{"errors":["x"]}', b"\xff", b'{"a":', b"ok")
+ANSWER_HEADERS: tuple[dict[str, str], ...] = ({"content-type": "application/json"}, {})
+"""Without a content type a 2xx reaches what reads the body, whatever media types the destination takes."""
 
 Check = Callable[[DestinationKind], None]
 
 
-@dataclass(frozen=True, slots=True)
-class JsonSource:
-    """Events as JSON: an encoder must not need Avro."""
-
-    event_type: str
-    fields: tuple[Field, ...]
-    is_walkable: bool = False
-
-    def decode(self, value: bytes, start: int) -> dict[str, Any]:
-        content = orjson.loads(value[start:])
-        if not isinstance(content, dict):
-            raise ValueError("no JSON object")  # noqa: TRY004 - the contract's error
-        return content
-
-
 def builds_from_its_example(kind: DestinationKind) -> None:
-    """Settings with made-up credentials make a destination with scopes and sound limits."""
+    """Its members are what they must be; its example makes a destination with scopes and sound limits."""
+    problem = kind.problem()
+    assert not problem, problem
     destination = _built(kind)
     assert destination.scopes, "a destination has at least one credential scope"
     assert len(set(destination.scopes)) == len(destination.scopes), "each scope is named once"
@@ -82,9 +75,13 @@ def encodes_a_sample_of_every_event_type_the_same_twice(kind: DestinationKind) -
     destination = _built(kind)
     for schema in _schemas(kind):
         encoder = _encoder(destination, schema)
-        value = _value(schema)
+        value = _value(kind, schema)
         encoded = encoder(value, HEADER_BYTES)
-        assert isinstance(encoded, tuple | Skipped), f"the sample of {schema.event_type} is rejected: {encoded}"
+        assert isinstance(encoded, tuple | Skipped | Remark), (
+            f"the sample of {schema.event_type} is rejected: {encoded}"
+        )
+        if isinstance(encoded, Remark):
+            assert destination.composer is not None, f"nobody hears the remark of {schema.event_type}"
         assert encoder(value, HEADER_BYTES) == encoded, f"{schema.event_type} is encoded differently the second time"
         if isinstance(encoded, tuple):
             scope, body, cuts = encoded
@@ -97,7 +94,7 @@ def has_no_encoder_for_what_it_does_not_map(kind: DestinationKind) -> None:
     """The encoder of an event type that is not mapped is None."""
     destination = _built(kind)
     schema = next(_schemas(kind))
-    other = JsonSource("users.nobody.Maps", schema.fields)
+    other = replace(schema, event_type="users.nobody.Maps")
     assert destination.encoder(other) is None, "an event type that is not mapped has an encoder"
 
 
@@ -105,28 +102,15 @@ def rejects_bytes_that_are_no_event(kind: DestinationKind) -> None:
     """Corrupt bytes are `Rejected("undecodable: ...")`, whatever they are; nothing raises."""
     destination, random = _built(kind), Random(7)  # noqa: S311 - spoils bytes, guards nothing
     for schema in list(_schemas(kind))[:10]:
-        encoder, value = _encoder(destination, schema), _value(schema)
+        encoder, value = _encoder(destination, schema), _value(kind, schema)
         for corrupt in (b"", value[: len(value) // 2], value + b"\x02", value[:HEADER_BYTES] + random.randbytes(64)):
             encoded = encoder(corrupt, min(HEADER_BYTES, len(corrupt)))
-            assert isinstance(encoded, Rejected | tuple), f"corrupt bytes of {schema.event_type} are {encoded}"
+            assert isinstance(encoded, Rejected | Remark | tuple), f"corrupt bytes of {schema.event_type} are {encoded}"
             if isinstance(encoded, Rejected):
                 assert encoded.detail, "a rejection says why"
         cut = encoder(value[: len(value) // 2], HEADER_BYTES)
         assert isinstance(cut, Rejected), f"half an event of {schema.event_type} is sent"
         assert cut.detail.startswith("undecodable"), f"half an event is rejected as: {cut.detail}"
-
-
-def encodes_events_that_are_not_avro(kind: DestinationKind) -> None:
-    """The same event as JSON is sent as the same bytes."""
-    destination = _built(kind)
-    for schema in list(_schemas(kind))[:10]:
-        encoder = destination.encoder(JsonSource(schema.event_type, schema.fields))
-        assert encoder is not None, f"{schema.event_type} has an encoder for Avro only"
-        value = _value(schema)
-        decoded = orjson.dumps(schema.decode(value, HEADER_BYTES))
-        from_avro, from_json = _encoder(destination, schema)(value, HEADER_BYTES), encoder(decoded, 0)
-        assert type(from_avro) is type(from_json), f"{schema.event_type} as JSON is {from_json}"
-        assert isinstance(encoder(b"no json", 0), Rejected), "what is no JSON is sent"
 
 
 def builds_the_same_request_twice_and_shows_no_secret(kind: DestinationKind) -> None:
@@ -174,15 +158,14 @@ def gives_a_verdict_on_any_answer_without_a_secret(kind: DestinationKind) -> Non
     destination = kind.build(settings)
     secrets = _secrets(settings)
     telling = [orjson.dumps({key: " ".join(secrets)}) for key in ("error", "message", "detail")]
+    lines = [" ".join(secrets).encode(), b"line\n" * 4, b"x" * 2_000]
     for request in _requests(kind, destination):
-        for status in (200, 202, 207, 400, 401, 404, 413, 422, 429, 503):
-            for body in (*BODIES, *telling):
-                verdict = destination.interpret(
-                    Response(status, {"content-type": "application/json"}, body), request, 3
-                )
-                detail = getattr(verdict, "detail", "")
-                assert all(secret not in detail for secret in secrets), f"the detail of a {status} shows a secret"
-                assert len(detail.encode()) <= DETAIL_BYTES_MAX, f"the detail of a {status} is long"
+        for status, headers in product((200, 202, 207, 400, 401, 404, 413, 422, 429, 503), ANSWER_HEADERS):
+            for body in (*BODIES, *telling, *lines):
+                verdict = destination.interpret(Response(status, headers, body), request, 3)
+                for detail in _details(verdict):
+                    assert all(secret not in detail for secret in secrets), f"the detail of a {status} shows a secret"
+                    assert len(detail.encode()) <= DETAIL_BYTES_MAX, f"the detail of a {status} is long"
                 if isinstance(verdict, Refused):
                     assert all(0 <= place < 3 for place in verdict.details), (
                         "a refusal names a record that was not sent"
@@ -194,8 +177,8 @@ def gives_a_verdict_on_any_answer_without_a_secret(kind: DestinationKind) -> Non
             assert isinstance(verdict, Undetermined), f"status {status} without a word is {verdict}"
 
 
-def probes_each_scope_anew(kind: DestinationKind) -> None:
-    """Probes of other nonces or scopes are other requests, and a fixed nonce gives a fixed one."""
+def gives_the_same_probe_for_the_same_nonce(kind: DestinationKind) -> None:
+    """A probe is random only by its nonce: the same scope, nonce and time give the same request."""
     destination = _built(kind)
     for scope in destination.scopes:
         first, same = (destination.probe(scope, "one", NOW_SECONDS * 1_000) for _ in range(2))
@@ -214,13 +197,36 @@ def marks_a_copy_so_that_it_is_told_apart(kind: DestinationKind) -> None:
         assert again(bodies[0], "job-1") in copies, "a copy is encoded differently the second time"
 
 
+def composes_the_same_twice_and_accounts_for_every_item(kind: DestinationKind) -> None:
+    """Where requests depend on memory, items and memory decide them, and every item is in the request or skipped."""
+    destination = _built(kind)
+    composer = destination.composer
+    if composer is None:
+        return
+    assert composer.in_doubt in ("resend", "park"), "in_doubt is resend or park"
+    for scope, bodies in _bodies(kind, destination).items():
+        items = [Item(body, position, position) for position, body in enumerate(bodies)]
+        first, second = (composer.compose(scope, items, NOTHING, NOW_SECONDS) for _ in range(2))
+        assert 1 <= first.taken <= len(items), "a composer takes at least one item, and none that there is not"
+        assert first.request is not None, "what was never sent is not sent"
+        assert second.request is not None, "the same items and memory give no request the second time"
+        assert first.request.body == second.request.body, "the same items and memory give other bytes the second time"
+        laid_out = {position for positions in first.request.layout.values() for position in positions}
+        assert laid_out <= set(range(first.taken)), "the layout names items that were not taken"
+        assert set(first.skipped) <= set(range(first.taken)) - laid_out, "an item is skipped and sent, or not taken"
+        assert set(first.tally) <= set(composer.tallies), "a tally has a name that `tallies` does not list"
+    assert composer.reread_from(NOTHING) is None, "a memory of nothing has no open copies"
+    assert not composer.open_copies(NOTHING), "a memory of nothing has no open copies"
+    assert composer.expired(NOTHING, NOW_SECONDS) is None, "a memory of nothing has nothing to forget"
+
+
 def signs_in_and_signs_without_touching_the_body(kind: DestinationKind) -> None:
     """Where a token is wanted, its answers mean what all answers mean, and signing keeps the body."""
     destination = _built(kind)
     sign_in = destination.sign_in
     if sign_in is None:
         return
-    assert isinstance(sign_in.read(Response(401, {}, b"")), Unauthorised), "401 for a token is no refusal"
+    assert isinstance(sign_in.read(Response(401, {}, b"")), Unauthorised), "401 for a token is not a refusal"
     assert isinstance(sign_in.read(Response(503, {}, b"")), Retry), "503 for a token is not tried again"
     assert isinstance(sign_in.read(HTML), Misconfigured), "HTML in place of a token is taken"
     for request in _requests(kind, destination):
@@ -235,12 +241,12 @@ CHECKS: tuple[Check, ...] = (
     encodes_a_sample_of_every_event_type_the_same_twice,
     has_no_encoder_for_what_it_does_not_map,
     rejects_bytes_that_are_no_event,
-    encodes_events_that_are_not_avro,
     builds_the_same_request_twice_and_shows_no_secret,
     interprets_the_rows_that_all_share,
     gives_a_verdict_on_any_answer_without_a_secret,
-    probes_each_scope_anew,
+    gives_the_same_probe_for_the_same_nonce,
     marks_a_copy_so_that_it_is_told_apart,
+    composes_the_same_twice_and_accounts_for_every_item,
     signs_in_and_signs_without_touching_the_body,
 )
 
@@ -250,15 +256,16 @@ def _built(kind: DestinationKind) -> Destination:
 
 
 def _schemas(kind: DestinationKind) -> Iterator[WriterSchema]:
-    for event_type in sorted(kind.event_types):
+    for event_type in sorted({*kind.event_types, *kind.received}):
         schema = shipped().by_event_type(event_type)
-        assert schema is not None, f"{event_type} is no event type of the catalogue"
+        assert schema is not None, f"{event_type} is not an event type of the catalogue"
         yield schema
 
 
-def _value(schema: WriterSchema) -> bytes:
+def _value(kind: DestinationKind, schema: WriterSchema) -> bytes:
     random = Random(3)  # noqa: S311 - a sample guards nothing
-    return encode_single_object(schema, sample_record(schema.event_type, random, NOW_SECONDS))
+    record = kind.received.get(schema.event_type)
+    return encode_single_object(schema, record or sample_record(schema.event_type, random, NOW_SECONDS))
 
 
 def _encoder(destination: Destination, schema: WriterSchema) -> Encoder:
@@ -271,7 +278,7 @@ def _bodies(kind: DestinationKind, destination: Destination) -> dict[str, list[b
     """A few encoded events of each scope that samples reach."""
     bodies: dict[str, list[bytes]] = {}
     for schema in _schemas(kind):
-        encoded = _encoder(destination, schema)(_value(schema), HEADER_BYTES)
+        encoded = _encoder(destination, schema)(_value(kind, schema), HEADER_BYTES)
         if isinstance(encoded, tuple) and len(bodies.setdefault(encoded[0], [])) < 3:
             bodies[encoded[0]].append(encoded[1])
     assert bodies, "no sample is sent"
@@ -281,6 +288,13 @@ def _bodies(kind: DestinationKind, destination: Destination) -> dict[str, list[b
 def _requests(kind: DestinationKind, destination: Destination) -> Iterator[Request]:
     for scope, bodies in _bodies(kind, destination).items():
         yield destination.request(scope, bodies)
+
+
+def _details(verdict: Verdict) -> list[str]:
+    """Every text that a verdict would put into a dead letter or a log line."""
+    if isinstance(verdict, Refused):
+        return list(verdict.details.values())
+    return [] if isinstance(verdict, Delivered) else [verdict.detail]
 
 
 def _secrets(settings: BaseModel) -> list[str]:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
@@ -27,6 +27,7 @@ from streams.emulators.faults import Fault
 from streams.emulators.host import HostedService, Options
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.emulators.mparticle.options import Input, MParticleOptions
+from streams.testing.lifetime import Startable
 
 ANSWER_SECONDS_MAX = 60.0
 """A control call answers at once; half a million rows take some seconds."""
@@ -107,6 +108,10 @@ class EmulatorClient:
         """The emulator's clock runs, so far ahead of the machine's; 0 is the machine's time."""
         self.call("PUT", "time", {"offset_ms": offset_ms})
 
+    def outgoing(self) -> list[dict[str, Any]]:
+        """What Mixpanel and mParticle sent by themselves: kind, url, time, size, status of the answer."""
+        return self._list("outgoing", "records")
+
     def reset(self) -> None:
         """Rows, ledger, faults, clock and credentials as at the start."""
         self.call("POST", "reset")
@@ -136,6 +141,36 @@ class MixpanelClient(EmulatorClient):
         """Rows as after compaction: one per event, distinct_id, `$insert_id` and UTC day."""
         return self._list("compacted", "rows")
 
+    def set_cohort(self, cohort_id: str, name: str, members: Mapping[str, Mapping[str, Any]]) -> None:
+        """The cohort has these members from now on: by distinct id, with the properties that are exported."""
+        self.call("PUT", "cohorts", {"cohort_id": cohort_id, "name": name, "members": members})
+
+    def start_sync(
+        self,
+        cohort_id: str,
+        url: str,
+        *,
+        user: str = "",
+        password: str = "",
+        cadence: Literal["dynamic", "one_time"] = "dynamic",
+    ) -> dict[str, Any]:
+        """Sync a cohort to a webhook from now on, beginning with a full copy; also a sync that is paused. Returns as
+        `sync` does. Raises `ControlError` for an unknown cohort."""
+        order = {"cohort_id": cohort_id, "url": url, "user": user, "password": password, "cadence": cadence}
+        self.call("PUT", "syncs", order)
+        return self.sync_state(cohort_id)
+
+    def sync(self, cohort_id: str) -> dict[str, Any]:
+        """Sync now, without waiting for the next half hour. Returns the sync's state after everything was sent that is
+        due at the emulator's time. Raises `ControlError` where the sync is paused or unknown."""
+        self.call("POST", "syncs", {"cohort_id": cohort_id})
+        return self.sync_state(cohort_id)
+
+    def sync_state(self, cohort_id: str) -> dict[str, Any]:
+        """`state` (`active`, `paused`, `failed`, `done`), `next_at_ms`, `last_status`, `message`, `completed`,
+        `failed`, `mails`, … Raises `KeyError` where the cohort has no sync."""
+        return {sync["cohort_id"]: sync for sync in self._list("syncs", "records")}[cohort_id]
+
 
 class MParticleClient(EmulatorClient):
     """An emulated mParticle that runs somewhere. Each row holds a `batch`, its `feed`, `duplicate` and `losses`."""
@@ -151,6 +186,33 @@ class MParticleClient(EmulatorClient):
     def repeated_messages(self) -> list[dict[str, Any]]:
         """Each `source_message_id` that was stored more than once, and how often."""
         return self._list("repeated_messages", "records")
+
+    def set_output(
+        self,
+        name: str,
+        kind: Literal["webhook", "firehose"],
+        url: str,
+        key: str,
+        *,
+        key_setting: str = "",
+        send_as_batch: bool = True,
+        environment: Literal["development", "production"] | None = None,
+    ) -> None:
+        """Forward what is accepted from now on to this address, of one environment or of both. `key` is the
+        `Authorization` header, or with `key_setting` that account setting of Firehose. Only Firehose carries
+        audiences."""
+        order = {"name": name, "kind": kind, "url": url, "key": key, "key_setting": key_setting}
+        self.call("PUT", "outputs", {**order, "send_as_batch": send_as_batch, "environment": environment})
+
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """By name: `waiting`, `delivered`, `dropped`, `last_status`."""
+        return {output["name"]: output for output in self._list("outputs", "records")}
+
+    def set_audience(self, audience_id: int, name: str, members: Sequence[str], *, connected: bool = True) -> None:
+        """The audience has this name and these members from now on, by customer id. Firehose outputs are told who
+        joined and left, of another name, and once that it is not `connected` any more."""
+        order = {"audience_id": audience_id, "name": name, "members": list(members), "connected": connected}
+        self.call("PUT", "audiences", order)
 
 
 class BrazeClient(EmulatorClient):
@@ -216,7 +278,7 @@ class _Started:
             self._process.stdout.close()
 
 
-class _Owned:
+class _Owned(Startable):
     """A context manager that starts and ends an emulator."""
 
     _base_url: str
@@ -230,15 +292,6 @@ class _Owned:
 
     def stop(self) -> None:
         self._started.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 class MixpanelEmulator(_Owned, MixpanelClient):

@@ -1,4 +1,4 @@
-"""Apache Kafka without Docker: its jars from Maven Central, one KRaft node on the loopback.
+"""Apache Kafka without Docker: its jars from Maven Central, KRaft nodes on the loopback.
 
 The jars are downloaded once, to `$STREAMS_CACHE` (else `~/.cache/currents-streams`). Java 17 or later runs them;
 Maven is needed for the download only. `KAFKA_VERSION` names another version than ours.
@@ -30,7 +30,9 @@ JAVA_VERSION_MIN = 17
 """Kafka 4's brokers need it."""
 DOWNLOAD_SECONDS_MAX = 900.0
 ANSWER_SECONDS_MAX = 20.0
-HEAP_MEGABYTES_MAX = 512
+FORMAT_SECONDS_MAX = 180.0
+"""A busy machine starts a Java in a minute."""
+HEAP_MEGABYTES_MAX = 1024
 
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -70,6 +72,23 @@ SETTINGS = {
     "log.segment.delete.delay.ms": "0",
 }
 
+CLUSTER_NODES_MIN = 3
+"""With fewer nodes, no majority is left when one is away."""
+CLUSTER_REPLICAS, CLUSTER_REPLICAS_IN_SYNC_MIN = 3, 2
+CLUSTER_SETTINGS = {
+    # As production has it: every record has three replicas, and writes go on while one broker is away.
+    "default.replication.factor": str(CLUSTER_REPLICAS),
+    "min.insync.replicas": str(CLUSTER_REPLICAS_IN_SYNC_MIN),
+    "offsets.topic.replication.factor": str(CLUSTER_REPLICAS),
+    "transaction.state.log.replication.factor": str(CLUSTER_REPLICAS),
+    "transaction.state.log.min.isr": str(CLUSTER_REPLICAS_IN_SYNC_MIN),
+    "share.coordinator.state.topic.replication.factor": str(CLUSTER_REPLICAS),
+    "share.coordinator.state.topic.min.isr": str(CLUSTER_REPLICAS_IN_SYNC_MIN),
+    # A broker that is away is noticed within seconds: tests wait for it. Kafka's default is 9 s, and 30 s for replicas.
+    "broker.session.timeout.ms": "6000",
+    "broker.heartbeat.interval.ms": "500",
+    "replica.lag.time.max.ms": "5000",
+}
 
 Protocol = Literal["SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 """How clients may reach a node, other than by plain text."""
@@ -82,6 +101,34 @@ class NodeOptions:
     protocols: Sequence[Protocol] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     java_options: Sequence[str] = ()
+    heap_megabytes_max: int = HEAP_MEGABYTES_MAX
+
+
+def new_cluster_id() -> str:
+    """A random name for a cluster, which all of its nodes are formatted with."""
+    # The zero byte in front becomes a letter: the tool takes a text that begins with a dash for an option.
+    return base64.urlsafe_b64encode(b"\0" + uuid4().bytes[1:]).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Which node of which cluster one is. `controllers` has the port of each node's controller, by node id."""
+
+    cluster_id: str
+    node_id: int
+    controllers: Mapping[int, int]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the node's configuration says about the cluster. Of three nodes or more, one may be away."""
+        voters = ",".join(f"{node_id}@127.0.0.1:{port}" for node_id, port in self.controllers.items())
+        own = {"node.id": str(self.node_id), "controller.quorum.voters": voters}
+        return own if len(self.controllers) < CLUSTER_NODES_MIN else {**own, **CLUSTER_SETTINGS}
+
+
+def alone() -> Membership:
+    """The only node of a new cluster."""
+    return Membership(new_cluster_id(), 1, {1: free_port()})
 
 
 class JarsUnavailable(Exception):
@@ -98,8 +145,15 @@ def kafka_version(environment: Mapping[str, str] = os.environ) -> str:
     """The version of Apache Kafka that is run: `$KAFKA_VERSION`, else ours. Raises `JarsUnavailable`."""
     version = environment.get("KAFKA_VERSION", "") or KAFKA_VERSION
     if VERSION.fullmatch(version) is None:
-        raise JarsUnavailable(f"KAFKA_VERSION={version} is no version of Apache Kafka: write it as {KAFKA_VERSION}")
+        raise JarsUnavailable(f"KAFKA_VERSION={version} is not a version of Apache Kafka: write it as {KAFKA_VERSION}")
     return version
+
+
+def _run(command: Sequence[str], seconds_max: float) -> subprocess.CompletedProcess[str]:
+    """What a command of this machine says. Raises `TimeoutExpired`."""
+    return subprocess.run(  # noqa: S603 - the Java or Maven that PATH names
+        command, capture_output=True, text=True, timeout=seconds_max, check=False, stdin=subprocess.DEVNULL
+    )
 
 
 def java() -> str:
@@ -108,14 +162,7 @@ def java() -> str:
     if found is None:
         raise JarsUnavailable("there is no Java")
     try:
-        answer = subprocess.run(  # noqa: S603 - the Java that PATH names
-            [found, "-version"],
-            capture_output=True,
-            text=True,
-            timeout=ANSWER_SECONDS_MAX,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        answer = _run([found, "-version"], ANSWER_SECONDS_MAX)
     except subprocess.TimeoutExpired as error:
         raise JarsUnavailable("`java -version` does not answer") from error
     version = re.search(r'version "(\d+)', answer.stderr)
@@ -149,13 +196,8 @@ def _download(maven: str, version: str, folder: Path) -> None:
         (work / "pom.xml").write_text(pom)
         command = [maven, "-q", "-B", "-f", str(work / "pom.xml"), COPY_DEPENDENCIES]
         try:
-            result = subprocess.run(  # noqa: S603 - the Maven that PATH names
-                [*command, f"-DoutputDirectory={work / 'jars'}", "-DincludeScope=runtime"],
-                capture_output=True,
-                text=True,
-                timeout=DOWNLOAD_SECONDS_MAX,
-                check=False,
-                stdin=subprocess.DEVNULL,
+            result = _run(
+                [*command, f"-DoutputDirectory={work / 'jars'}", "-DincludeScope=runtime"], DOWNLOAD_SECONDS_MAX
             )
         except subprocess.TimeoutExpired as error:
             raise JarsUnavailable(f"Maven did not finish within {DOWNLOAD_SECONDS_MAX:.0f} s") from error
@@ -168,21 +210,28 @@ def _download(maven: str, version: str, folder: Path) -> None:
 class Node:
     """One broker and controller in one process, its data in a folder of its own. `ports` has those of its listeners."""
 
-    def __init__(self, libraries: Path, folder: Path, options: NodeOptions | None = None) -> None:
-        options = options or NodeOptions()
+    def __init__(
+        self,
+        libraries: Path,
+        folder: Path,
+        options: NodeOptions | None = None,
+        membership: Membership | None = None,
+    ) -> None:
+        """`folder` is there. With no `membership` it is a cluster of its own."""
+        options, self._membership = options or NodeOptions(), membership or alone()
         self.port = free_port()
         self.ports: dict[str, int] = {protocol: free_port() for protocol in options.protocols}
-        self._java = [java(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Xmx{HEAP_MEGABYTES_MAX}m"]
+        self._java = [java(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Xmx{options.heap_megabytes_max}m"]
         self._java += [*options.java_options, "-cp", f"{libraries}/*"]
         self._folder = folder
         self._child: Child | None = None
-        controller = free_port()
+        controller = self._membership.controllers[self._membership.node_id]
         addresses = {"PLAINTEXT": self.port, **self.ports}
         clients = ",".join(f"{protocol}://127.0.0.1:{port}" for protocol, port in addresses.items())
         protocol_map = SETTINGS["listener.security.protocol.map"]
         settings = {
             **SETTINGS,
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            **self._membership.settings,
             "listeners": f"{clients},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": clients,
             "listener.security.protocol.map": ",".join([protocol_map, *(f"{name}:{name}" for name in self.ports)]),
@@ -199,14 +248,13 @@ class Node:
 
     def format(self) -> None:
         """Lay out the data folder. Raises `JarsUnavailable` with what the tool says."""
-        # The zero byte in front becomes a letter: the tool takes a text that begins with a dash for an option.
-        cluster = base64.urlsafe_b64encode(b"\0" + uuid4().bytes[1:]).decode().rstrip("=")
-        command = [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        storage = ["kafka.tools.StorageTool", "format", "-t", self._membership.cluster_id]
+        command = [*self._java, *storage, "-c", str(self._properties)]
         result = subprocess.run(  # noqa: S603 - our own command
             command,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=FORMAT_SECONDS_MAX,
             check=False,
             stdin=subprocess.DEVNULL,
         )
@@ -219,6 +267,28 @@ class Node:
         return self._child
 
     def stop(self) -> None:
+        """SIGTERM: partitions go to other brokers first, where there are some."""
         if self._child is not None:
             self._child.stop()
             self._child = None
+
+    def kill(self) -> None:
+        """SIGKILL; what it wrote stays in its folder."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: its connections stay open, and nothing answers. To the others it is cut off from the network."""
+        if self._child is not None:
+            self._child.freeze()
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on where it was."""
+        if self._child is not None:
+            self._child.thaw()
+
+    @property
+    def child(self) -> Child | None:
+        """The process, while it runs or is frozen."""
+        return self._child

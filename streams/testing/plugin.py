@@ -13,8 +13,9 @@ import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -36,7 +37,6 @@ MODULES = {
 """What each fixture imports."""
 
 _chosen = pytest.StashKey["Broker | str"]()
-_shared = pytest.StashKey[ExitStack]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,14 +71,13 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     choice = _choice(request.config)
     if isinstance(choice, str):
         _cannot_run(choice)
-    elif worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        folder = Path(tmp_path_factory.getbasetemp().parent)
-        # Left at the session's end: the process that started it waits for the others, longer than a test may last.
-        stack = request.config.stash[_shared] = ExitStack()
-        yield _entered(stack, lambda: shared(choice, folder, worker), request.session)
+    broker: Callable[[], AbstractContextManager[Broker]]
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        broker = partial(shared, choice, Path(tmp_path_factory.getbasetemp().parent), worker)
     else:
-        with ExitStack() as stack:
-            yield _entered(stack, lambda: choice, request.session)
+        broker = partial(_itself, choice)
+    with ExitStack() as stack:
+        yield _entered(stack, broker, request.session)
 
 
 @pytest.fixture(scope="session")
@@ -126,11 +125,6 @@ def braze(_braze_emulator: BrazeEmulator) -> BrazeEmulator:
     return _braze_emulator
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if (stack := session.config.stash.get(_shared, None)) is not None:
-        stack.close()
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for kind in terminalreporter.stats.values() for report in kind if hasattr(report, "when")]
     used = {text for report in reports for name, text in getattr(report, "user_properties", ()) if name == BROKER}
@@ -173,11 +167,15 @@ def _entered(stack: ExitStack, broker: Callable[[], AbstractContextManager[Broke
     for _ in range(ATTEMPTS):
         try:
             return stack.enter_context(broker())
-        except Exception as error:
+        except Exception as error:  # each kind of broker has its own, and the last one is told
             problem = error
     sentence = f"the run ends here: its broker could not be started in {ATTEMPTS} attempts: {problem!r}"
     session.shouldstop = sentence
     pytest.fail(sentence, pytrace=False)
+
+
+def _itself(broker: Broker) -> AbstractContextManager[Broker]:
+    return broker
 
 
 def _needs_broker(item: pytest.Item) -> bool:
@@ -196,7 +194,7 @@ def _choice(config: pytest.Config) -> Broker | str:
     return config.stash[_chosen]
 
 
-def _cannot_run(reason: str) -> None:
+def _cannot_run(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_BROKER"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(SKIPPED + reason)

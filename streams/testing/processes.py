@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -70,6 +71,14 @@ class Child:
             pass
         finally:
             self.kill()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing until `thaw`, and cannot be asked to end."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on where it was."""
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL, and wait until it has ended."""

@@ -19,7 +19,7 @@ from typing import Any, Literal
 OPEN_MAX = 4
 """Open copies of one group: a vendor that starts a fifth has given up the first."""
 SILENCE_SECONDS_MAX = 86_400
-"""Without a page for so long a copy will not be completed: Mixpanel starts anew with the next sync."""
+"""Without a page for so long a copy will not be completed: Mixpanel starts again with the next sync."""
 REMEMBERED_SECONDS = 86_400
 
 Ended = Literal["complete", "dropped"]
@@ -27,9 +27,12 @@ Ended = Literal["complete", "dropped"]
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One open copy. `versions` names the request that each page is taken from; `pages` is 0 until a marker tells."""
+    """One open copy. `versions` names the request that each page is taken from; `pages` is 0 until a marker tells.
+
+    It began at `began_s`, and its last page came at `at_s`, both in seconds since 1970."""
 
     first_place: int
+    began_s: int
     at_s: int
     pages: int = 0
     versions: Mapping[int, str] = field(default_factory=dict)
@@ -41,12 +44,18 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class GroupCopies:
-    """All copies of one group in one partition. `floor` is the first place of the last complete one."""
+    """All copies of one group in one partition. `floor` is the first place of the last complete one.
+
+    `name` is the group's name by the last complete copy or by a word about the name alone, whose place `named` is: all
+    members are sent under it, or are about to be.
+    """
 
     floor: int = 0
     open: Mapping[str, Copy] = field(default_factory=dict)
     ended: Mapping[str, int] = field(default_factory=dict)
     """When each ended, in seconds since 1970."""
+    name: str = ""
+    named: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,14 @@ def time_passed(copies: GroupCopies, now_s: int) -> Turn:
     silent = tuple(key for key, copy in copies.open.items() if now_s - copy.at_s >= SILENCE_SECONDS_MAX)
     ended = {key: at_s for key, at_s in copies.ended.items() if now_s - at_s < REMEMBERED_SECONDS}
     opened = {key: copy for key, copy in copies.open.items() if key not in silent}
-    return Turn(GroupCopies(copies.floor, opened, ended | dict.fromkeys(silent, now_s)), silent)
+    return Turn(replace(copies, open=opened, ended=ended | dict.fromkeys(silent, now_s)), silent)
+
+
+def begun_before(copies: GroupCopies, place: int, now_s: int) -> Turn:
+    """Drops open copies whose first records are not in the topic any more: their members cannot be read again."""
+    gone = tuple(key for key, copy in copies.open.items() if copy.first_place < place)
+    opened = {key: copy for key, copy in copies.open.items() if key not in gone}
+    return Turn(replace(copies, open=opened, ended={**copies.ended, **dict.fromkeys(gone, now_s)}), gone)
 
 
 def _opened(copies: GroupCopies, session: str, place: int, now_s: int) -> Turn:
@@ -91,14 +107,14 @@ def _opened(copies: GroupCopies, session: str, place: int, now_s: int) -> Turn:
         return Turn(copies, is_stale=True)
     if session in copies.open:
         return Turn(copies)
-    opened = {**copies.open, session: Copy(place, now_s)}
+    opened = {**copies.open, session: Copy(place, now_s, now_s)}
     dropped: tuple[str, ...] = ()
     if len(opened) > OPEN_MAX:
         oldest = min(opened, key=lambda each: opened[each].first_place)
         dropped = (oldest,)
         del opened[oldest]
     ended = {**copies.ended, **dict.fromkeys(dropped, now_s)}
-    return Turn(GroupCopies(copies.floor, opened, ended), dropped, is_stale=session in dropped)
+    return Turn(replace(copies, open=opened, ended=ended), dropped, is_stale=session in dropped)
 
 
 def _completed(turn: Turn, key: str, copy: Copy, now_s: int) -> Turn:
@@ -108,7 +124,7 @@ def _completed(turn: Turn, key: str, copy: Copy, now_s: int) -> Turn:
     opened = {other: each for other, each in turn.copies.open.items() if other != key and other not in older}
     ended = {**turn.copies.ended, **dict.fromkeys((key, *older), now_s)}
     floor = max(turn.copies.floor, copy.first_place)
-    return Turn(GroupCopies(floor, opened, ended), (*turn.dropped, *older), complete=key)
+    return Turn(replace(turn.copies, floor=floor, open=opened, ended=ended), (*turn.dropped, *older), complete=key)
 
 
 def changes_of(staged: Iterable[str], members: Iterable[str]) -> Iterator[tuple[str, bool]]:

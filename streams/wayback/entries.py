@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationInfo,
+    model_validator,
+)
 
 from streams.values import Secret
 
@@ -23,7 +32,9 @@ Platform = Literal["ios", "android", "web"]
 ConsentAttribute = Literal["$google_ad_user_data", "$google_ad_personalization"]
 
 
-def _is_long_enough(secret: Secret) -> Secret:
+def _is_long_enough(secret: Secret, info: ValidationInfo) -> Secret:
+    if secret.is_reference and not (info.context or {}).get("reads_secrets", True):
+        return secret
     if len(secret.reveal()) < KEY_CHARACTERS_MIN:
         raise ValueError(f"must have at least {KEY_CHARACTERS_MIN} characters")
     return secret
@@ -37,6 +48,7 @@ EXTERNAL_IDENTITY = Field(description="Identity type that holds Braze's external
 EMAIL_IDENTITY = Field(description="Identity type that becomes `email`.")
 SELECTED_GROUPS = Field(description="Ids or globs of names; others are skipped.")
 CREATE_USERS = Field(description="Whether users whom Braze lacks are created.")
+KIND = Field(description="What is received.")
 KEYS = Field(description="One key, or two while it is changed.")
 
 
@@ -67,7 +79,7 @@ class _Lists(_Section):
 class MixpanelCohorts(_Lists):
     """Cohorts that Mixpanel syncs by its custom webhook."""
 
-    kind: Literal["mixpanel_cohorts"]
+    kind: Annotated[Literal["mixpanel_cohorts"], KIND]
     auth: Annotated[BasicAuth, Field(description="What Mixpanel sends with each call.")]
     external_id: Annotated[
         tuple[Pattern, ...],
@@ -109,7 +121,7 @@ class _Audiences(_Lists):
 class MParticleAudiences(_Audiences):
     """Audiences as mParticle's Kinesis output has them."""
 
-    kind: Literal["mparticle_audiences"]
+    kind: Annotated[Literal["mparticle_audiences"], KIND]
 
 
 class DataKeys(_Section):
@@ -145,8 +157,8 @@ class DataKeys(_Section):
     def _bundles_no_purchases(self) -> DataKeys:
         if self.bundle_commerce and self.purchases_as == "purchase":
             raise ValueError(
-                "bundle_commerce cannot go with purchases_as: purchase, for Braze takes one product a purchase: set "
-                "purchases_as to order_placed or event, or bundle_commerce to false"
+                "bundle_commerce cannot be used with purchases_as: purchase, because Braze takes one product per "
+                "purchase: set purchases_as to order_placed or event, or bundle_commerce to false"
             )
         return self
 
@@ -161,14 +173,14 @@ class DataKeys(_Section):
 class MParticleEvents(DataKeys):
     """Events and attributes by mParticle's webhook output."""
 
-    kind: Literal["mparticle_events"]
+    kind: Annotated[Literal["mparticle_events"], KIND]
     keys: Annotated[Keys, KEYS]
 
 
 class Firehose(_Audiences, DataKeys):
     """Audiences, events and attributes by mParticle's Firehose."""
 
-    kind: Literal["firehose"]
+    kind: Annotated[Literal["firehose"], KIND]
     key_setting: Annotated[
         StrictStr,
         Field(description="Account setting that carries the key; empty: the header Authorization."),

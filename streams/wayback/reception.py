@@ -17,12 +17,12 @@ import orjson
 from streams.values import Secret
 from streams.wayback.bodies import cohorts, events, firehose
 from streams.wayback.bodies.audiences import lines, take_kinesis
-from streams.wayback.bodies.taken import BadBody, Taken
+from streams.wayback.bodies.taken import BadBody, Taken, TooManyItems, require_few_items
 from streams.wayback.entries import Entry, Firehose, MixpanelCohorts, MParticleAudiences, MParticleEvents
 
 
 class KeysUnreadable(Exception):
-    """No key of an entry can be read: nobody can be let in, and the vendor shall try again."""
+    """No key of an entry can be read: no request can be accepted, and the vendor must try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def receive(name: str, entry: Entry, body: bytes, received_ms: int, request: str
     try:
         return _received(entry, body, taken)
     except BadBody as error:
-        return Reception(400, _refusal(entry, str(error)))
+        return Reception(error.status, _refusal(entry, str(error), error.status))
 
 
 def unauthorised(entry: Entry) -> Reception:
@@ -101,12 +101,14 @@ def _take_enveloped(entry: MParticleAudiences, item: object, taken: Taken) -> No
     encoded = item.get("data") if isinstance(item, dict) else None
     try:
         found = lines(base64.b64decode(encoded, validate=True)) if isinstance(encoded, str) else None
+    except TooManyItems:
+        raise
     except (binascii.Error, BadBody):
         found = None
     if found is None:
-        taken.malformed("a record of the envelope holds no JSON in base64", item)
+        taken.malformed("a record of the envelope is not JSON in base64", item)
     else:
-        take_kinesis(entry, found, taken)
+        take_kinesis(entry, found if isinstance(found, list) else [found], taken)
 
 
 def _refusal(entry: Entry, message: str, code: int = 400) -> Mapping[str, Any]:
@@ -117,10 +119,11 @@ def _refusal(entry: Entry, message: str, code: int = 400) -> Mapping[str, Any]:
 
 
 def _json(body: bytes) -> object:
+    require_few_items(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise BadBody("the body is no JSON") from None
+        raise BadBody("the body is not JSON") from None
 
 
 def _setting(content: object, name: str) -> str:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 from streams.events.encodings import encode_single_object
 from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped
-from streams.events.source import EventSource
 
 NAMESPACE = "wayback."
 """What stands before the name of every record of the way back."""
@@ -26,7 +25,12 @@ BODY_BYTES_MAX = 100_000
 Change = Literal["add", "remove", "present"]
 """`present`: a member of a full copy, which says nothing before the copy is complete."""
 Target = Literal["attribute", "cohort"]
-Purpose = Literal["session", "clear", "resend"]
+Purpose = Literal["session", "clear", "resend", "name", "subscribe", "unsubscribe", "forget"]
+"""What a `Page` says of its group. `session`: a page of a full copy is complete. `clear`, `resend`: a person wants it
+empty, or its members sent again. `name`: this is its name now. `subscribe`, `unsubscribe`: mParticle connected it to
+this output, or took it off; the first one tells its name, too. `forget`: users are to be forgotten; `group_id` is the
+salt, `request` the hashes of their ids.
+"""
 AttributesMessage = Literal["attributes", "identities", "opt_out", "consent", "push_registration"]
 """What the changes of an `Attributes` record are, by mParticle's names:
 
@@ -62,11 +66,15 @@ class Membership(Record):
     page: int | None = None
     request: str | None = None
     """Which request brought a member of a full copy: a page that comes again is told from its first version."""
+    again: str | None = None
+    """It was derived from what is remembered, and says nothing new of who is in; the text says what for. It is sent
+    though nothing changed, if it is not for a name (`name/…`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Record):
-    """A page of a full copy is complete: each partition gets one, behind the members that it has of the page."""
+    """A word about a whole group: each partition gets one, a page of a full copy behind the members that it has of the
+    page."""
 
     group_id: str
     group_name: str
@@ -133,24 +141,24 @@ def encode(record: Record) -> bytes:
     return encode_single_object(_schema(kind.__name__), datum)
 
 
-def reader(source: EventSource) -> Reader | None:
-    """Reads datums of a writer's schema, whichever version of ours it is; None: it is no record of the way back.
+def reader(schema: WriterSchema) -> Reader | None:
+    """Reads datums of a writer's schema, whichever version of ours it is; None: it is not a record of the way back.
 
     The reader raises `ValueError` for bytes that are none, and for a record that lacks a field.
     """
-    kind = RECORDS.get(source.event_type)
+    kind = RECORDS.get(schema.event_type)
     if kind is None:
         return None
     names = frozenset(_names(kind.__name__))
 
     def read(value: bytes, start: int) -> Record:
-        datum = source.decode(value, start)
+        datum = schema.decode(value, start)
         found = {name: content for name, content in datum.items() if name in names}
         found["external_user_id"] = found.get("external_user_id") or ""
         try:
             return kind(**found)
         except TypeError:
-            raise ValueError(f"the record lacks a field of {source.event_type}") from None
+            raise ValueError(f"the record lacks a field of {schema.event_type}") from None
 
     return read
 

@@ -21,7 +21,7 @@ from streams.events.encodings import Datum, encode_single_object, single_object_
 from streams.events.schema import WriterSchema
 from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Transactions
-from streams.workers.parts import write_in_parts
+from streams.workers.bisection import write_in_parts
 
 BATCH_RECORDS_MAX = 2_000
 BATCH_BYTES_MAX = 8_000_000
@@ -312,7 +312,7 @@ def record_key(record: Mapping[str, Any]) -> bytes | None:
 
 
 def _as_utf8(value: Any) -> Any:
-    """Bytes that are no UTF-8 become U+FFFD: Avro allows only UTF-8 in a record that is encoded again."""
+    """Bytes that are not UTF-8 become U+FFFD: Avro allows only UTF-8 in a record that is encoded again."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode(errors="surrogateescape").decode(errors="replace")
     if isinstance(value, dict):

@@ -16,7 +16,7 @@ from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Transactions
 from streams.state.letter_file import ExportedLetter
 from streams.state.records import Imported
-from streams.workers.parts import write_in_parts
+from streams.workers.bisection import write_in_parts
 
 CHUNK_LETTERS_MAX = 500
 CHUNK_BYTES_MAX = 4_000_000

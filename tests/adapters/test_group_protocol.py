@@ -20,8 +20,11 @@ from streams.testing.brokers import ApacheKafka, Broker
 from streams.testing.kafka import NodeOptions, jars
 from tests.adapters.test_kafka import Events
 from tests.chaos.scene import WorkerProcess
+from tests.protocols import needs_consumer_protocol
+from tests.topics import claim, make_topics
+from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.apache, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.apache, pytest.mark.timeout(360)]
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +48,18 @@ connectors: {{growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}}}
 """
 
 
+def poll_for_ever(consumer: GroupConsumer) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        consumer.poll(10, 0.1)
+
+
 def test_a_process_ends_with_a_sentence_that_names_the_setting(classic_broker: Broker, tmp_path: Path) -> None:
     (tmp_path / "streams.yaml").write_text(configuration(classic_broker))
     process = WorkerProcess(["router"], tmp_path / "streams.yaml", "one", tmp_path / "log")
     process.start()
     try:
-        deadline = time.monotonic() + 60
-        while process.exit_code is None:
-            assert time.monotonic() < deadline, "it stands still"
-            time.sleep(0.1)
+        wait_until(lambda: process.exit_code is not None, "the process to end")
         assert process.exit_code == ExitCode.CLIENT_FATAL
         assert "kafka.group_protocol" in process.last_words()
         assert "Traceback" not in process.log.read_text()
@@ -61,6 +67,7 @@ def test_a_process_ends_with_a_sentence_that_names_the_setting(classic_broker: B
         process.end()
 
 
+@needs_consumer_protocol
 def test_a_member_that_the_broker_refuses_for_good_raises_instead_of_waiting_for_ever(classic_broker: Broker) -> None:
     options: dict[str, str | int | float | bool] = {
         "bootstrap.servers": classic_broker.bootstrap_servers,
@@ -68,22 +75,36 @@ def test_a_member_that_the_broker_refuses_for_good_raises_instead_of_waiting_for
     }
     topic = f"t{uuid4().hex}"
     admin = AdminClient(options)
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    make_topics(admin, NewTopic(topic, 1, 1))
     consumer = GroupConsumer(options, f"g{uuid4().hex}", "consumer", "one")
     consumer.subscribe([topic], Events())
-
-    def poll_for_ever() -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            consumer.poll(10, 0.1)
-
     try:
         with pytest.raises(ClientFatal, match=r"kafka\.group_protocol"):
-            poll_for_ever()
+            poll_for_ever(consumer)
     finally:
         consumer.close()
 
 
+@needs_consumer_protocol
+def test_an_assignor_that_the_brokers_do_not_have_is_named_as_such(kafka: Broker) -> None:
+    options: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "log_level": 0,
+        "group.remote.assignor": "nonsense",
+    }
+    topic = f"t{uuid4().hex}"
+    claim(kafka.bootstrap_servers, topic)
+    make_topics(AdminClient(options), NewTopic(topic, 1, 1))
+    consumer = GroupConsumer(options, f"g{uuid4().hex}", "consumer", "one")
+    consumer.subscribe([topic], Events())
+    try:
+        with pytest.raises(ClientFatal, match=r"group\.remote\.assignor of kafka\.options"):
+            poll_for_ever(consumer)
+    finally:
+        consumer.close()
+
+
+@needs_consumer_protocol
 def test_a_broker_that_speaks_it_is_asked_and_nothing_is_wrong(kafka: Broker) -> None:
     settings = loads(configuration(kafka))
     assert group_protocol_problem(settings, Administration(settings.kafka.client_config("one"))) == ""

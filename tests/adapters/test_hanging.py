@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from streams.adapters.kafka.time_limits import within
+from streams.adapters.kafka.time_limits import Aside, within
 
 SLOW_CALL = """
 import time
@@ -38,6 +38,35 @@ def test_a_call_that_never_returns_is_waited_for_no_longer_than_told() -> None:
     with pytest.raises(TimeoutError):
         within(0.01, never.wait)
     never.set()
+
+
+def test_calls_share_a_thread_until_one_hangs() -> None:
+    aside, never = Aside(), threading.Event()
+    first, second = (aside.within(10.0, threading.current_thread) for _ in range(2))
+    with pytest.raises(TimeoutError):
+        aside.within(0.01, never.wait)
+    third = aside.within(10.0, threading.current_thread)
+    assert first is second
+    assert first is not third
+    never.set()
+    aside.close()
+    for thread in (first, third):
+        thread.join(60.0)
+        assert not thread.is_alive()
+
+
+def test_a_call_is_waited_for_as_long_as_there_is_an_excuse() -> None:
+    aside, done, asked = Aside(), threading.Event(), list[None]()
+
+    def is_excused() -> bool:
+        asked.append(None)
+        if len(asked) == 3:
+            done.set()
+        return True
+
+    assert aside.within(0.01, lambda: done.wait(30.0), is_excused) is True
+    assert len(asked) >= 3
+    aside.close()
 
 
 def test_a_process_that_stood_still_meanwhile_is_not_taken_for_a_call_that_hangs() -> None:

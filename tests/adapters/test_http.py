@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,8 +57,38 @@ def through(proxy: ProxyServer, **keys: Any) -> dict[str, Any]:
     return {"url": proxy.url, "username": USER[0], "password": PASSWORD, **keys}
 
 
+@pytest.mark.parametrize(
+    ("url", "detail"),
+    [
+        ("http://127.0.0.1:1/", "no answer: connection refused"),
+        ("http://no-such-host.invalid/", "no answer: the host's name is not known"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_said_in_words(url: str, detail: str) -> None:
+    assert post(url) == NoResponse(detail)
+
+
+def test_a_connection_that_is_closed_without_an_answer_is_said_in_words() -> None:
+    def close_the_first(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.recv(65536)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=close_the_first, args=(listener,))
+        thread.start()
+        answer = post(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        thread.join(60.0)
+    assert answer == NoResponse("no answer: the connection was closed")
+
+
+def test_a_proxy_that_does_not_answer_is_named() -> None:
+    answer = post("http://destination.test/", proxy={"url": "http://127.0.0.1:1"})
+    assert answer == NoResponse("the proxy does not answer: connection refused")
+
+
 @needs_openssl
-def test_a_server_whose_authority_is_unknown_gets_nothing_and_no_retry_mends_it(secure: Server) -> None:
+def test_a_server_whose_authority_is_unknown_gets_nothing_and_no_retry_fixes_it(secure: Server) -> None:
     answer = post(secure.url)
     assert isinstance(answer, NoResponse)
     assert answer.is_misconfigured

@@ -12,14 +12,16 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.adapters.kafka.consumer import GroupConsumer, GroupProtocol
+from streams.adapters.kafka.consumer import GroupConsumer
+from streams.adapters.kafka.member_settings import GroupProtocol
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.delivery.account import RouterCounts
 from streams.ports.errors import CommitRefused, Fenced, RecordRefused, RecordsRefused, TransactionAborted
 from streams.ports.kafka import Gap, Message, Partition, Position, Start
 from streams.testing.brokers import Broker
+from tests.topics import claim, make_topics
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -53,10 +55,10 @@ class Scene:
         self.options: dict[str, str | int | float | bool] = {"bootstrap.servers": broker.bootstrap_servers}
         self.admin = AdminClient(self.options)
         self.topic = f"adapter-{uuid4().hex}"
+        claim(broker.bootstrap_servers, self.topic)
         self.other = f"{self.topic}-other"
         self.group = f"group-{uuid4().hex}"
-        for future in self.admin.create_topics([NewTopic(self.topic, 2, 1), NewTopic(self.other, 1, 1)]).values():
-            future.result(PATIENCE_SECONDS)
+        make_topics(self.admin, NewTopic(self.topic, 2, 1), NewTopic(self.other, 1, 1))
         producer = Producer(self.options)
         for number in range(300):
             producer.produce(self.topic, str(number // 2).encode(), partition=number % 2)
@@ -117,6 +119,15 @@ def read(consumer: GroupConsumer, until: Callable[[list[Message]], bool]) -> lis
     return messages
 
 
+def poll_until_rebalanced(first: GroupConsumer, second: GroupConsumer, events: Events) -> None:
+    """Until the first member, whose events these are, lost a partition to the second."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not events.gone:
+        assert time.monotonic() < deadline, "no rebalance came"
+        first.poll(1, 0.1)
+        second.poll(1, 0.1)
+
+
 def places(messages: list[Message], partition: int) -> list[int]:
     return [message.offset() for message in messages if message.partition() == partition]
 
@@ -142,11 +153,7 @@ def test_a_member_whose_partition_went_to_another_cannot_commit_it(scene: Scene)
     first, events = scene.member()
     read(first, lambda messages: len(messages) == 300)
     second, _ = scene.member()
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not events.gone:
-        assert time.monotonic() < deadline, "no rebalance came"
-        first.poll(1, 0.1)
-        second.poll(1, 0.1)
+    poll_until_rebalanced(first, second, events)
     with pytest.raises(CommitRefused):
         first.commit([Position(*partition, 150, "") for partition in events.gone])
 
@@ -203,11 +210,7 @@ def test_a_partition_that_went_away_paused_comes_back_and_is_read(scene: Scene) 
     read(first, lambda messages: len(messages) == 300)
     first.pause([(scene.topic, 0), (scene.topic, 1)])
     second, _ = scene.member()
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not events.gone:
-        assert time.monotonic() < deadline, "no rebalance came"
-        first.poll(1, 0.1)
-        second.poll(1, 0.1)
+    poll_until_rebalanced(first, second, events)
     (gone,) = events.gone
     second.close()
     messages = read(first, lambda messages: bool(messages))
@@ -224,11 +227,49 @@ def test_a_fenced_producer_learns_of_it_while_it_writes(scene: Scene) -> None:
         write_on(scene, first)
 
 
+def behind_a_long_end(scene: Scene) -> Iterator[TransactionalProducer]:
+    """Open transactions, with a record that waits until the markers of the transaction before are written.
+
+    The pauses are what the race needs: the record leaves after 5 ms, and must not be taken yet.
+    """
+    many = f"{scene.topic}-many"
+    make_topics(scene.admin, NewTopic(many, 60, 1))
+    scene.options["linger.ms"] = 5
+    transactions = scene.transactions(f"transactions-{uuid4().hex}")
+    for number in range(8):
+        transactions.begin()
+        for partition in range(60):
+            transactions.write(many, b"before", partition=partition)
+        transactions.commit((), None)
+        transactions.begin()
+        transactions.write(scene.other, b"never")
+        time.sleep(0.007 + number % 4 * 0.004)
+        yield transactions
+    transactions.begin()
+    transactions.write(scene.other, b"after them")
+    transactions.commit((), None)
+    transactions.close()
+
+
+@pytest.mark.apache
+def test_a_transaction_that_is_aborted_before_the_broker_has_begun_it_does_not_end_the_client(scene: Scene) -> None:
+    for transactions in behind_a_long_end(scene):
+        transactions.abort()
+    assert scene.values(scene.other) == [b"after them"]
+
+
+@pytest.mark.apache
+def test_a_transaction_that_fails_before_the_broker_has_begun_it_does_not_end_the_client(scene: Scene) -> None:
+    for transactions in behind_a_long_end(scene):
+        with pytest.raises(TransactionAborted, match="partition"):
+            transactions.write(scene.other, b"no such partition", partition=7)
+    assert scene.values(scene.other) == [b"after them"]
+
+
 @pytest.mark.apache
 def test_a_record_that_the_broker_refuses_aborts_its_transaction_and_the_next_one_goes_well(scene: Scene) -> None:
     small = f"{scene.topic}-small"
-    created = scene.admin.create_topics([NewTopic(small, 1, 1, config={"max.message.bytes": "1000"})])
-    created[small].result(PATIENCE_SECONDS)
+    make_topics(scene.admin, NewTopic(small, 1, 1, config={"max.message.bytes": "1000"}))
     transactions = scene.transactions(f"transactions-{uuid4().hex}")
     transactions.begin()
     transactions.write(small, Random(1).randbytes(5_000), b"key")
@@ -243,7 +284,7 @@ def small_topic(scene: Scene, **settings: str) -> str:
     """A topic that takes records of 1,000 bytes."""
     small = f"{scene.topic}-small"
     wanted = NewTopic(small, 1, 1, config=settings or {"max.message.bytes": "1000"})
-    scene.admin.create_topics([wanted])[small].result(PATIENCE_SECONDS)
+    make_topics(scene.admin, wanted)
     return small
 
 
@@ -270,6 +311,31 @@ def test_a_record_that_its_topic_does_not_take_is_told_from_a_transaction_that_m
     transactions.write(small, b"after it", b"key")
     transactions.commit((), None)
     assert scene.values(small, scene.other) == [b"after it"]
+
+
+@pytest.mark.apache
+def test_a_refusal_is_told_as_a_refusal_whenever_its_answer_comes(scene: Scene) -> None:
+    """Before the offsets are sent, while they are, or after: the client's own error names no topic then."""
+    small = small_topic(scene)
+    member, _ = scene.member()
+    read(member, lambda messages: len(messages) == 300)
+    scene.options["linger.ms"] = 5
+    transactions = scene.transactions(f"transactions-{uuid4().hex}")
+    told = []
+    for number in range(48):
+        transactions.begin()
+        transactions.write(small, Random(number).randbytes(5_000), b"key")
+        time.sleep(number % 24 * 0.0005)  # the record leaves after 5 ms
+        try:
+            transactions.write(scene.other, b"beside it", b"key")
+            transactions.commit([Position(scene.topic, 0, 100, "")], member)
+        except TransactionAborted as error:
+            told.append((type(error), getattr(error, "refusals", {}).keys()))
+    assert told == [(RecordsRefused, {small})] * 48
+    transactions.begin()
+    transactions.write(small, b"after them", b"key")
+    transactions.commit((), None)
+    assert scene.values(small, scene.other) == [b"after them"]
 
 
 @pytest.mark.apache
@@ -308,7 +374,7 @@ def test_more_records_than_the_client_holds_are_written_without_a_word_of_it(sce
 @pytest.mark.apache
 def test_many_new_partitions_begin_at_their_earliest_each(scene: Scene) -> None:
     many = f"{scene.topic}-many"
-    scene.admin.create_topics([NewTopic(many, 60, 1)])[many].result(PATIENCE_SECONDS)
+    make_topics(scene.admin, NewTopic(many, 60, 1))
     scene.delete_before(1, 20)
     consumer, events = scene.member()
     consumer.subscribe([scene.topic, many], events)

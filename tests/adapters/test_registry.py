@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from streams.adapters.http import HttpTransport
-from streams.adapters.schemas.registry import Login, RegistrySchemas
+from streams.adapters.schemas.registry import RegistrySchemas
 from streams.adapters.schemas.sources import FolderSchemas
+from streams.config.source import SchemaRegistry
 from streams.events.encodings import confluent_header, single_object_header
 from streams.events.schema import WriterSchema
 from streams.events.schemas import shipped
@@ -30,8 +31,8 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture
 def schemas(registry: Registry) -> Iterator[RegistrySchemas]:
-    transport = HttpTransport(request_seconds_max=2.0)
-    yield RegistrySchemas(registry.url, transport)
+    transport = HttpTransport(request_seconds_max=30.0)
+    yield RegistrySchemas(SchemaRegistry(url=registry.url), transport)
     transport.close()
 
 
@@ -151,8 +152,12 @@ def test_silence_is_an_outage_and_is_not_asked_for_each_id(registry: Registry, s
 
 def test_a_password_file_that_is_away_is_an_outage_with_its_name(registry: Registry, tmp_path: Path) -> None:
     file = tmp_path / "password"
-    transport = HttpTransport(request_seconds_max=2.0)
-    schemas = RegistrySchemas(registry.url, transport, Login("me", Secret(f"file:{file}")))
+    transport = HttpTransport(request_seconds_max=30.0)
+    file.write_text("secret\n")
+    schemas = RegistrySchemas(
+        SchemaRegistry(url=registry.url, username="me", password=Secret(f"file:{file}")), transport
+    )
+    file.unlink()
     number = registry.register("open-value", opened().definition)
     with pytest.raises(SchemasUnavailable, match=r"source\.schema_registry\.password: cannot read secret file"):
         schemas.find(confluent_header(number))

@@ -14,12 +14,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.kafka.compacted import read_to_end
 from streams.adapters.state.requests import KeeperRequests
-from streams.adapters.state.standings import read_standings
+from streams.adapters.state.views import read_state_views
 from streams.config import Settings, loads
 from streams.ports.errors import KafkaRefusal, NoKeeperAnswers
 from streams.ports.state import What
-from streams.state.records import Answer, ConnectorState, Record, Request, ScopeState, StateError, key, parse
+from streams.state.kinds import parse
+from streams.state.records import Answer, ConnectorState, Record, Request, ScopeState, StateError, key
 from streams.testing.brokers import Broker
+from tests.topics import claim, make_topics
 
 pytestmark = pytest.mark.kafka
 
@@ -32,19 +34,20 @@ connectors:
   growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}
   other: {{destination: mixpanel, project_token: "{"1" * 32}"}}
 """
-    return loads(text)
+    settings = loads(text)
+    claim(kafka.bootstrap_servers, settings.kafka.topic_prefix)
+    return settings
 
 
 def create_state_topic(settings: Settings) -> None:
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
-    for future in admin.create_topics([NewTopic(settings.topics.state, 1, 1)]).values():
-        future.result(10)
+    make_topics(admin, NewTopic(settings.topics.state, 1, 1))
 
 
 def write(settings: Settings, record_key: str, value: bytes | None) -> None:
     producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
     producer.produce(settings.topics.state, value, record_key)
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
 
 
 @contextmanager
@@ -111,12 +114,12 @@ def test_the_sources_keeper_is_a_router(settings: Settings) -> None:
         ask(settings, "source", "replay", {}, reason="test", wait_seconds=0.2)
 
 
-def test_without_a_state_topic_the_mend_is_named(settings: Settings) -> None:
+def test_without_a_state_topic_the_fix_is_named(settings: Settings) -> None:
     with pytest.raises(KafkaRefusal, match="streams topics apply"):
         ask(settings, "growth", "suspend", {}, reason="test", wait_seconds=0.2)
 
 
-def test_standings_are_told_apart_by_connector_and_none_is_missing(settings: Settings) -> None:
+def test_state_views_are_told_apart_by_connector_and_none_is_missing(settings: Settings) -> None:
     create_state_topic(settings)
     records: dict[str, Record] = {
         key("connector", "growth"): ConnectorState(state="SUSPENDED", reason="too many rejected"),
@@ -126,19 +129,19 @@ def test_standings_are_told_apart_by_connector_and_none_is_missing(settings: Set
     for record_key, record in records.items():
         write(settings, record_key, record.to_bytes())
     write(settings, "ingest/of-a-file", b'{"v": 1}')
-    standings = read_standings(settings)
-    assert set(standings) == {"growth", "other", "source"}
-    assert standings["growth"].state.reason == "too many rejected"
-    assert standings["growth"].scope("default").state == "VALID"
-    assert standings["other"].scope("default").since == 7
+    views = read_state_views(settings)
+    assert set(views) == {"growth", "other", "source"}
+    assert views["growth"].state.reason == "too many rejected"
+    assert views["growth"].scope("default").state == "VALID"
+    assert views["other"].scope("default").since == 7
 
 
 def test_before_the_state_topic_is_made_nothing_was_said(settings: Settings) -> None:
-    assert read_standings(settings)["growth"].state.state == "RUNNING"
+    assert read_state_views(settings)["growth"].state.state == "RUNNING"
 
 
 def test_a_record_of_a_newer_version_is_an_error_that_names_its_key(settings: Settings) -> None:
     create_state_topic(settings)
     write(settings, key("connector", "growth"), b'{"v": 2}')
     with pytest.raises(StateError, match="connector/growth"):
-        read_standings(settings)
+        read_state_views(settings)

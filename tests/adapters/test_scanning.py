@@ -75,12 +75,12 @@ def test_what_was_aborted_or_is_not_committed_yet_is_no_letter(desk: Desk) -> No
         producer = Producer(
             {"bootstrap.servers": desk.bootstrap_servers, "transactional.id": f"{desk.prefix}open-{number}"}
         )
-        producer.init_transactions(20)
+        producer.init_transactions(60)
         producer.begin_transaction()
         producer.produce(topic_of(desk), b"half", partition=0)
-        producer.flush(10)
+        producer.flush(60)
         if is_aborted:
-            producer.abort_transaction(10)
+            producer.abort_transaction(60)
     assert read(desk, 0, 0) == [(0, 0), (0, 1)]
     assert edges_of(desk) == [(0, 1), None]
 
@@ -88,7 +88,7 @@ def test_what_was_aborted_or_is_not_committed_yet_is_no_letter(desk: Desk) -> No
 def test_letters_that_were_deleted_are_passed_over(desk: Desk) -> None:
     desk.park(5)
     for future in desk.admin.delete_records([TopicPartition(topic_of(desk), 0, 3)]).values():
-        future.result(10)
+        future.result(60)
     assert read(desk, 0, 0) == [(0, 3), (0, 4)]
     assert read(desk, 1, 0) == [(0, 3), (0, 4)]
 
@@ -118,12 +118,12 @@ def test_the_edges_pass_over_settled_letters(desk: Desk) -> None:
 def test_the_last_letter_is_found_behind_a_long_tail_of_aborted_ones(desk: Desk) -> None:
     desk.park(2)
     producer = Producer({"bootstrap.servers": desk.bootstrap_servers, "transactional.id": f"{desk.prefix}aborts"})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     producer.begin_transaction()
     for _ in range(300):
         producer.produce(topic_of(desk), b"never", partition=0)
-    producer.flush(10)
-    producer.abort_transaction(10)
+    producer.flush(60)
+    producer.abort_transaction(60)
     assert edges_of(desk) == [(0, 1), None]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 
-from tests.bench.measuring import report
+from tests.bench.bare_consumer import bare_consumer
+from tests.bench.measurement import report
 
 RECORDS_PER_TRANSACTION = 5_000
 SECONDS_PER_TRANSACTION = 0.1
@@ -15,22 +16,12 @@ SECONDS_PER_TRANSACTION = 0.1
 
 def run(bootstrap: str, topic: str, group: str, records: int, output: str) -> None:
     """Copy `records` records and report the CPU seconds that it took."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": group,
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "queued.max.messages.kbytes": 16_384,
-            "fetch.queue.backoff.ms": 10,
-        }
-    )
+    consumer = bare_consumer(bootstrap, group)
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
             "transactional.id": group,
-            "linger.ms": 5,
+            "linger.ms": 100,
             "compression.type": "lz4",
             "partitioner": "murmur2_random",
         }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -56,19 +58,31 @@ def fill(bootstrap_servers: str, topic: str, letters: int, partitions: int) -> N
     producer.flush(300)
 
 
-def top_seconds(config: Path, connector: str) -> tuple[float, float]:
-    """How long `streams dlq top` takes, the start of Python included, and its peak memory in MiB."""
+@dataclass(frozen=True, slots=True)
+class Top:
+    """What `streams dlq top` took, the start of Python included. CPU seconds are those of all its threads: on a machine
+    with other work they say more than the time on the clock."""
+
+    seconds: float
+    cpu_seconds: float
+    rss_mib: float
+
+
+def top(config: Path, connector: str) -> Top:
+    """Run it once, and wait for its end."""
     command = [sys.executable, "-m", "streams", "dlq", "top", connector, "--config", str(config), "--output", "json"]
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    peak_kib = 0
-    while process.poll() is None:
+    peak_kib = ended = 0
+    while not ended:
         peak_kib = max(peak_kib, _peak_kib(process.pid))
         time.sleep(LOOK_SECONDS)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
     seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"`streams dlq top` ended with {process.returncode}")
-    return seconds, peak_kib / 1024
+    return Top(seconds, usage.ru_utime + usage.ru_stime, peak_kib / 1024)
 
 
 def _peak_kib(pid: int) -> int:

@@ -23,11 +23,13 @@ from streams.config import Settings, load, topology
 from streams.delivery.account import Account, RouterCounts
 from streams.operations.accounts import Accounts
 from streams.operations.verification import Verification, verify
+from tests.topics import remove_topics
 
 PATIENCE_SECONDS = 120.0
 ISOLATIONS = ("read_committed", "read_uncommitted")
-CLASSIC_OPTIONS = {"session.timeout.ms": 2_000, "heartbeat.interval.ms": 500}
-"""A killed member's partitions come back after 2 s. The default of 10 s would only make the run longer.
+CLASSIC_OPTIONS = {"session.timeout.ms": 5_000, "heartbeat.interval.ms": 500}
+"""A killed member's partitions come back after 5 s: the default of 10 s would only make the run longer, and on a busy
+machine a broker may take more than 2 s for an answer.
 
 With `group_protocol: consumer` the broker decides: after 45 s.
 """
@@ -77,7 +79,7 @@ class WorkerProcess:
         """SIGTERM; the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(40)
+        return self._process.wait(120)
 
     def freeze(self) -> None:
         """SIGSTOP: Kafka takes it for dead, and it does not know."""
@@ -126,6 +128,12 @@ class WorkerProcess:
             log.seek(self._started_at)
             return b"partitions assigned" in log.read()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -140,6 +148,7 @@ class Scene:
 
     PREFIX = "streams"
     """What the names of its topics begin with."""
+    CLASSIC_OPTIONS: Mapping[str, Any] = CLASSIC_OPTIONS
 
     def __init__(
         self,
@@ -148,7 +157,11 @@ class Scene:
         connectors: Mapping[str, Any],
         source: Mapping[str, Any],
         group_protocol: str,
+        brokers: int = 1,
+        sections: Mapping[str, Any] | None = None,
     ) -> None:
+        """Of several `brokers`, topics have the replicas that `streams` asks for. `sections` are more of the
+        configuration: `receiver`, `inlets`."""
         tag = uuid4().hex[:8]
         self.folder = folder
         self.source_prefix = f"currents-{tag}."
@@ -160,10 +173,11 @@ class Scene:
                 "topic_prefix": f"{self.PREFIX}-{tag}.",
                 "topics": {"partitions": 4},
                 "group_protocol": group_protocol,
-                "options": {} if group_protocol == "consumer" else CLASSIC_OPTIONS,
+                "options": {} if group_protocol == "consumer" else dict(self.CLASSIC_OPTIONS),
             },
             "source": {"topics": [f"^{self.source_prefix}.+"], "topic_prefix": self.source_prefix, **source},
             "connectors": dict(connectors),
+            **(sections or {}),
         }
         self.config.write_text(yaml.safe_dump(content))
         self.settings: Settings = load(self.config)
@@ -171,7 +185,8 @@ class Scene:
         kafka = self.settings.kafka
         quiet = kafka.model_copy(update={"options": {**kafka.options, "log_level": 0}})
         self.accounts = Accounts(connect(replace(self.settings, kafka=quiet), "streams-chaos"))
-        for topic in topology.wanted_topics(self.settings, 1):
+        self.replication = self.settings.kafka.topics.replication if brokers > 1 else 1
+        for topic in topology.wanted_topics(self.settings, brokers):
             self.administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
         self._processes: list[WorkerProcess] = []
 
@@ -228,6 +243,7 @@ class Scene:
     def end(self) -> None:
         for process in self._processes:
             process.end()
+        remove_topics(self.bootstrap_servers, self.settings.kafka.topic_prefix, self.source_prefix)
 
 
 @contextmanager
@@ -237,9 +253,10 @@ def staged(
     connectors: Mapping[str, Any],
     source: Mapping[str, Any] | None = None,
     group_protocol: str = "classic",
+    brokers: int = 1,
 ) -> Iterator[Scene]:
     """A scene that leaves no process behind."""
-    scene = Scene(bootstrap_servers, folder, connectors, source or {}, group_protocol)
+    scene = Scene(bootstrap_servers, folder, connectors, source or {}, group_protocol, brokers)
     try:
         yield scene
     finally:
@@ -257,7 +274,7 @@ def ends_of(bootstrap_servers: str, topic: str, isolation: str) -> dict[int, int
         }
     )
     try:
-        numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        numbers = consumer.list_topics(topic, timeout=60).topics[topic].partitions
         return {number: consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in numbers}
     finally:
         consumer.close()
@@ -281,7 +298,7 @@ def read_to_end(bootstrap_servers: str, topic: str) -> list[Read]:
         }
     )
     try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
         open_partitions, records = set(partitions), list[Read]()
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -314,9 +331,9 @@ def ends_as_written(bootstrap_servers: str, topic: str) -> dict[int, int]:
         }
     )
     try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
         return {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1]
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=60)[1]
             for number in partitions
         }
     finally:

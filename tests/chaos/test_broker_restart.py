@@ -44,7 +44,7 @@ class Listener:
 
 @pytest.mark.chaos
 @pytest.mark.apache
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker: Broker) -> None:
     options: ClientConfig = {"bootstrap.servers": own_broker.bootstrap_servers, "log_level": 0}
     administration = Administration(options)
@@ -53,7 +53,7 @@ def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker
     producer = Producer({**options, "partitioner": "murmur2_random"})
     for number in range(10):
         producer.produce("in", b"%d" % number)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     consumer, listener = GroupConsumer(options, "group", "classic", "test"), Listener()
     consumer.subscribe(["in"], listener)
     transactions = TransactionalProducer(options, "transactions", "test")
@@ -93,7 +93,7 @@ def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker
 
 @pytest.mark.chaos
 @pytest.mark.apache
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_the_state_is_read_to_its_end_though_the_broker_restarts_meanwhile(own_broker: Broker) -> None:
     """Sinks ask before each read while a scope is INVALID: an outage of seconds must not end them."""
     options: ClientConfig = {"bootstrap.servers": own_broker.bootstrap_servers, "log_level": 0}

@@ -24,8 +24,9 @@ from streams.ports.errors import Fenced
 from streams.state.records import Cursor, key
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator
-from streams.workers.keeper.office import Office, OfficeTopics
+from streams.workers.keeper.lease import Lease, LeaseTopics
 from tests.chaos.scene import Scene, read_to_end, staged
+from tests.topics import claim
 
 OPEN = "users.messages.email.Open"
 CONNECTOR = "target"
@@ -35,9 +36,10 @@ SCOPE = "credentials.default"
 @pytest.mark.apache
 def test_a_keeper_that_was_replaced_writes_nothing_and_deletes_only_what_it_knew_to_be_settled(kafka: Broker) -> None:
     prefix = f"race-{uuid4().hex[:8]}."
+    claim(kafka.bootstrap_servers, prefix)
     options: ClientConfig = {"bootstrap.servers": kafka.bootstrap_servers}
     administration = Administration(options)
-    topics = OfficeTopics(
+    topics = LeaseTopics(
         f"{prefix}state", f"{prefix}audit", f"{prefix}connector", f"{prefix}rejected", f"{prefix}credentials."
     )
     letters = topics.dead_letters(SCOPE)
@@ -47,27 +49,27 @@ def test_a_keeper_that_was_replaced_writes_nothing_and_deletes_only_what_it_knew
     producer = Producer(options)
     for number in range(10):
         producer.produce(letters, b"letter-%d" % number)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
 
-    def office(instance: str) -> Office:
+    def lease(instance: str) -> Lease:
         transactions = TransactionalProducer(options, f"{prefix}keeper", instance)
         transactions.start()
         journal = StateJournal(options, topics.state, instance)
-        return Office(CONNECTOR, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
+        return Lease(CONNECTOR, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
 
     cursor = key("cursor", CONNECTOR, SCOPE, 0)
-    first = office("first")
+    first = lease("first")
     first.commit({cursor: Cursor(offset=4)})
-    second = office("second")
-    assert second.standing.cursor((SCOPE, 0)) == 4
+    second = lease("second")
+    assert second.view.cursor((SCOPE, 0)) == 4
     with pytest.raises(Fenced):
         first.commit({cursor: Cursor(offset=9)})
     second.commit({cursor: Cursor(offset=6)})
-    DeadLetterTopics(options).delete_before({(letters, 0): first.standing.cursor((SCOPE, 0))})
+    DeadLetterTopics(options).delete_before({(letters, 0): first.view.cursor((SCOPE, 0))})
     assert [letter.offset for letter in read_to_end(kafka.bootstrap_servers, letters)] == list(range(4, 10))
-    assert second.standing.cursor((SCOPE, 0)) == 6
-    third = office("third")
-    assert (third.standing.cursor((SCOPE, 0)), third.epoch) == (6, 3)
+    assert second.view.cursor((SCOPE, 0)) == 6
+    third = lease("third")
+    assert (third.view.cursor((SCOPE, 0)), third.epoch) == (6, 3)
     for one in (first, second, third):
         one.close()
 
@@ -95,7 +97,7 @@ def write(scene: Scene, events: int, seed: int) -> None:
 
 
 @pytest.mark.apache
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 def test_records_that_retention_took_ahead_of_a_stopped_sink_are_counted_lost_to_the_last_one(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
 ) -> None:
@@ -119,7 +121,7 @@ def test_records_that_retention_took_ahead_of_a_stopped_sink_are_counted_lost_to
         assert lost > 0
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
         for future in admin.delete_records([TopicPartition(topic, partition, cut)]).values():
-            future.result(30)
+            future.result(60)
         sink.start()
         scene.wait_until(lambda: scene.account(CONNECTOR).delivered == 300 - lost, "what is left to be delivered")
         scene.wait_until(lambda: scene.account(CONNECTOR).waiting == 0, "the gap to be counted exactly")

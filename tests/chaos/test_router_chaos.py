@@ -81,7 +81,7 @@ def send(scene: Scene, sent: Sent, random: Random, events: int, stop: threading.
         producer.poll(0)
         if number % 150 == 149 and stop.wait(0.1):
             break
-    producer.flush(30)
+    producer.flush(60)
 
 
 def check(scene: Scene, sent: Sent) -> None:

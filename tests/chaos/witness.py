@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from tests.chaos.scene import Read
 
 CATCH_UP_SECONDS_MAX = 60.0
+FIRST_OFFSET = 0
 
 
 class Witness:
@@ -36,7 +37,10 @@ class Witness:
             }
         )
         places = [
-            TopicPartition(topic, number, OFFSET_BEGINNING) for topic, many in topics.items() for number in range(many)
+            # Not the beginning: that is a question, which a broker of a cluster may answer before it knows the topic.
+            TopicPartition(topic, number, FIRST_OFFSET)
+            for topic, many in topics.items()
+            for number in range(many)
         ]
         self._consumer.assign(places)
         self._records: dict[str, list[Read]] = defaultdict(list)

@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> Path:
 
 def acls(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "streams", "topics", "acls", "--config", str(config), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_json_and_commands_say_the_same(config: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_table_has_every_role(config: Path) -> None:
 def test_an_unknown_role_is_told_with_those_that_there_are(config: Path) -> None:
     result = acls(config, "--role", "sink grwth")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "did you mean sink growth?" in result.stderr
+    assert "Did you mean sink growth?" in result.stderr
 
 
 @pytest.mark.parametrize("principal", ["growth", ":growth", "User:"])

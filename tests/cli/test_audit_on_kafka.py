@@ -51,7 +51,7 @@ def write(installation: Installation, *lines: Line) -> None:
         at = AT + 60_000 * index
         value = line.stamped(at, "keeper a", "growth").to_bytes()
         producer.produce(f"{installation.prefix}audit", value, b"growth", timestamp=at)
-    producer.flush(30)
+    producer.flush(60)
 
 
 def whats(installation: Installation, *arguments: str) -> Sequence[str]:
@@ -97,11 +97,11 @@ def test_filters_choose_lines(installation: Installation, arguments: list[str], 
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),
     [
-        (["--kind", "gone"], 2, "--kind: gone is no kind of line; groups are order, receipt"),
+        (["--kind", "gone"], 2, "--kind: gone is not a kind of line. Groups: order, receipt"),
         (["nobody"], 3, "there is no such connector"),
         (["--follow", "--until", "1h"], 2, "--follow has no end"),
         (["--since", "1h", "--until", "2h"], 2, "--since: must be before --until"),
-        (["--since", "soon"], 2, "--since: soon is no time"),
+        (["--since", "soon"], 2, "--since: soon is not a time"),
     ],
 )
 def test_what_makes_no_sense_is_told(
@@ -115,7 +115,7 @@ def test_what_makes_no_sense_is_told(
 def test_records_that_are_no_lines_are_counted(installation: Installation) -> None:
     producer = Producer({"bootstrap.servers": installation.bootstrap_servers})
     producer.produce(f"{installation.prefix}audit", b"no JSON")
-    producer.flush(30)
+    producer.flush(60)
     assert installation.json("audit")["unknown_records"] == 1
 
 

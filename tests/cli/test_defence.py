@@ -26,7 +26,7 @@ def test_a_fault_that_nobody_foresaw_is_one_sentence_with_its_place_and_a_code_o
     monkeypatch.setattr(main, "app", fail)
     monkeypatch.delenv("STREAMS_LOG_LEVEL", raising=False)
     with pytest.raises(SystemExit) as end:
-        main.run()
+        main.carry_out()
     assert end.value.code == ExitCode.FAULT
     (line,) = capsys.readouterr().err.splitlines()
     assert "Unforeseen" in line
@@ -50,7 +50,7 @@ def test_a_thread_that_dies_stops_its_process_and_its_fault_is_told(capsys: pyte
     process = stop_on_signal()
     stop = process.__enter__()
     threading.Thread(target=fail, name="beside").start()
-    assert stop.wait(30), "the process was not stopped"
+    assert stop.wait(60), "the process was not stopped"
     with pytest.raises(Unforeseen):
         process.__exit__(None, None, None)
     assert capsys.readouterr().err == ""

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.kafka
 def examined(config: Path) -> tuple[int, dict[str, dict[str, Any]]]:
     """The exit code, and the findings by what was looked at."""
     command = [sys.executable, "-m", "streams", "doctor", "--output", "json", "--config", str(config)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if not result.stdout:
         return result.returncode, {}
     return result.returncode, {one["what"]: one for one in json.loads(result.stdout)["findings"]}
 
 
-def test_everything_that_must_work_is_looked_at_and_what_lacks_has_a_mend(
+def test_everything_that_must_work_is_looked_at_and_what_lacks_has_a_fix(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
 ) -> None:
     with staged(kafka.bootstrap_servers, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}) as scene:

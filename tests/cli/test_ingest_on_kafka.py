@@ -18,12 +18,13 @@ from confluent_kafka.admin import AdminClient
 
 from streams.testing.brokers import Broker
 from tests.cli.files import OPEN_SCHEMA, opens, write_avro
+from tests.topics import claim
 
 pytestmark = pytest.mark.kafka
 
 RECORDS = 30_000
 KILLS = 5
-RUN_SECONDS_MAX = 60.0
+RUN_SECONDS_MAX = 120.0
 
 
 class Cluster:
@@ -32,6 +33,7 @@ class Cluster:
     def __init__(self, bootstrap_servers: str, folder: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        claim(bootstrap_servers, self.prefix[:-1])
         self.config = folder / "streams.yaml"
         self.config.write_text(
             f"""
@@ -51,7 +53,7 @@ connectors:
         return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def topics(self) -> set[str]:
-        return set(AdminClient({"bootstrap.servers": self.bootstrap_servers}).list_topics(timeout=10).topics)
+        return set(AdminClient({"bootstrap.servers": self.bootstrap_servers}).list_topics(timeout=60).topics)
 
     def records(self) -> list[dict[str, Any]]:
         """What a read_committed reader sees, per partition in order."""
@@ -66,7 +68,7 @@ connectors:
             }
         )
         try:
-            partitions = set(consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions)
+            partitions = set(consumer.list_topics(self.topic, timeout=60).topics[self.topic].partitions)
             consumer.assign([TopicPartition(self.topic, number, 0) for number in partitions])
             records = []
             while partitions:

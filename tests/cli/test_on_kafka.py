@@ -16,6 +16,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from streams.state.moments import iso
 from streams.testing.brokers import Broker
+from tests.topics import claim, make_topics
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
 
@@ -26,6 +28,7 @@ class Installation:
     def __init__(self, bootstrap_servers: str, folder: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        claim(bootstrap_servers, self.prefix, f"in-{self.prefix}")
         self.admin = AdminClient({"bootstrap.servers": bootstrap_servers})
         self.config = folder / "streams.yaml"
         self.config.write_text(
@@ -55,7 +58,7 @@ connectors:
         while True:
             (future,) = self.admin.describe_configs([resource]).values()
             try:
-                return {name: entry.value for name, entry in future.result(10).items()}
+                return {name: entry.value for name, entry in future.result(60).items()}
             except KafkaException as exception:
                 is_new = exception.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
                 if not is_new or time.monotonic() >= deadline:
@@ -65,22 +68,26 @@ connectors:
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for future in self.admin.incremental_alter_configs([resource]).values():
-            future.result(10)
+            future.result(60)
+        self.await_setting(topic, name, value)
+
+    def await_setting(self, topic: str, name: str, value: str) -> None:
+        """A controller takes a setting, and the broker that is asked knows it a moment later."""
+        wait_until(lambda: self.settings_of(topic)[name] == value, f"{name} of {topic} to be {value}")
 
     def create(self, topic: str) -> None:
-        for future in self.admin.create_topics([NewTopic(topic, 1, 1)]).values():
-            future.result(10)
+        make_topics(self.admin, NewTopic(topic, 1, 1))
 
     def write(self, topic: str, count: int) -> None:
         producer = Producer({"bootstrap.servers": self.bootstrap_servers})
         for number in range(count):
             producer.produce(topic, str(number), partition=0)
-        producer.flush(10)
+        producer.flush(60)
 
     def keep(self, key: str, record: dict[str, Any]) -> None:
         producer = Producer({"bootstrap.servers": self.bootstrap_servers})
         producer.produce(f"{self.prefix}state", json.dumps(record), key)
-        producer.flush(10)
+        producer.flush(60)
 
     def commit(self, group: str, topic: str, offset: int, account: dict[str, Any]) -> None:
         consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group})
@@ -128,7 +135,7 @@ def test_a_setting_that_would_lose_records_is_put_right(installation: Installati
         "action": "configure",
         "settings": {"retention.ms": {"from": "1000", "to": "-1"}},
     }
-    assert installation.settings_of(topic)["retention.ms"] == "-1"
+    installation.await_setting(topic, "retention.ms", "-1")
 
 
 def test_topics_that_records_go_onto_are_raised_to_what_the_currents_topics_take(installation: Installation) -> None:
@@ -152,7 +159,7 @@ def test_topics_that_records_go_onto_are_raised_to_what_the_currents_topics_take
     )
     assert planned["unread"] == []
     assert installation.json("topics", "apply") == planned
-    assert installation.settings_of(f"{prefix}connector.growth")["max.message.bytes"] == large
+    installation.await_setting(f"{prefix}connector.growth", "max.message.bytes", large)
     assert installation.settings_of(f"{prefix}dead-letter.source")["max.message.bytes"] == "9000000"
     assert installation.json("topics", "plan")["changes"] == []
 
@@ -168,6 +175,16 @@ def test_a_connector_that_never_ran_has_an_empty_account(installation: Installat
     assert (shown["connector"], shown["state"], shown["members"]) == ("growth", "RUNNING", 0)
     assert shown["scopes"]["default"]["state"] == "VALID"
     assert shown["account"]["routed"] == shown["account"]["waiting"] == 0
+
+
+def test_the_people_who_own_a_connector_are_shown(installation: Installation) -> None:
+    installation.json("topics", "apply")
+    assert installation.json("connectors", "show", "growth")["contact"] is None
+    text = installation.config.read_text()
+    installation.config.write_text(text.replace("destination: mixpanel", "destination: mixpanel, contact: a@b.example"))
+    assert installation.json("connectors", "show", "growth")["contact"] == "a@b.example"
+    rows = installation.streams("connectors", "show", "growth").stdout.splitlines()
+    assert [row.split() for row in rows if row.startswith("contact")] == [["contact", "a@b.example"]]
 
 
 def test_an_account_is_the_sum_of_what_router_and_sink_committed(installation: Installation) -> None:
@@ -205,7 +222,8 @@ def test_an_account_is_the_sum_of_what_router_and_sink_committed(installation: I
     assert 0 <= shown["lag"]["seconds"] < 60
     (listed,) = installation.json("connectors", "list")["connectors"]
     assert listed["account"] == shown["account"]
-    assert "growth" in installation.streams("connectors", "list").stdout
+    for command in (("connectors", "list"), ("connectors", "show", "growth")):
+        assert "RUNNING (no sink runs)" in installation.streams(*command).stdout
 
 
 def test_states_and_deadlines_are_what_the_keeper_wrote(installation: Installation) -> None:
@@ -271,6 +289,27 @@ def test_topics_are_made_and_connectors_are_listed_where_no_secret_of_a_destinat
     assert installation.json("topics", "apply")["changes"]
     assert installation.json("topics", "plan")["changes"] == []
     assert [one["connector"] for one in installation.json("connectors", "list")["connectors"]] == ["growth"]
+
+
+def test_a_router_is_not_needed_where_only_brazes_connectors_are(installation: Installation, tmp_path: Path) -> None:
+    back: dict[str, Any] = {
+        "destination": "braze",
+        "instance": "US-01",
+        "rest_key": "0" * 32,
+        "scratch": str(tmp_path / "scratch"),
+    }
+    back["receive"] = {"data": {"kind": "mparticle_events", "keys": ["sixteen-characters"]}}
+    text = installation.config.read_text()
+    growth = text.splitlines()[-1]
+    installation.config.write_text(text.replace(growth, f"  back: {json.dumps(back)}"))
+    installation.json("topics", "apply")
+    listed = installation.json("connectors", "list")
+    assert (listed["router"]["state"], listed["router"]["next"]) == ("NOT_NEEDED", None)
+    assert "NOT_NEEDED" in installation.streams("connectors", "list").stdout.splitlines()[1]
+    installation.config.write_text(f"{text}  back: {json.dumps(back)}\n")
+    installation.json("topics", "apply")
+    router = installation.json("connectors", "list")["router"]
+    assert (router["state"], router["next"]) == ("STOPPED", "streams run router")
 
 
 def test_apply_says_what_it_did(installation: Installation) -> None:

@@ -96,7 +96,7 @@ def test_one_file_that_is_nonsense_keeps_all_from_being_added_and_each_is_named(
     other.write_text(json.dumps({**OPEN_SCHEMA, "name": "com.example.Order"}))
     result = installation.streams("schemas", "add", str(file), str(broken), str(other))
     assert (result.returncode, result.stdout) == (2, "")
-    assert f"{broken}: is no JSON" in result.stderr
+    assert f"{broken}: is not JSON" in result.stderr
     assert f"{other}: is named com.example.Order" in result.stderr
     assert on_topic(installation, "schemas") == []
 

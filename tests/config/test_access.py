@@ -102,3 +102,14 @@ def test_the_tables_in_the_page_are_those_of_its_example() -> None:
 def test_a_page_without_marks_is_refused(settings: Settings) -> None:
     with pytest.raises(ValueError, match="marks"):
         renewed("nothing", settings)
+
+
+def test_a_router_that_only_keeps_the_letters_of_http_inlets_reads_no_events_and_may_write_them_again() -> None:
+    http = "inlets: {feed: {kind: http, tokens: [a-token-of-24-characters]}, test: {kind: http, topic_prefix: test., "
+    alone = loads(f"kafka: {{bootstrap_servers: k:1}}\n{http}tokens: [another-of-24-characters]}}}}", {})
+    router = grants(alone, "router")
+    assert router["topic", "currents."].operations == ("Write", "Create")
+    assert router["topic", "test."].operations == ("Write", "Create")
+    assert router["topic", "streams.dead-letter.source"].operations == ("Read", "Delete")
+    assert ("transactional-id", "streams.router-") not in router
+    assert ("transactional-id", "streams.keeper.source") in router

@@ -23,7 +23,7 @@ def settings(http: str) -> Settings:
 @pytest.mark.parametrize(
     ("http", "path", "fix"),
     [
-        ("{verify: false}", "http.verify", "is no key here"),
+        ("{verify: false}", "http.verify", "is not a known key here"),
         ("{ca_file: /nowhere.pem}", "http.ca_file", "must be a file that exists"),
         (f"{{ca_file: {__file__}}}", "http.ca_file", "certificates in PEM"),
         ("{proxy: {}}", "http.proxy.url", "must be set"),

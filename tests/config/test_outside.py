@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from streams.config import ConfigurationError, loader, loads
+from streams.config import ConfigurationError, connector_section, loads
 from tests.config.vendors import REGISTRY
 
 
 def test_a_package_that_cannot_be_loaded_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "BROKEN", {"newline": "newline_destination:NEWLINE cannot be loaded: ImportError: no"})
+    broken = {"newline": "newline_destination:NEWLINE cannot be loaded: ImportError: no"}
+    monkeypatch.setattr(connector_section, "BROKEN", broken)
     text = "kafka: {bootstrap_servers: k:1}\nconnectors: {lines: {destination: newline}}"
     with pytest.raises(ConfigurationError) as caught:
         loads(text, {}, registry=REGISTRY)

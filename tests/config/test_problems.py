@@ -42,7 +42,7 @@ BROKEN = [
         "'clasic'",
         "must be 'classic' or 'consumer'",
     ),
-    (with_kafka("{bootstrap_servers: k:1, topic_prefx: x.}"), "kafka.topic_prefx", None, "did you mean topic_prefix?"),
+    (with_kafka("{bootstrap_servers: k:1, topic_prefx: x.}"), "kafka.topic_prefx", None, "Did you mean topic_prefix?"),
     (with_kafka("{bootstrap_servers: k:1, topic_prefix: 'a b'}"), "kafka.topic_prefix", "'a b'", "must match"),
     (
         with_kafka("{bootstrap_servers: k:1, topics: {partitions: 0}}"),
@@ -71,8 +71,8 @@ BROKEN = [
     (with_source("{schema_folders: [/nowhere/at/all]}"), "source.schema_folders[0]", "'/nowhere/at/all'", "folder"),
     (with_source("{schema_registry: {url: 'ftp://x'}}"), "source.schema_registry.url", "'ftp://x'", "http://"),
     (with_source("{schema_registry: {url: 'http://x', username: u}}"), "source.schema_registry", None, "password"),
-    (with_connector("{project_token: t}"), "connectors.one.destination", None, "There is: acme, bolter"),
-    (with_connector("{destination: acne}"), "connectors.one.destination", "'acne'", "did you mean acme?"),
+    (with_connector("{project_token: t}"), "connectors.one.destination", None, "Known names: acme, bolter"),
+    (with_connector("{destination: acne}"), "connectors.one.destination", "'acne'", "Did you mean acme?"),
     (with_connector("acme"), "connectors.one", None, "must be a mapping"),
     (with_connector("{destination: acme}"), "connectors.one.project_token", None, "must be set"),
     (with_connector("{destination: acme, project_token: 12}"), "connectors.one.project_token", None, "in quotes"),
@@ -98,7 +98,7 @@ BROKEN = [
     (with_connector("{destination: acme, project_token: t, rate: 0}"), "connectors.one.rate", "0", "greater than 0"),
     (with_connector("{destination: acme, project_token: t, rate: .inf}"), "connectors.one.rate", "inf", "finite"),
     (with_connector("{destination: acme, project_token: t, grace: 48}"), "connectors.one.grace", "48", "48h"),
-    (with_connector("{destination: acme, project_token: t, grace: 0s}"), "connectors.one.grace", "'0s'", "longer"),
+    (with_connector("{destination: acme, project_token: t, grace: 0s}"), "connectors.one.grace", "'0s'", "more than 0"),
     (
         with_connector("{destination: acme, project_token: t, retry: {give_up_after: 1 day}}"),
         "connectors.one.retry.give_up_after",
@@ -118,7 +118,7 @@ BROKEN = [
         "one mail address",
     ),
     ("notify: {smtp: {host: mail, port: 0}}\n" + with_connector(GOOD), "notify.smtp.port", "0", "greater than"),
-    ("notify: {email: a@b.example}\n" + with_connector(GOOD), "notify.email", None, "is no key here"),
+    ("notify: {email: a@b.example}\n" + with_connector(GOOD), "notify.email", None, "is not a known key here"),
     (
         "notify: {smtp: {host: mail, username: u}}\n" + with_connector(GOOD),
         "notify.smtp",
@@ -147,7 +147,7 @@ BROKEN = [
         "users.messages.email.Open",
     ),
     (with_connector("{destination: acme, project_token: t}", "Upper"), "connectors.Upper", None, "lower-case letter"),
-    (with_connector("{destination: acme, project_token: t}", "a" * 41), "connectors." + "a" * 41, None, "40 at most"),
+    (with_connector("{destination: acme, project_token: t}", "a" * 41), "connectors." + "a" * 41, None, "at most 40"),
     (with_connector("{destination: acme, project_token: t}", "source"), "connectors.source", None, "is reserved"),
     (with_connector("{destination: bolter, feeds: {}}"), "connectors.one.feeds", None, "at least 1 item"),
     (
@@ -158,8 +158,8 @@ BROKEN = [
     ),
     ("kafka: {bootstrap_servers: k:1}\n", "connectors", None, "at least one"),
     ("kafka: {bootstrap_servers: k:1}\nconnectors: {}\n", "connectors", None, "at least one"),
-    (with_kafka("{bootstrap_servers: k:1}") + "conectors: {}\n", "conectors", None, "did you mean connectors?"),
-    (with_kafka("{bootstrap_servers: k:1, bootstrap_servers: k:2}"), "kafka.bootstrap_servers", None, "stands twice"),
+    (with_kafka("{bootstrap_servers: k:1}") + "conectors: {}\n", "conectors", None, "Did you mean connectors?"),
+    (with_kafka("{bootstrap_servers: k:1, bootstrap_servers: k:2}"), "kafka.bootstrap_servers", None, "occurs twice"),
     ("", "", None, "is empty"),
     ("- a\n- b\n", "", None, "must be a mapping"),
     ("kafka: {bootstrap_servers: [}\n", "", None, "line 1, column 29"),
@@ -285,3 +285,10 @@ def test_more_connectors_than_kafka_takes_the_counts_of_are_a_problem_that_names
     assert problem.path == "connectors"
     assert "offset.metadata.max.bytes" in problem.fix
     assert "4,096" in problem.fix
+
+
+def test_a_connector_whose_name_is_a_number_has_its_other_problems_told() -> None:
+    problems = problems_of(with_connector("{destination: acme, project_token: t, retry: {kafka: 1}}", "0"))
+    told = {problem.path: problem.fix for problem in problems}
+    assert set(told) == {"connectors[0]", "connectors.0.retry.kafka"}
+    assert told["connectors.0.retry.kafka"] == "is not a known key here. Known names: give_up_after"

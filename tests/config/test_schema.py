@@ -24,13 +24,13 @@ BEYOND_A_SCHEMA = (
     "environment variable",
     "secret file",
     "finite",
-    "longer",
+    "more than 0",
     "smtp.host",
     "users.messages.email.Open",
     "must be set",  # of a section that is empty: tested apart
-    "stands twice",
+    "occurs twice",
 )
-"""Mends of mistakes that depend on the machine, on another key, or on what a regular expression is."""
+"""Fixes of mistakes that depend on the machine, on another key, or on what a regular expression is."""
 
 
 @pytest.fixture(scope="module")

@@ -225,7 +225,7 @@ def test_a_half_written_schema_is_a_problem_for_config_check(tmp_path: Path) -> 
     )
     found = CliRunner().invoke(app, ["config", "check", "--config", str(file)])
     assert found.exit_code == 2
-    assert "half.avsc: is no JSON" in found.output
+    assert "half.avsc: is not JSON" in found.output
     assert ".#Open.avsc: No such file" in found.output
 
 

@@ -49,6 +49,7 @@ def test_every_connector_has_its_topics_and_all_share_the_others(settings: Setti
         "streams.dead-letter.source",
         "streams.schemas",
         "streams.state",
+        "streams.forgotten",
         "streams.audit",
     }
 
@@ -58,7 +59,7 @@ def test_topics_that_records_go_onto_take_what_the_currents_topics_take(settings
         topic.name: topic.configuration["max.message.bytes"]
         for topic in wanted_topics(settings, 3, source_bytes_max=5_000_000)
     }
-    ours = {"streams.schemas", "streams.state", "streams.audit"}
+    ours = {"streams.schemas", "streams.state", "streams.forgotten", "streams.audit"}
     assert {name for name, size in sizes.items() if size == "2000000"} == ours
     assert {size for name, size in sizes.items() if name not in ours} == {"5000000"}
 

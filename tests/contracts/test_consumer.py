@@ -12,14 +12,21 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.adapters.kafka.consumer import GroupConsumer, GroupProtocol
+from streams.adapters.kafka.consumer import GroupConsumer
+from streams.adapters.kafka.member_settings import SESSION_TIMEOUT_MS, GroupProtocol
+from streams.adapters.kafka.topic_ids import topic_ids
 from streams.adapters.kafka.transactions import TransactionalProducer
+from streams.delivery.account import SinkCounts
+from streams.delivery.metadata import topic_mark
 from streams.ports.errors import CommitRefused, TransactionAborted
 from streams.ports.kafka import Consumer, Gap, Message, Partition, Position, Start, Transactions
 from streams.testing.brokers import Broker
 from streams.testing.ports import FakeConsumer, FakeKafka, FakeTransactions
+from tests.protocols import needs_consumer_protocol
+from tests.topics import claim, make_topics
+from tests.waiting import wait_until
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 RECORDS = 150
 """In each of the two partitions."""
 
@@ -62,7 +69,11 @@ class Scene(ABC):
         self._writers: list[Transactions] = []
 
     @abstractmethod
-    def consumer(self) -> Consumer: ...
+    def consumer(self, away_seconds_max: int) -> Consumer: ...
+
+    @abstractmethod
+    def be_away(self, consumer: Consumer) -> None:
+        """The member did not poll for longer than it may: the group goes on without it."""
 
     @abstractmethod
     def transactions(self) -> Transactions: ...
@@ -70,8 +81,16 @@ class Scene(ABC):
     @abstractmethod
     def delete_before(self, partition: int, offset: int) -> None: ...
 
-    def member(self) -> tuple[Consumer, Events]:
-        consumer, events = self.consumer(), Events()
+    @abstractmethod
+    def make_again(self, records: int) -> None:
+        """Delete the topic, make it again, and write so many records to each partition."""
+
+    @abstractmethod
+    def topic_id(self) -> str: ...
+
+    def member(self, away_seconds_max: int = 300) -> tuple[Consumer, Events]:
+        """`away_seconds_max`: after so long without a poll the group goes on without it."""
+        consumer, events = self.consumer(away_seconds_max), Events()
         consumer.subscribe([self.topic], events)
         self._members.append(consumer)
         return consumer, events
@@ -98,17 +117,18 @@ class OnKafka(Scene):
         self._options: dict[str, str | int | float | bool] = {"bootstrap.servers": broker.bootstrap_servers}
         self._protocol = protocol
         self._group = f"contract-{uuid4().hex[:8]}"
+        claim(broker.bootstrap_servers, self._group)
         self.topic, self.other = f"{self._group}-topic", f"{self._group}-other"
         self._admin = AdminClient(self._options)
-        for future in self._admin.create_topics([NewTopic(self.topic, 2, 1), NewTopic(self.other, 1, 1)]).values():
-            future.result(PATIENCE_SECONDS)
-        producer = Producer(self._options)
-        for number in range(2 * RECORDS):
-            producer.produce(self.topic, b"%d" % number, partition=number % 2)
-        producer.flush()
+        make_topics(self._admin, NewTopic(self.topic, 2, 1), NewTopic(self.other, 1, 1))
+        self._write(2 * RECORDS)
 
-    def consumer(self) -> Consumer:
-        return GroupConsumer(self._options, self._group, self._protocol, "contract")
+    def consumer(self, away_seconds_max: int) -> Consumer:
+        options = {**self._options, "max.poll.interval.ms": away_seconds_max * 1000}
+        return GroupConsumer(options, self._group, self._protocol, "contract")
+
+    def be_away(self, consumer: Consumer) -> None:
+        """Nobody polls it, so its client leaves by itself in time."""
 
     def transactions(self) -> Transactions:
         transactions = TransactionalProducer(self._options, f"{self._group}-writer", "contract")
@@ -119,33 +139,78 @@ class OnKafka(Scene):
         for future in self._admin.delete_records([TopicPartition(self.topic, partition, offset)]).values():
             future.result(PATIENCE_SECONDS)
 
+    def make_again(self, records: int) -> None:
+        self._admin.delete_topics([self.topic])[self.topic].result(PATIENCE_SECONDS)
+        wait_until(lambda: self.topic not in self._admin.list_topics(timeout=60).topics, "the topic to be gone")
+        make_topics(self._admin, NewTopic(self.topic, 2, 1))
+        self._write(2 * records)
+
+    def topic_id(self) -> str:
+        return topic_ids(self._admin, [self.topic])[self.topic]
+
+    def _write(self, records: int) -> None:
+        producer = Producer(self._options)
+        for number in range(records):
+            producer.produce(self.topic, b"%d" % number, partition=number % 2)
+        producer.flush()
+
 
 class OnFakes(Scene):
     topic, other = "topic", "other"
 
-    def __init__(self) -> None:
+    def __init__(self, group: str) -> None:
         super().__init__()
-        self._kafka = FakeKafka()
+        self._group = group
+        self._kafka = FakeKafka(tells_ids=True)
         self._kafka.records[self.other, 0] = []
         for number in range(2 * RECORDS):
             self._kafka.write(self.topic, b"%d" % number, partition=number % 2)
 
-    def consumer(self) -> Consumer:
-        return FakeConsumer(self._kafka)
+    def consumer(self, away_seconds_max: int) -> Consumer:
+        return FakeConsumer(self._kafka, self._group)
+
+    def be_away(self, consumer: Consumer) -> None:
+        assert isinstance(consumer, FakeConsumer), "a member of this scene"
+        self._kafka.group(self._group).expel(consumer.member)
 
     def transactions(self) -> Transactions:
         return FakeTransactions(self._kafka, "writer")
 
     def delete_before(self, partition: int, offset: int) -> None:
-        self._kafka.deleted_before[self.topic, partition] = offset
+        self._kafka.delete_before((self.topic, partition), offset)
+
+    def make_again(self, records: int) -> None:
+        self._kafka.make_again(self.topic)
+        for number in range(2 * records):
+            self._kafka.write(self.topic, b"%d" % number, partition=number % 2)
+
+    def topic_id(self) -> str:
+        return self._kafka.topic_id(self.topic)
 
 
 KAFKA = [pytest.mark.kafka, pytest.mark.apache]
+PROTOCOLS = [
+    pytest.param("classic", marks=KAFKA),
+    pytest.param("consumer", marks=[*KAFKA, needs_consumer_protocol]),
+]
 
 
-@pytest.fixture(params=["fake", pytest.param("classic", marks=KAFKA), pytest.param("consumer", marks=KAFKA)])
+@pytest.fixture(params=["fake", "fake of a group", *PROTOCOLS])
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    made = OnFakes() if request.param == "fake" else OnKafka(request.getfixturevalue("kafka"), request.param)
+    made: Scene
+    if request.param.startswith("fake"):
+        made = OnFakes("contract" if request.param == "fake of a group" else "")
+    else:
+        made = OnKafka(request.getfixturevalue("kafka"), request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["fake of a group", *PROTOCOLS])
+def shared(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """A scene with several members."""
+    is_fake = request.param == "fake of a group"
+    made = OnFakes("contract") if is_fake else OnKafka(request.getfixturevalue("kafka"), request.param)
     yield made
     made.close()
 
@@ -288,3 +353,69 @@ def test_who_leaves_the_group_settles_first_and_commits_nothing_afterwards(scene
     second, again = scene.member()
     read(second, lambda _: len(again.starts) == 2)
     assert again.begun() == {0: (10, ""), 1: (0, None)}
+
+
+def test_who_was_away_for_too_long_takes_nothing_from_the_others_when_it_leaves(shared: Scene) -> None:
+    away, _ = shared.member(away_seconds_max=SESSION_TIMEOUT_MS // 1000)
+    read_all(away)
+    shared.be_away(away)
+    owner, owned = shared.member()
+    read(owner, lambda _: len(owned.starts) == 2)
+    with pytest.raises(CommitRefused):
+        away.commit([Position(shared.topic, 1, 99, "")])
+    shared.leave(away)
+    third, taken = shared.member()
+    for _ in range(5):
+        third.poll(500, 0.2)
+    assert taken.starts == [], "the owner did not give anything up yet"
+    owner.commit([Position(shared.topic, number, 10, "") for number in (0, 1)])
+
+    def is_taken() -> bool:
+        owner.poll(500, 0.2)
+        third.poll(500, 0.2)
+        return bool(taken.starts)
+
+    wait_until(is_taken, "the third member to take a partition")
+    assert [(start.topic, start.partition) for start in taken.starts] == owned.revoked_ones
+    assert [start.offset for start in taken.starts] == [10]
+
+
+def test_a_topic_that_is_made_again_while_it_is_read_is_told_and_read_from_its_beginning(scene: Scene) -> None:
+    consumer, events = scene.member()
+    read_all(consumer)
+    before = scene.topic_id()
+    assert {start.topic_id for start in events.starts} == {before}
+    events.starts.clear()
+    scene.make_again(40)
+    messages = read(consumer, lambda messages: len(messages) == 80)
+    assert scene.topic_id() != before
+    assert {(start.topic_id, start.offset) for start in events.starts} == {(scene.topic_id(), 0)}
+    assert [offsets(messages, number) for number in (0, 1)] == [list(range(40))] * 2
+    assert events.gaps == []
+
+
+def test_a_group_does_not_go_on_where_it_committed_for_a_topic_that_was_deleted(scene: Scene) -> None:
+    mark = topic_mark(scene.topic_id())
+    scene.make_again(40)
+    late, _ = scene.member()
+    read(late, lambda messages: len(messages) == 80)
+    metadata = SinkCounts(delivered=7, topic=mark).to_metadata()
+    late.commit([Position(scene.topic, 0, 20, metadata), Position(scene.topic, 1, 20, "")])
+    scene.leave(late)
+    second, events = scene.member()
+    messages = read(second, lambda messages: len(messages) == 60)
+    starts = {start.partition: start for start in events.starts}
+    assert starts[0] == Start(scene.topic, 0, 0, metadata, scene.topic_id(), is_made_again=True)
+    assert starts[1] == Start(scene.topic, 1, 20, "", scene.topic_id())
+    assert offsets(messages, 0) == list(range(40))
+
+
+def test_what_a_group_committed_is_forgotten_with_its_topic(scene: Scene) -> None:
+    first, _ = scene.member()
+    read_all(first)
+    first.commit([Position(scene.topic, number, 20, "") for number in (0, 1)])
+    scene.leave(first)
+    scene.make_again(40)
+    second, events = scene.member()
+    read(second, lambda messages: len(messages) == 80)
+    assert events.begun() == {0: (0, None), 1: (0, None)}

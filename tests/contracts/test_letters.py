@@ -12,11 +12,13 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.kafka.letters import DeadLetterReader, DeadLetterTopics
+from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Message, Partition
 from streams.ports.letters import Letters, LetterTopics
 from streams.testing.ports import FakeKafka, FakeLetters, FakeLetterTopics
+from tests.topics import claim, make_topics
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 LETTERS = 10
 """In each of the two partitions."""
 
@@ -47,10 +49,10 @@ class Scene:
 def on_kafka(request: pytest.FixtureRequest) -> Iterator[Scene]:
     options = {"bootstrap.servers": request.getfixturevalue("kafka").bootstrap_servers}
     topic, compacted = (f"contract-{uuid4().hex[:8]}" for _ in range(2))
+    claim(options["bootstrap.servers"], topic, compacted)
     new = [NewTopic(topic, 2, 1), NewTopic(compacted, 1, 1, config={"cleanup.policy": "compact"})]
     administration = AdminClient(options)
-    for future in administration.create_topics(new).values():
-        future.result(PATIENCE_SECONDS)
+    make_topics(administration, *new)
     producer = Producer(options)
 
     def write(name: str, partition: int) -> None:
@@ -162,3 +164,18 @@ def test_a_missing_topic_has_nothing_to_delete_and_the_others_are_done(scene: Sc
     scene.letters.open({(scene.topic, 0): 0})
     letters, _ = scene.read(1)
     assert offsets(letters) == {0: list(range(5, LETTERS))}
+
+
+@pytest.mark.kafka
+@pytest.mark.apache
+def test_a_topic_that_kafka_says_nothing_of_is_not_taken_for_one_that_is_missing(
+    request: pytest.FixtureRequest,
+) -> None:
+    """Else its letters would count as deleted. Kafka answers so for a name that no topic can have."""
+    strange = "no/name"
+    for scene in on_kafka(request):
+        with pytest.raises(KafkaUnreachable, match=strange):
+            scene.topics.partitions(strange)
+        assert scene.topics.delete_before({(strange, 0): 1, (scene.topic, 0): 6}).keys() == {(strange, 0)}
+        scene.letters.open({(scene.topic, 0): 0})
+        assert offsets(scene.read(1)[0]) == {0: [6, 7, 8, 9]}

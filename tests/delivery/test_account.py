@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.delivery.account import (
-    KAFKA_METADATA_BYTES_MAX,
-    MetadataError,
-    RouterCounts,
-    SinkCounts,
-    account,
-    router_metadata_bytes,
-    same_ids,
-)
+from streams.delivery.account import RouterCounts, SinkCounts, account, router_metadata_bytes
+from streams.delivery.metadata import KAFKA_METADATA_BYTES_MAX, MetadataError, same_ids
 
 
 def test_an_account_sums_every_partition_and_what_waits_is_the_difference() -> None:
@@ -143,3 +136,15 @@ def test_compressed_metadata_of_an_earlier_version_is_read() -> None:
 def test_metadata_that_is_damaged_is_an_error_that_says_so(metadata: str) -> None:
     with pytest.raises(MetadataError):
         RouterCounts.from_metadata(metadata)
+
+
+def test_what_a_composing_destination_counts_is_kept_and_what_it_derived_was_routed() -> None:
+    counts = SinkCounts(5, {"unchanged": 2}, derived=3, maybe_doubled=4, tallies={"data_points": 7})
+    read = SinkCounts.from_metadata(counts.to_metadata())
+    assert read == counts
+    read.add(counts)
+    assert (read.derived, read.maybe_doubled, read.tallies) == (6, 8, {"data_points": 14})
+    assert SinkCounts.from_metadata('{"v":1,"delivered":5,"skipped":{},"parked":{},"lost":0}') == SinkCounts(5)
+    received = '{"v":1,"routed":{"back":4}}'
+    kept = account("back", [counts.to_metadata()], [received])
+    assert (kept.routed, kept.waiting) == (7, 0)

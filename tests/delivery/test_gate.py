@@ -12,6 +12,7 @@ from streams.delivery import gate
 from streams.delivery.gate import (
     BackingOff,
     Cleared,
+    CredentialsRefused,
     Event,
     Failed,
     Gate,
@@ -19,7 +20,6 @@ from streams.delivery.gate import (
     Invalid,
     Open,
     Parking,
-    Refused,
     Running,
     Stopped,
     Succeeded,
@@ -29,7 +29,7 @@ from streams.delivery.gate import (
 )
 
 BASE = 1.0
-STATES: dict[str, gate.Standing] = {
+STATES: dict[str, gate.Underlying] = {
     "open": Open(),
     "backing off": BackingOff(2, 90.0, 100.0, 104.0, 503, "status 503"),
     "held": Held(401, "no", 2),
@@ -38,7 +38,7 @@ STATES: dict[str, gate.Standing] = {
 EVENTS: dict[str, Event] = {
     "Succeeded": Succeeded(105.0),
     "Failed": Failed(105.0, 106.0, 503, "status 503"),
-    "Refused": Refused(403, "still no"),
+    "CredentialsRefused": CredentialsRefused(403, "still no"),
     "Cleared": Cleared(106.0),
     "Invalid": Invalid(401, "dead"),
     "Valid": Valid(),
@@ -90,7 +90,7 @@ seconds = st.floats(0.0, 1_000.0)
 events = st.one_of(
     st.builds(Succeeded, seconds),
     st.builds(Failed, seconds, seconds, st.just(503), st.just("x"), st.integers(1, 9), st.none() | seconds),
-    st.just(Refused(401, "no")),
+    st.just(CredentialsRefused(401, "no")),
     st.builds(Cleared, seconds),
     st.just(Invalid(403, "dead")),
     st.just(Valid()),
@@ -109,7 +109,7 @@ def test_whatever_happens_nothing_is_sent_while_stopped_held_or_parking(happened
         is_suspended = (is_suspended or isinstance(event, Suspended)) and not isinstance(event, Running)
         is_invalid = (is_invalid or isinstance(event, Invalid)) and not isinstance(event, Valid)
         assert isinstance(after, Stopped) == is_suspended
-        assert isinstance(one.standing, Parking) == is_invalid
+        assert isinstance(one.underlying, Parking) == is_invalid
         allowed = {Open: pace, BackingOff: 1}.get(type(after), 0)
         assert one.requests_max(pace) == allowed
         assert one.closed_until() == (after.next_try if isinstance(after, BackingOff) else 0.0)

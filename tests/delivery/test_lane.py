@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -13,14 +14,17 @@ from streams.delivery.contract import (
     Limits,
     Misconfigured,
     Refused,
+    Request,
     Retry,
     Unauthorised,
     Undetermined,
+    Verdict,
 )
-from streams.delivery.gate import Gate, Held, Open, Stopped
+from streams.delivery.gate import Gate, Held, Open, Running, Stopped, Suspended
 from streams.delivery.lane import Lane
 from streams.delivery.ledger import Ledger
 from streams.delivery.pace import TokenBucket
+from streams.delivery.queues import PartitionOrder
 
 LIMITS = Limits(
     batch_records_max=2000,
@@ -303,6 +307,21 @@ def test_a_batch_that_was_sent_before_keeps_its_bytes_when_a_part_of_it_is_taken
     assert scene.send() is batch
 
 
+@pytest.mark.parametrize(
+    "verdict", [UNAVAILABLE, Unauthorised(401, "bad"), Undetermined("no list"), Misconfigured("404")]
+)
+def test_what_comes_back_unsettled_of_a_partition_that_was_taken_away_is_not_sent_again(verdict: Verdict) -> None:
+    scene = Scene()
+    scene.batch(4)
+    batch = scene.send()
+    scene.ledger.close()
+    scene.lane.drop_closed()
+    scene.answer(batch, verdict)
+    scene.lane.reset()
+    scene.lane.gate.take(Running())
+    assert scene.lane.next(scene.now + 1_000.0) is None
+
+
 def test_a_rate_delays_what_is_sent() -> None:
     gate = Gate(LIMITS.retry_base_seconds, Random(1))
     lane = Lane[str]("default", LIMITS, gate=gate, give_up_seconds=None, bucket=TokenBucket(100.0, 0.0))
@@ -316,3 +335,220 @@ def test_a_rate_delays_what_is_sent() -> None:
     assert lane.next(0.0) is None
     assert lane.due_in(0.0) == pytest.approx(0.5)
     assert lane.next(0.51) is not None
+
+
+class OrderedScene:
+    """A lane that keeps the order of each of two partitions."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.ledgers = [Ledger[str](0, SinkCounts()), Ledger[str](0, SinkCounts())]
+        limits = replace(LIMITS, requests_per_second=20.0)
+        self.bucket = TokenBucket(None, self.now)
+        self.lane = Lane[str](
+            "default",
+            limits,
+            gate=Gate(LIMITS.retry_base_seconds, Random(7)),
+            give_up_seconds=None,
+            bucket=self.bucket,
+            queue=PartitionOrder[str](),
+        )
+
+    def batch(self, partition: int, *names: str, may_grow: bool = False) -> Batch[str]:
+        batch = Batch[str]("default")
+        batch.may_grow = may_grow
+        ledger = self.ledgers[partition]
+        for name in names:
+            batch.add(name.encode(), ledger, ledger.read(ledger.unsettled, 1), name)
+        self.lane.offer(batch)
+        return batch
+
+    def sent(self) -> list[Batch[str]]:
+        """All that may go now."""
+        sent = []
+        while (batch := self.lane.next(self.now)) is not None:
+            sent.append(batch)
+        return sent
+
+    def answer(self, batch: Batch[str], verdict: Verdict) -> None:
+        self.lane.answered(batch, verdict, self.now, 1_700_000_000.0)
+
+
+def test_in_order_one_batch_of_each_partition_is_on_its_way() -> None:
+    scene = OrderedScene()
+    first, second, other = scene.batch(0, "a"), scene.batch(0, "b"), scene.batch(1, "x")
+    assert scene.sent() == [first, other]
+    assert scene.lane.due_in(scene.now) is None
+    scene.answer(other, Delivered())
+    assert scene.sent() == []
+    scene.answer(first, Delivered())
+    assert scene.sent() == [second]
+
+
+def test_in_order_new_events_join_those_of_their_partition_that_wait() -> None:
+    scene = OrderedScene()
+    scene.batch(0, "a", may_grow=True)
+    scene.batch(1, "x", may_grow=True)
+    scene.ledgers[0].skipped(scene.ledgers[0].read(1, 1), "unchanged")
+    scene.batch(0, "b", "c", may_grow=True)
+    first, other = scene.sent()
+    scene.batch(0, "d", may_grow=True)  # the first ones are on their way
+    assert [first.sources, other.sources] == [["a", "b", "c"], ["x"]]
+    scene.answer(first, Delivered())
+    assert [batch.sources for batch in scene.sent()] == [["d"]]
+    progress = scene.ledgers[0].progress(10)
+    assert progress is not None
+    assert (progress.counts.delivered, progress.counts.skipped) == (3, {"unchanged": 1})
+
+
+def test_in_order_events_that_were_taken_apart_stay_apart() -> None:
+    scene = OrderedScene()
+    scene.batch(0, "a", "b", may_grow=True)
+    [batch] = scene.sent()
+    scene.answer(batch, Undetermined("one of them"))
+    scene.batch(0, "c", may_grow=True)
+    went = []
+    while sent := scene.sent():
+        [batch] = sent
+        went.append(batch.sources)
+        scene.answer(batch, Delivered())
+    assert went == [["a"], ["b"], ["c"]]
+
+
+def test_in_order_a_request_that_was_built_takes_no_more_events() -> None:
+    scene = OrderedScene()
+    built = scene.batch(0, "a", may_grow=True)
+    built.request = Request("POST", "http://127.0.0.1:1", {}, b"{}")
+    scene.batch(0, "b", may_grow=True)
+    assert [batch.sources for batch in scene.sent()] == [["a"]]
+
+
+def test_in_order_a_batch_that_failed_goes_before_those_behind_it() -> None:
+    scene = OrderedScene()
+    first, second = scene.batch(0, "a"), scene.batch(0, "b")
+    assert scene.sent() == [first]
+    scene.answer(first, UNAVAILABLE)
+    scene.now += 120
+    assert scene.sent() == [first]
+    scene.answer(first, Delivered())
+    assert scene.sent() == [second]
+
+
+def test_in_order_halves_and_singles_go_in_the_order_of_their_records() -> None:
+    scene = OrderedScene()
+    scene.batch(0, "a", "b", "c", "d")
+    scene.batch(0, "e")
+    went = []
+    verdicts: list[Verdict] = [
+        Undetermined("one of them"),
+        Refused({}, frozenset({0, 1})),
+        Delivered(),
+        Delivered(),
+        Delivered(),
+    ]
+    for verdict in [*verdicts, Delivered()]:
+        [batch] = scene.sent()
+        went.append(batch.sources)
+        scene.answer(batch, verdict)
+    assert went == [["a", "b", "c", "d"], ["a", "b"], ["a"], ["b"], ["c", "d"], ["e"]]
+
+
+def test_in_order_what_a_stopped_connector_keeps_back_stays_before_those_behind_it() -> None:
+    scene = OrderedScene()
+    scene.batch(0, "a", "b", "c")
+    scene.batch(0, "d")
+    [batch] = scene.sent()
+    scene.lane.gate.take(Suspended("a flood"))
+    scene.answer(batch, Refused({1: "bad"}))
+    scene.lane.gate.take(Running())
+    [again] = scene.sent()
+    assert again.sources == ["b"]
+    scene.answer(again, Delivered())
+    assert [batch.sources for batch in scene.sent()] == [["d"]]
+
+
+def test_in_order_partitions_take_turns() -> None:
+    scene = OrderedScene()
+    for name in ("1", "2", "3"):
+        scene.batch(0, "a" + name)
+        scene.batch(1, "x" + name)
+    went = []
+    while (batch := scene.lane.next(scene.now)) is not None:
+        went.append(batch.sources[0])
+        scene.answer(batch, Delivered())
+    assert went == ["a1", "x1", "a2", "x2", "a3", "x3"]
+
+
+def test_in_order_nothing_of_a_partition_that_was_taken_away_goes_again() -> None:
+    scene = OrderedScene()
+    first, other = scene.batch(0, "a", "b"), scene.batch(1, "x")
+    scene.batch(0, "c")
+    assert scene.sent() == [first, other]
+    scene.ledgers[0].close()
+    scene.lane.drop_closed()
+    scene.answer(first, UNAVAILABLE)
+    scene.answer(other, Undetermined("no"))
+    scene.now += 3600
+    assert scene.sent() == []
+
+
+def test_events_in_doubt_are_parked_where_they_must_not_be_doubled_and_the_others_go_again() -> None:
+    scene = OrderedScene()
+    batch = scene.batch(0, "a", "b", "c")
+    batch.parks_in_doubt = frozenset({1})
+    scene.sent()
+    scene.answer(batch, Retry("status 429", is_throttling=True, status=429))
+    scene.now += 120
+    assert [one.sources for one in scene.sent()] == [["a", "b", "c"]]
+    scene.answer(batch, Retry("no answer in time"))
+    scene.now += 120
+    [rest] = scene.sent()
+    assert rest.sources == ["a", "c"]
+    scene.answer(rest, Delivered())
+    progress = scene.ledgers[0].progress(10)
+    assert progress is not None
+    assert (progress.counts.delivered, progress.counts.parked) == (2, {"gave-up": 1})
+    [letter] = progress.letters
+    assert (letter.source, letter.cause, letter.detail) == ("b", "gave-up", "no answer in time")
+
+
+def test_a_rate_of_requests_counts_a_batch_as_one() -> None:
+    scene = OrderedScene()
+    scene.bucket.set_rate(4.0, scene.now)
+    scene.now += 10
+    for name in ("a", "b", "c"):
+        scene.batch(0, name, name, name)
+    went = 0
+    while (batch := scene.lane.next(scene.now)) is not None:
+        went += 1
+        scene.answer(batch, Delivered())
+    assert went == 2  # half a second's worth
+    assert scene.lane.due_in(scene.now) == pytest.approx(0.25)
+
+
+def test_a_batch_is_cut_between_any_two_of_its_events() -> None:
+    ledger, other = Ledger[str](0, SinkCounts()), Ledger[str](0, SinkCounts())
+    for offset in range(10):
+        ledger.read(offset, 1)
+        other.read(offset, 1)
+    wanted = [(ledger, 0), (ledger, 1), (ledger, 4), (other, 2), (other, 3), (ledger, 5)]
+    sources = [str(number) for number in range(len(wanted))]
+
+    def filled() -> Batch[str]:
+        batch = Batch[str]("default", generation=3)
+        batch.failed_at = 1.0
+        for source, (each, place) in zip(sources, wanted, strict=True):
+            batch.add(source.encode(), each, place, source)
+        return batch
+
+    for count in range(1, 6):
+        first, rest = filled().cut(count)
+        assert rest is not None
+        assert [*first.places(), *rest.places()] == wanted
+        assert (first.sources, rest.sources) == (sources[:count], sources[count:])
+        assert [*first.bodies, *rest.bodies] == [source.encode() for source in sources]
+        assert (len(first), rest.generation, rest.failed_at) == (count, 3, 1.0)
+        again, last = rest.cut(max(1, len(rest) - 1))
+        assert [*again.places(), *([] if last is None else last.places())] == wanted[count:]
+    batch = filled()
+    assert batch.cut(6) == (batch, None)

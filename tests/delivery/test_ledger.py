@@ -6,16 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.delivery.account import SinkCounts
-from streams.delivery.ledger import Ledger, Parking
+from streams.delivery.ledger import Ledger, ParkedRecord, Progress
 
 
-def letter(cause: str = "rejected") -> Parking[str]:
-    return Parking("record", cause, 400, "why", "default", 1)
+def letter(cause: str = "rejected") -> ParkedRecord[str]:
+    return ParkedRecord("record", cause, 400, "why", "default", 1)
 
 
 def ledger_with(offsets: list[int]) -> tuple[Ledger[str], list[int]]:
     ledger = Ledger[str](offsets[0] if offsets else 0, SinkCounts())
     return ledger, [ledger.read(offset, 10) for offset in offsets]
+
+
+def progress_of(ledger: Ledger[str]) -> Progress[str]:
+    progress = ledger.progress(100)
+    assert progress is not None
+    return progress
 
 
 def test_nothing_is_committed_past_a_record_that_is_not_settled() -> None:
@@ -70,6 +76,22 @@ def test_records_lost_to_retention_are_counted_and_skipped_over() -> None:
     assert (ledger.next_offset, ledger.counts.lost, ledger.counts.delivered) == (303, 283, 20)
 
 
+def test_records_lost_behind_others_that_are_under_way_count_with_the_commit_that_passes_them() -> None:
+    ledger, places = ledger_with([20, 21])
+    ledger.lose(303, 281)
+    assert (ledger.counts.lost, ledger.next_read) == (0, 303)
+    after = ledger.read(303, 10)
+    ledger.delivered(places[0], places[0] + 1)
+    ledger.committed(progress_of(ledger))
+    assert (ledger.next_offset, ledger.counts.lost) == (21, 0)
+    ledger.delivered(places[1], places[1] + 1)
+    ledger.committed(progress_of(ledger))
+    assert (ledger.next_offset, ledger.counts.lost) == (303, 281)
+    ledger.delivered(after, after + 1)
+    ledger.committed(progress_of(ledger))
+    assert (ledger.next_offset, ledger.counts.lost, ledger.counts.delivered) == (304, 281, 3)
+
+
 @given(
     outcomes=st.lists(st.sampled_from(["delivered", "skipped", "parked"]), min_size=1, max_size=9000),
     seed=st.randoms(use_true_random=False),
@@ -101,3 +123,14 @@ def test_whatever_the_order_of_answers_every_record_counts_once(outcomes: list[s
     assert ledger.counts.delivered == outcomes.count("delivered")
     assert sum(ledger.counts.skipped.values()) == outcomes.count("skipped")
     assert letters == sum(ledger.counts.parked.values()) == outcomes.count("parked")
+
+
+def test_a_run_that_was_read_is_as_if_its_records_were_read_one_by_one() -> None:
+    ledger = Ledger[str](3, SinkCounts())
+    assert ledger.read(3, 100) == 0
+    assert ledger.read_run([4, 9], [20, 30]) == 1
+    assert (ledger.unsettled, ledger.unsettled_bytes, ledger.next_read) == (3, 150, 10)
+    ledger.delivered(0, 2)
+    progress = ledger.progress(100)
+    assert progress is not None
+    assert (progress.next_offset, progress.records) == (5, 2)

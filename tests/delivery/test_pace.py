@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.delivery.pace import InFlightLimit, TokenBucket
+from streams.delivery.pace import InFlightLimit, SharedBucket, TokenBucket
 
 
 @given(rate=st.floats(1, 1000), steps=st.lists(st.tuples(st.floats(0, 2), st.integers(1, 50)), max_size=200))
@@ -77,3 +78,36 @@ def test_a_destination_that_stays_slower_is_believed_in_the_end() -> None:
     for _ in range(300):
         limit.succeeded(3.0)
     assert limit.value == 8
+
+
+def taken_by(bucket: SharedBucket, pages: dict[str, int], seconds: float, begins: float = 0.0) -> dict[str, int]:
+    """How much each takes that asks ten times a second, always in the same order, for pages of its own size."""
+    taken = dict.fromkeys(pages, 0)
+    for step in range(round(seconds * 10)):
+        now = begins + step / 10
+        for name, page in pages.items():
+            if bucket.of(name).seconds_until(1, now) == 0.0 and page:
+                bucket.of(name).take(page, now)
+                taken[name] += page
+    return taken
+
+
+@pytest.mark.parametrize(
+    "pages", [{"first": 500, "second": 500}, {"first": 500, "second": 20}, {"first": 10, "second": 500}]
+)
+def test_two_that_share_a_rate_get_the_same_however_much_each_takes_at_once(pages: dict[str, int]) -> None:
+    taken = taken_by(SharedBucket(100.0, 0.0), pages, 200)
+    assert sum(taken.values()) == pytest.approx(20_000, rel=0.05)
+    assert taken["first"] == pytest.approx(taken["second"], abs=1_000), "within a page of each"
+
+
+def test_one_that_wants_nothing_holds_up_nobody_and_is_owed_nothing() -> None:
+    bucket = SharedBucket(100.0, 0.0)
+    assert taken_by(bucket, {"idle": 0, "busy": 100}, 100)["busy"] == pytest.approx(10_000, rel=0.05)
+    both = taken_by(bucket, {"idle": 100, "busy": 100}, 100, begins=100)
+    assert abs(both["idle"] - both["busy"]) <= 200
+
+
+def test_without_a_rate_all_may_take_at_once() -> None:
+    taken = taken_by(SharedBucket(None, 0.0), {"first": 10, "second": 10}, 1)
+    assert taken == {"first": 100, "second": 100}

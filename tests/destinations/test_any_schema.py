@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from streams.delivery.contract import Encoding, Rejected, Skipped
 from streams.destinations import REGISTRY
 from streams.events.encodings import encode_bare
+from streams.events.presence import presence_reader
 from streams.events.schema import NAMESPACE
 from streams.events.schemas import writer_schema
-from streams.events.walker import MISSING, PRESENT, UNDECODABLE, presence_reader
+from streams.events.walker import MISSING, PRESENT, UNDECODABLE
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "mixpanel": {"project_token": "0123456789abcdef0123456789abcdef", "device_properties": True},

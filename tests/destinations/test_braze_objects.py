@@ -139,7 +139,9 @@ def test_what_is_no_json_object_is_rejected(text: str) -> None:
         "id": "1", "entry": "data", "external_user_id": "ann", "time_ms": TIME_MS, "received_ms": TIME_MS,
     }  # fmt: skip
     entry = DataKeys()
-    assert of_attributes(Attributes(changes=text, **common), entry, "scalar")[0] == Rejected("changes: no JSON object")
+    assert of_attributes(Attributes(changes=text, **common), entry, "scalar")[0] == Rejected(
+        "changes: not a JSON object"
+    )
     assert of_event(Event(name="x", properties=text, **common), entry, "scalar")[0] == Rejected(
-        "properties: no JSON object"
+        "properties: not a JSON object"
     )

@@ -90,7 +90,7 @@ def test_the_addresses_are_those_of_brazes_page() -> None:
         ({"property_types": "all"}, "'scalar' or 'nested'"),
         ({"receive": {}}, "at least 1 item"),
         ({"receive": {f"e{number}": DATA for number in range(21)}}, "at most 20 items"),
-        ({"receive": {"Cohorts": COHORTS}}, "receive.Cohorts is no entry's name"),
+        ({"receive": {"Cohorts": COHORTS}}, "receive.Cohorts is not a name of an entry"),
         ({"receive": {"cohorts": {**COHORTS, "as": "both"}}}, "receive.cohorts.as: both needs cohort_api"),
         ({"receive": {"cohorts": {**COHORTS, "as": "cohort_api"}}}, "receive.cohorts.as: cohort_api needs cohort_api"),
         ({"receive": {"cohorts": {**COHORTS, "kind": "webhook"}}}, "'mixpanel_cohorts'"),
@@ -102,7 +102,7 @@ def test_the_addresses_are_those_of_brazes_page() -> None:
         ({"receive": {"data": {**DATA, "external_identity": "customer"}}}, "'customer_id'"),
         ({"receive": {"data": {**DATA, "send_segments_as": "single"}}}, "Extra inputs"),
         ({"receive": {"audiences": {**AUDIENCES, "events": ["*"]}}}, "Extra inputs"),
-        ({"receive": {"data": {**DATA, "bundle_commerce": True}}}, "cannot go with purchases_as: purchase"),
+        ({"receive": {"data": {**DATA, "bundle_commerce": True}}}, "cannot be used with purchases_as: purchase"),
         (
             {"receive": {"data": {**DATA, "bundle_commerce": True, "purchases_as": "event"}}},
             "receive.data.bundle_commerce needs property_types: nested",

@@ -82,8 +82,8 @@ def test_an_error_that_does_not_say_which_object_it_means_halves_attributes_and_
     bad: Any,
 ) -> None:
     assert told(201, success(bad), ATTRIBUTES) == Undetermined("success", 201)
-    assert told(201, success(bad), MIXED) == Delivered()
-    assert told(201, success(error("events", 0), bad), MIXED) == Delivered()
+    assert told(201, success(bad), MIXED) == Delivered(unaccounted=1)
+    assert told(201, success(error("events", 0), bad), MIXED) == Delivered(unaccounted=2)
 
 
 def test_errors_that_are_no_list_are_no_use_either() -> None:
@@ -156,7 +156,8 @@ def test_the_rate_that_is_left_steers() -> None:
 def test_the_cohort_import_refuses_as_a_whole() -> None:
     url = "https://rest.iad-01.braze.com/partners/mixpanel/cohorts/users"
     assert told(201, success(), {}, url=url) == Delivered()
-    assert told(200, b"", {}, url=url) == Delivered()
+    for nothing in (b"", b" \n", b"{}"):
+        assert isinstance(told(201, nothing, {}, url=url), Misconfigured), "nobody said that it was imported"
     assert told(400, {"message": "cohort_id must be a string"}, {}, url=url) == Undetermined(
         "cohort_id must be a string", 400
     )

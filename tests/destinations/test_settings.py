@@ -35,7 +35,11 @@ OTHER = {"key": "feed-key-2", "secret": "feed-secret-2"}
             "project_id",
             "pattern",
         ),
-        ({"project_token": TOKEN, "event_names": {"users.messages.email.Opened": "X"}}, "event_names", "no event type"),
+        (
+            {"project_token": TOKEN, "event_names": {"users.messages.email.Opened": "X"}},
+            "event_names",
+            "not an event type",
+        ),
         ({"project_token": TOKEN, "event_names": {"users.messages.email.Open": " "}}, "event_names", "not be blank"),
         ({"project_token": TOKEN, "projecttoken": "x"}, "projecttoken", "not permitted"),
     ],
@@ -62,7 +66,7 @@ def test_what_mixpanel_does_not_take_is_refused_with_its_place_and_what_is_right
         (
             {"feeds": {"unbound": PAIR}, "event_names": {"users.behaviors.Purchase": "X"}},
             "event_names",
-            "no event type",
+            "not an event type",
         ),
         ({"feeds": {"unbound": PAIR}, "phone_attribute": "yes"}, "phone_attribute", "boolean"),
     ],

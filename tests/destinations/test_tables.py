@@ -21,7 +21,7 @@ DEVICE_KEYS = {"device_model": "model", "ios_idfv": "idfv", "platform": "platfor
 
 
 CARD_SENT, SMS_FAILURE = "users.messages.contentcard.Send", "users.messages.sms.DeliveryFailure"
-"""The founding documents list one more attribute of each than the facts do: `app_id`, `from_phone_number`."""
+"""Braze's own pages list one more attribute of each than the documented payloads do: `app_id`, `from_phone_number`."""
 
 
 @cache

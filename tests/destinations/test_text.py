@@ -1,4 +1,4 @@
-"""Text that is not as it should be costs no event: bytes that are no UTF-8, and empty items of arrays."""
+"""Text that is not as it should be costs no event: bytes that are not UTF-8, and empty items of arrays."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 
 from streams.destinations import REGISTRY
 from streams.events.encodings import encode_bare
+from streams.events.presence import presence_reader
 from streams.events.schema import WriterSchema
 from streams.events.schemas import writer_schema
-from streams.events.walker import MISSING, PRESENT, presence_reader
+from streams.events.walker import MISSING, PRESENT
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "mixpanel": {"project_token": "0" * 32},

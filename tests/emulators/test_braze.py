@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from streams.emulators.braze.options import BrazeOptions, CohortApi, Limits, RestKey
 from streams.testing.emulators import BrazeEmulator
-from tests.emulators.sending import Received, send
+from tests.emulators.sender import Received, send
 
 NO_VALID_DATA = "Valid data must be provided in the 'attributes', 'events', or 'purchases' fields."
 TIME = "2026-09-01T12:00:00.000Z"

@@ -16,7 +16,7 @@ import pytest
 from streams.emulators.mixpanel.options import Account, MixpanelOptions, Project
 from streams.emulators.mparticle.options import Input, MParticleOptions
 from streams.testing.emulators import ControlError, MixpanelEmulator, MParticleEmulator
-from tests.emulators.sending import (
+from tests.emulators.sender import (
     NOON_MS,
     basic,
     batch,
@@ -195,7 +195,7 @@ def test_the_module_prints_its_address_and_ends_on_a_signal(tmp_path: Path, numb
         body = json.dumps([event(1), event(2)]).encode()
         assert send(announced["base_url"], "/import", body, headers).status == 413
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from streams.events.samples import sample_events
 from streams.events.schemas import shipped
 from streams.state.credentials import Outcome, outcome_of
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
-from tests.emulators.sending import NOON_MS, send
+from tests.emulators.sender import NOON_MS, send
 
 HEADER_BYTES = 10
 """Of a single-object value."""

@@ -10,7 +10,7 @@ import pytest
 
 from streams.emulators.faults import FAULTS_MAX
 from streams.testing.emulators import ControlError, MixpanelEmulator, MParticleEmulator
-from tests.emulators.sending import batch, event, import_events, post_batches
+from tests.emulators.sender import batch, event, import_events, post_batches
 
 
 def test_a_status_before_is_answered_and_nothing_is_taken(mixpanel: MixpanelEmulator) -> None:
@@ -48,6 +48,23 @@ def test_a_reset_breaks_the_connection_before_or_after_the_vendor_took_it(
         import_events(mixpanel, [event()])
     assert len(mixpanel.rows()) == rows
     assert [(each["status"], each["fault"]) for each in mixpanel.requests()] == [(None, when)]
+
+
+def test_an_answer_byte_by_byte_comes_whole_and_not_before_its_bytes_could(mixpanel: MixpanelEmulator) -> None:
+    whole = import_events(mixpanel, [event()]).body
+    mixpanel.fail(byte_seconds=0.002)
+    began = time.monotonic()
+    answer = import_events(mixpanel, [event()])
+    assert (answer.status, answer.body) == (200, whole)
+    assert time.monotonic() - began >= 0.002 * len(whole)
+
+
+def test_a_client_that_does_not_wait_for_a_slow_answer_has_sent_its_events(mixpanel: MixpanelEmulator) -> None:
+    mixpanel.fail(byte_seconds=60.0)
+    with pytest.raises(TimeoutError):
+        import_events(mixpanel, [event()], timeout=0.5)
+    assert len(mixpanel.rows()) == 1
+    assert import_events(mixpanel, [event()]).status == 200
 
 
 def test_a_truncated_answer_promises_more_than_it_holds(mixpanel: MixpanelEmulator) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from streams.emulators.mixpanel.options import Account, Limits, MixpanelOptions, Project
 from streams.testing.emulators import MixpanelEmulator
-from tests.emulators.sending import NOON_MS, Received, basic, event, import_bytes, import_events, send
+from tests.emulators.sender import NOON_MS, Received, basic, event, import_bytes, import_events, send
 
 UNAUTHORISED = {"code": 401, "error": "Invalid credentials", "status": "Unauthorized"}
 PROJECT = Project(
@@ -77,8 +77,8 @@ UNREADABLE = {
     "broken gzip": (b"not gzip at all", {"Content-Encoding": "gzip"}, "body is not valid gzip"),
     "half a gzip": (gzip.compress(b"[]" * 100)[:-9], {"Content-Encoding": "gzip"}, "body is not valid gzip"),
     "a number that no double holds": (b'[{"event": 1e400}]', {}, "body is not valid JSON"),
-    "such a number beside bytes that are no UTF-8": (b'[1e400, "\xff"]', {}, "body is not valid JSON"),
-    "such an integer beside bytes that are no UTF-8": (b"[" + b"9" * 400 + b', "\xff"]', {}, "body is not valid JSON"),
+    "such a number beside bytes that are not UTF-8": (b'[1e400, "\xff"]', {}, "body is not valid JSON"),
+    "such an integer beside bytes that are not UTF-8": (b"[" + b"9" * 400 + b', "\xff"]', {}, "body is not valid JSON"),
     "101 levels": (b"[" * 101 + b"]" * 101, {}, "body is nested deeper than 100 levels"),
     "1,000 levels": (b'{"a":[' * 500 + b"]}" * 500, {"Content-Type": "application/x-ndjson"}, "nested deeper than 100"),
     "100,000 levels": (b"[" * 100_000, {}, "body is not valid JSON"),

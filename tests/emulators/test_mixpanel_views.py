@@ -8,7 +8,7 @@ import pytest
 
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.testing.emulators import MixpanelEmulator
-from tests.emulators.sending import DAY_MS, NOON_MS, event, import_events
+from tests.emulators.sender import DAY_MS, NOON_MS, event, import_events
 
 
 @pytest.fixture

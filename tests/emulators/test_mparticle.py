@@ -10,7 +10,7 @@ import pytest
 
 from streams.emulators.mparticle.options import Input, Limits, MParticleOptions
 from streams.testing.emulators import MParticleEmulator
-from tests.emulators.sending import DAY_MS, NOON_MS, Received, basic, batch, custom_event, post_batches, send
+from tests.emulators.sender import DAY_MS, NOON_MS, Received, basic, batch, custom_event, post_batches, send
 
 EVENTS, BULK, HISTORICAL = "/v2/events", "/v2/bulkevents", "/v2/bulkevents/historical"
 HOUR_MS = 3_600_000

@@ -41,7 +41,7 @@ def test_an_array_of_items_without_bytes_is_refused(items: Any) -> None:
     ],
 )
 def test_a_type_that_holds_itself_is_refused(avro_type: Any) -> None:
-    with pytest.raises(ValueError, match=r"x\.Event holds itself"):
+    with pytest.raises(ValueError, match=r"x\.Event contains itself"):
         writer_schema(schema_of(avro_type))
 
 

@@ -130,8 +130,8 @@ def test_groups_globs_and_names_select_what_is_mapped(patterns: list[str], selec
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("users.messages.email.Opn", ["'users.messages.email.Opn'", "did you mean 'users.messages.email.Open'?"]),
-        ("e-mail", ["no event type or group 'e-mail'", "did you mean 'email'?"]),
+        ("users.messages.email.Opn", ["'users.messages.email.Opn'", "Did you mean 'users.messages.email.Open'?"]),
+        ("e-mail", ["no event type or group 'e-mail'", "Did you mean 'email'?"]),
         ("users.messages.push.*", ["glob 'users.messages.push.*' matches no event type"]),
         ("users.profile.Update", ["no mapping for event type 'users.profile.Update'"]),
         ("whatsapp", ["no mapping for any event type of group 'whatsapp'"]),

@@ -152,14 +152,14 @@ def test_datums_of_real_files_are_what_fastavro_would_write() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"Obj\x01", b"PK\x03\x04" + bytes(60), b'{"id": "x"}\n' * 20])
 def test_what_is_no_container_file_is_said_so(content: bytes) -> None:
-    with pytest.raises(ContainerError, match="no readable Avro container file"):
+    with pytest.raises(ContainerError, match="not a readable Avro container file"):
         read_container(BytesIO(content))
 
 
 def test_a_container_of_something_else_than_records_is_said_so() -> None:
     stream = BytesIO()
     fastavro.writer(stream, "string", ["a"])
-    with pytest.raises(ContainerError, match="no readable Avro container file"):
+    with pytest.raises(ContainerError, match="not a readable Avro container file"):
         read_container(BytesIO(stream.getvalue()))
 
 

@@ -167,7 +167,7 @@ def test_documentation_does_not_change_the_fingerprint_and_a_type_does() -> None
     ],
 )
 def test_what_is_no_record_schema_is_refused_in_a_sentence(definition: Any) -> None:
-    with pytest.raises(ValueError, match=r"^no (valid )?Avro"):
+    with pytest.raises(ValueError, match=r"^not an? (valid )?Avro"):
         writer_schema(definition)
 
 
@@ -239,7 +239,7 @@ ID = {"name": "id", "type": "string"}
 TIME = {"name": "time", "type": "int"}
 
 
-def test_a_schema_in_the_founding_documents_spelling_is_of_the_type_that_the_catalogue_names() -> None:
+def test_a_schema_in_the_spelling_of_brazes_pages_is_of_the_type_that_the_catalogue_names() -> None:
     named = {"type": "record", "name": "users_campaigns_abort", "fields": [ID, TIME]}
     assert writer_schema(named).event_type == "users.campaigns.Abort"
     assert currents_schema(json.dumps(named).encode()).event_type == "users.campaigns.Abort"
@@ -254,14 +254,14 @@ def test_a_schema_of_an_event_type_that_is_newer_than_the_catalogue_may_be_added
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is no JSON"),
-        (b"{", "is no JSON"),
-        (b"\xff\xfe", "is no JSON"),
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
         (b"Obj\x01rest", "streams ingest"),
-        (b"[]", "no Avro record schema"),
-        (b'"string"', "no Avro record schema"),
-        (b'{"type": "enum", "name": "a", "symbols": []}', "no Avro record schema"),
-        (json.dumps(record({"name": "id"})).encode(), "no valid Avro schema"),
+        (b"[]", "not an Avro record schema"),
+        (b'"string"', "not an Avro record schema"),
+        (b'{"type": "enum", "name": "a", "symbols": []}', "not an Avro record schema"),
+        (json.dumps(record({"name": "id"})).encode(), "not a valid Avro schema"),
         (json.dumps({**record(ID, TIME), "namespace": "com.example"}).encode(), "is named com.example.Open"),
         (json.dumps(record(TIME)).encode(), "has no field id of type string"),
         (json.dumps(record(ID)).encode(), "has no field time of type int or long"),

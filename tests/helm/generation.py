@@ -12,11 +12,10 @@ Schema = dict[str, Any]
 
 ASCII = st.characters(min_codepoint=33, max_codepoint=126)
 UNDERSTOOD = {
-    "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "description", "enum", "examples",
-    "exclusiveMinimum", "items", "maxItems", "maxProperties", "maximum", "minItems", "minLength", "minProperties",
-    "minimum", "not", "pattern", "patternProperties", "properties", "propertyNames", "required", "title", "type",
-    "format",
-    "writeOnly", "$schema", "$defs", "if", "then",
+    "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "description", "discriminator", "enum",
+    "examples", "exclusiveMinimum", "items", "maxItems", "maxLength", "maxProperties", "maximum", "minItems",
+    "minLength", "minProperties", "minimum", "not", "oneOf", "pattern", "patternProperties", "properties",
+    "propertyNames", "required", "title", "type", "format", "writeOnly", "$schema", "$defs", "if", "then",
 }  # fmt: skip
 """Keywords of the chart's schema: a new one needs a branch below."""
 
@@ -29,7 +28,7 @@ def keywords(schema: Any, is_schema: bool = True) -> set[str]:
         return set()
     found = set(schema) if is_schema else set()
     for key, value in schema.items():
-        if not (is_schema and key in ("default", "examples", "const", "enum", "required")):
+        if not (is_schema and key in ("default", "discriminator", "examples", "const", "enum", "required")):
             found |= keywords(value, not (is_schema and key in ("properties", "patternProperties", "$defs")))
     return found
 
@@ -51,8 +50,8 @@ class Drawing:
             return self._draw(st.sampled_from(schema["enum"]))
         if "allOf" in schema:
             return self._alternative_section(schema)
-        if "anyOf" in schema:
-            return self.value(self._draw(st.sampled_from(schema["anyOf"])))
+        if among := schema.get("anyOf") or schema.get("oneOf"):  # alternatives of ours exclude each other
+            return self.value(self._draw(st.sampled_from(among)))
         if "not" in schema:  # the only negation: what must be a reference to a secret
             return "${TOKEN}"
         kind = schema.get("type")
@@ -69,7 +68,7 @@ class Drawing:
                 length = self._draw(st.integers(least, min(schema.get("maxItems", 99), least + 2)))
                 return [self.value(schema.get("items", {})) for _ in range(length)]
             case "string":
-                return self._draw(_text(schema.get("pattern"), schema.get("minLength", 0)))
+                return self._draw(_text(schema.get("pattern"), schema.get("minLength", 0), schema.get("maxLength", 60)))
             case "boolean":
                 return self._draw(st.booleans())
             case "integer":
@@ -113,11 +112,11 @@ class Drawing:
 
 
 @cache
-def _text(pattern: str | None, least: int) -> SearchStrategy[str]:
+def _text(pattern: str | None, least: int, most: int) -> SearchStrategy[str]:
     if pattern is None:
-        return st.text("abcxyz0129-./: {}'\"", min_size=least, max_size=12)
+        return st.text("abcxyz0129-./: {}'\"", min_size=least, max_size=min(most, 12))
     # Helm's \\d is a digit from 0 to 9, Python's any that Unicode has.
-    return st.from_regex(pattern, fullmatch=True, alphabet=ASCII).filter(lambda text: len(text) < 60)
+    return st.from_regex(pattern, fullmatch=True, alphabet=ASCII).filter(lambda text: least <= len(text) <= most)
 
 
 def documents(schema: Schema) -> SearchStrategy[Any]:

@@ -76,6 +76,65 @@ STRIMZI: dict[str, dict[str, Any]] = {
     },
 }
 """Strimzi's fields that the chart sets, in our words: no package has its models."""
+GATEWAY: dict[str, dict[str, Any]] = {
+    "HTTPRoute": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["parentRefs", "rules"],
+        "properties": {
+            "parentRefs": {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["name"],
+                    "properties": {
+                        **{key: {"type": "string"} for key in ("group", "kind", "namespace", "name", "sectionName")},
+                        "port": {"type": "integer"},
+                    },
+                },
+            },
+            "hostnames": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 253}},
+            "rules": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "matches": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "additionalProperties": False,
+                                "properties": {
+                                    "path": {
+                                        "type": "object",
+                                        "additionalProperties": False,
+                                        "properties": {
+                                            "type": {"enum": ["Exact", "PathPrefix", "RegularExpression"]},
+                                            "value": {"type": "string", "pattern": "^/"},
+                                        },
+                                    }
+                                },
+                            },
+                        },
+                        "backendRefs": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "additionalProperties": False,
+                                "required": ["name", "port"],
+                                "properties": {"name": {"type": "string"}, "port": {"type": "integer"}},
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+"""The Gateway API's fields that the chart sets, in our words."""
 
 MODELS: dict[str, type[BaseModel]] = {
     "ScaledObject": keda.ScaledObject,
@@ -90,8 +149,8 @@ def problems(manifest: Manifest, version: str) -> Iterator[str]:
     kind = manifest["kind"]
     if kind in MODELS:
         yield from _unknown(manifest, MODELS[kind].model_validate(manifest).model_dump(by_alias=True, mode="json"))
-    elif kind in STRIMZI:
-        for error in jsonschema.Draft202012Validator(STRIMZI[kind]).iter_errors(manifest["spec"]):
+    elif fields := STRIMZI.get(kind) or GATEWAY.get(kind):
+        for error in jsonschema.Draft202012Validator(fields).iter_errors(manifest["spec"]):
             yield error.message
     else:
         try:

@@ -6,9 +6,10 @@ import os
 import re
 import subprocess
 import sys
-import time
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,20 +19,25 @@ from compose_spec import PyCompose
 
 from streams.cli.assembly.installation import connect
 from streams.config import load
+from streams.emulators.braze.options import BrazeOptions
 from streams.emulators.host import OPTIONS
 from streams.emulators.mixpanel.options import MixpanelOptions
 from streams.emulators.mparticle.options import MParticleOptions
 from streams.operations.accounts import Accounts
 from streams.testing.brokers import Broker
-from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
+from streams.testing.emulators import BrazeEmulator, MixpanelEmulator, MParticleEmulator
+from streams.testing.processes import free_port
 from tests.helm.chart import CHART, ROOT
 from tests.helm.test_cases import is_command
+from tests.topics import claim
+from tests.waiting import wait_until
 
 FILE = ROOT / "docker-compose.yml"
 FOLDER = ROOT / "compose"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"] == "streams:local"]
+ENDS_BY_ITSELF = ("topics", "topics-loop", "topics-inlets", "seed", "braze-feed")
 SETTLED_SECONDS_MAX = 60.0
 
 
@@ -64,7 +70,7 @@ def test_our_containers_run_commands_that_exist(name: str) -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=60,
         ).stdout
         assert [option for option in options if option not in told] == []
 
@@ -90,7 +96,7 @@ def test_what_is_waited_for_can_be_seen_to_be_ready(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_long_running_service_has_a_health_check_or_ends_by_itself(name: str) -> None:
-    assert "healthcheck" in SERVICES[name] or name in ("topics", "seed")
+    assert "healthcheck" in SERVICES[name] or name in ENDS_BY_ITSELF
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -109,7 +115,7 @@ def test_a_profile_takes_no_port_of_another() -> None:
 
 def test_the_profiles_are_those_that_the_page_names() -> None:
     profiles = {profile for service in SERVICES.values() for profile in service.get("profiles", ())}
-    assert profiles == {"ui", "metrics", "registry"}
+    assert profiles == {"ui", "metrics", "registry", "loop", "console", "inlets"}
     page = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
     assert all(f"--profile {profile}" in page for profile in profiles)
 
@@ -127,10 +133,15 @@ def test_the_credentials_are_the_emulators_own_and_there_is_a_sink_for_each_conn
     sinks = {
         service["command"][2] for service in SERVICES.values() if service.get("command", [])[:2] == ["run", "sink"]
     }
-    assert sinks == settings["connectors"].keys()
+    loop = yaml.safe_load((FOLDER / "loop.yaml").read_text(encoding="utf-8"))
+    assert loop["connectors"]["back-to-braze"]["rest_key"] == BrazeOptions().rest_keys[0].key
+    assert sinks == settings["connectors"].keys() | loop["connectors"].keys()
     emulated = {service["command"][1]: service["command"][-1] for name, service in SERVICES.items() if name in OPTIONS}
-    for name, port in emulated.items():
-        assert settings["connectors"][f"demo-{name}"]["base_url"] == f"http://{name}:{port}"
+    addresses = {
+        connector["destination"]: connector["base_url"]
+        for connector in (*settings["connectors"].values(), *loop["connectors"].values())
+    }
+    assert addresses == {name: f"http://{name}:{port}" for name, port in emulated.items()}
 
 
 def test_prometheus_reads_every_process_and_the_charts_alerts_and_grafana_its_dashboards() -> None:
@@ -168,6 +179,35 @@ def process(config: Path, words: list[str], log: IO[bytes] | None = None) -> Ite
             child.terminate()
 
 
+def test_the_console_is_on_this_machine_only_and_lets_in_the_token_of_the_page(tmp_path: Path) -> None:
+    """Its command with its configuration, as a process. It answers although no Kafka does."""
+    settings = yaml.safe_load((FOLDER / "streams.yaml").read_text(encoding="utf-8"))
+    wanted, service = settings["console"], SERVICES["console"]
+    port = load(FOLDER / "streams.yaml").console.port
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert wanted["public_url"] == f"http://localhost:{port}"
+    page = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
+    shown = re.search(r"the token `([^`]+)` \| `localhost:(\d+)`", page)
+    assert shown
+    assert int(shown[2]) == port
+    settings["kafka"]["bootstrap_servers"] = f"127.0.0.1:{free_port()}"
+    wanted |= {"host": "127.0.0.1", "port": (here := free_port())}
+    config = tmp_path / "streams.yaml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+    def status(token: str) -> int:
+        connection = HTTPConnection("127.0.0.1", here, timeout=60)
+        with suppress(OSError), closing(connection):  # it does not listen yet
+            headers = {"Authorization": f"Bearer {token}", "Host": f"localhost:{port}"}
+            connection.request("GET", "/index.json", headers=headers)
+            return connection.getresponse().status
+        return 0
+
+    with process(config, service["command"]):
+        wait_until(lambda: bool(status(shown[1])), "the console to answer", SETTLED_SECONDS_MAX)
+        assert (status(shown[1]), status("another-token")) == (503, 401), "let in, and told that Kafka is away; refused"
+
+
 @pytest.mark.kafka
 def test_its_commands_deliver_its_events(
     kafka: Broker, mixpanel: MixpanelEmulator, mparticle: MParticleEmulator, tmp_path: Path
@@ -175,6 +215,7 @@ def test_its_commands_deliver_its_events(
     """Its configuration and its commands, with the addresses of this machine and names of this test."""
     settings = yaml.safe_load((FOLDER / "streams.yaml").read_text(encoding="utf-8"))
     prefix = f"compose-{tmp_path.name}."
+    claim(kafka.bootstrap_servers, prefix, f"from-{prefix}")
     settings["kafka"] |= {"bootstrap_servers": kafka.bootstrap_servers, "topic_prefix": prefix}
     settings["source"] |= {"topic_prefix": f"from-{prefix}", "topics": [f"^from-{re.escape(prefix)}.+"]}
     settings["connectors"]["demo-mixpanel"]["base_url"] = mixpanel.base_url
@@ -190,14 +231,55 @@ def test_its_commands_deliver_its_events(
     with ExitStack() as stack:
         for name in ("router", "sink-mixpanel", "sink-mparticle"):
             stack.enter_context(process(config, SERVICES[name]["command"]))
-        deadline = time.monotonic() + SETTLED_SECONDS_MAX
-        while time.monotonic() < deadline:
-            found = accounts.of(loaded.connectors)
-            if all(account.routed > 1_000 and not account.waiting for account in found.values()):
-                break
-            time.sleep(0.5)
+
+        found = {}
+
+        def is_settled() -> bool:
+            found.update(accounts.of(loaded.connectors))
+            return all(account.routed > 1_000 and not account.waiting for account in found.values())
+
+        wait_until(is_settled, "every account to be settled", SETTLED_SECONDS_MAX)
     for account in found.values():
-        assert account.routed > 1_000
         assert account.delivered == account.routed, account
     assert len(mixpanel.unique()) == found["demo-mixpanel"].delivered
     assert len(mparticle.unique()) == found["demo-mparticle"].delivered
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(360)
+def test_the_loops_commands_bring_a_cohort_to_braze(kafka: Broker, tmp_path: Path) -> None:
+    """The request of the page, with the commands of the file and the addresses of this machine."""
+    settings = yaml.safe_load((FOLDER / "loop.yaml").read_text(encoding="utf-8"))
+    settings["kafka"] |= {"bootstrap_servers": kafka.bootstrap_servers, "topic_prefix": f"loop-{tmp_path.name}."}
+    claim(kafka.bootstrap_servers, settings["kafka"]["topic_prefix"])
+    settings["receiver"] |= {"port": (port := free_port())}
+    config = tmp_path / "loop.yaml"
+    page = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
+    shown = re.search(r"curl -u (\S+) localhost:8088(\S+) .* -d '(.*)'", page)
+    assert shown
+    words = SERVICES["braze"]["command"]
+    with ExitStack() as stack:
+        options = BrazeOptions.model_validate_json(words[words.index("--options") + 1])
+        braze = stack.enter_context(BrazeEmulator(options))
+        settings["connectors"]["back-to-braze"] |= {"base_url": braze.base_url, "scratch": str(tmp_path / "scratch")}
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        with process(config, SERVICES["topics-loop"]["command"]) as child:
+            assert child.wait(60) == 0
+        for name in ("receiver", "sink-braze"):
+            stack.enter_context(process(config, SERVICES[name]["command"]))
+        headers = {
+            "Content-Type": "application/json",
+            "Authorization": f"Basic {b64encode(shown[1].encode()).decode()}",
+        }
+        path, body = shown[2], shown[3].encode()
+
+        def is_taken() -> bool:
+            connection = HTTPConnection("127.0.0.1", port, timeout=60)
+            with suppress(OSError), closing(connection):  # it does not listen yet
+                connection.request("POST", path, body, headers)
+                return connection.getresponse().status == 200
+            return False
+
+        wait_until(is_taken, "the receiver to take the request", SETTLED_SECONDS_MAX)
+        wait_until(lambda: bool(braze.users()["ada"]["attributes"]), "Braze to have the cohort", SETTLED_SECONDS_MAX)
+        assert braze.users()["ada"]["attributes"] == {"Mixpanel_Cohorts": ["Buyers"]}

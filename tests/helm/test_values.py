@@ -94,14 +94,14 @@ def test_every_key_of_the_schema_has_a_default_or_is_helms_own() -> None:
                 yield from missing(part, values[name], f"{before}{name}.")
 
     optional = {"global", "pod.resources.claims"}
-    of_pods = SCHEMA["properties"]["pod"]["properties"]  # router and sink take them over
+    of_pods = SCHEMA["properties"]["pod"]["properties"]  # every process takes them over
     probes = re.compile(r"pod\.\w+Probe\.")
     found = {
         path
         for path in missing(SCHEMA, DEFAULTS)
         if path not in optional
         and not probes.match(path)
-        and path.removeprefix("router.").removeprefix("sink.").split(".")[0] not in of_pods
+        and re.sub(r"^(router|sink|inlet|receiver|console)\.", "", path).split(".")[0] not in of_pods
     }
     assert found == set()
 
@@ -111,7 +111,8 @@ def test_every_key_of_the_schema_has_a_default_or_is_helms_own() -> None:
     [
         (), ("image",), ("config",), ("config", "kafka"), ("connectors", "growth-mixpanel"),
         ("connectors", "growth-mixpanel", "config"), ("connectors", "growth-mixpanel", "secret"), ("router",),
-        ("sink", "autoscaling"), ("pod",), ("strimzi", "users"), ("networkPolicy", "kafka"), ("prometheusRule",),
+        ("sink", "autoscaling"), ("inlet", "serviceAccount"), ("pod",),
+        ("strimzi", "users"), ("networkPolicy", "kafka"), ("prometheusRule",),
     ],
     ids=".".join,
 )  # fmt: skip
@@ -134,6 +135,8 @@ SECRETS_IN_PLAIN = [
     ("config", "kafka", "options", "sasl.oauthbearer.client.secret"),
     ("config", "source", "schema_registry", "password"),
     ("config", "notify", "smtp", "password"),
+    ("config", "console", "auth", "tokens", "oncall"),
+    ("config", "console", "auth", "proxy", "secret"),
 ]
 
 
@@ -162,14 +165,21 @@ def test_a_secret_in_plain_is_refused_and_not_repeated(place: tuple[str, ...]) -
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate))
 def test_what_the_schema_allows_renders_or_is_refused_in_our_words(values: Values) -> None:
     values.setdefault("pod", {})["extraEnv"] = [{"name": "TOKEN", "value": "x"}]
-    for section in ("router", "sink"):
+    for section in ("router", "sink", "inlet", "receiver", "console"):
         values.get(section, {}).pop("extraEnv", None)
+    if values.get("receiver", {}).get("enabled"):
+        values["receiver"].setdefault("networkPolicy", {})["from"] = [{"podSelector": {}}]
     values.pop("extraManifests", None)  # another's objects are another's affair
-    assert VALIDATOR.is_valid(values)
+    assert VALIDATOR.is_valid(values), [(list(e.path), e.message[:300]) for e in VALIDATOR.iter_errors(values)]
     rendered = rendered_or_told(values)
     if rendered is not None:
-        assert rendered.of("StatefulSet")
-        assert len(rendered.of("Deployment")) == len(values["connectors"])
+        is_routed = any(one["config"]["destination"] != "braze" for one in values["connectors"].values())
+        has_letters = any(one["config"]["kind"] == "http" for one in values.get("inlets", {}).values())
+        routers, receivers = is_routed or has_letters, values.get("receiver", {}).get("enabled", False)
+        assert len(rendered.of("StatefulSet")) == routers + receivers
+        consoles = ["console"] if values.get("console", {}).get("enabled") else []
+        stores = [name for name, one in values.get("inlets", {}).items() if one["config"]["kind"] == "storage"]
+        assert len(rendered.of("Deployment")) == len(values["connectors"]) + len(consoles) + len(stores)
         for manifest in rendered.objects:
             if manifest["kind"] in ("ConfigMap", "Secret", "NetworkPolicy", "PodDisruptionBudget", "Service"):
                 assert list(problems(manifest, "1.33")) == []

@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from random import Random
@@ -19,14 +19,19 @@ import yaml
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from streams.delivery.contract import Refused, Rejected, Response
 from streams.destinations.outside import GROUP, find
-from streams.events.encodings import encode_single_object
+from streams.destinations.table import MappedEvent
+from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES, encode_single_object
 from streams.events.samples import sample_record
-from streams.events.schemas import shipped
+from streams.events.schema import NAMESPACE
+from streams.events.schemas import shipped, writer_schema
 from streams.testing.brokers import Broker
-from streams.testing.conformance import CHECKS, Check
+from streams.testing.conformance import CHECKS, Check, gives_a_verdict_on_any_answer_without_a_secret
 from streams.testing.processes import Child
 from tests.newline_destination.server import SECRET, Lines, serving
+from tests.topics import claim
+from tests.waiting import wait_until
 
 OPEN = "users.messages.email.Open"
 NAME = "lines"
@@ -35,6 +40,48 @@ NAME = "lines"
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_it_conforms(check: Check, installed: Path) -> None:
     check(find(()).kinds["newline"])
+
+
+def test_the_suite_finds_a_detail_that_shows_a_secret(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = find(()).kinds["newline"]
+
+    def unmasked(_self: object, response: Response, _request: object, _records: int) -> Refused:
+        return Refused({0: response.body.decode(errors="replace")})
+
+    monkeypatch.setattr("newline_destination.NewlineDestination._accepted", unmasked)
+    with pytest.raises(AssertionError, match="shows a secret"):
+        gives_a_verdict_on_any_answer_without_a_secret(kind)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"external_user_id": ""}, "no external_user_id"),
+        ({"id": ""}, "id or time is missing"),
+        ({"external_user_id": "u" * 20_000}, "the event is 20"),
+    ],
+)
+def test_an_event_that_the_server_would_not_take_is_rejected(
+    changed: dict[str, str], why: str, installed: Path
+) -> None:
+    kind, schema = find(()).kinds["newline"], shipped().by_event_type(OPEN)
+    assert schema is not None
+    encoder = kind.build(kind.example()).encoder(schema)
+    assert encoder is not None
+    value = encode_single_object(schema, {**sample_record(OPEN, Random(1), 1_790_000_000), **changed})
+    encoding = encoder(value, SINGLE_OBJECT_HEADER_BYTES)
+    assert isinstance(encoding, Rejected)
+    assert encoding.detail.startswith(why)
+
+
+def test_an_event_whose_schema_lacks_the_id_is_rejected_and_nothing_raises(installed: Path) -> None:
+    kind = find(()).kinds["newline"]
+    fields = [{"name": "time", "type": "int"}, {"name": "external_user_id", "type": "string"}]
+    schema = writer_schema({"type": "record", "name": NAMESPACE + OPEN, "fields": fields})
+    encoder = kind.build(kind.example()).encoder(schema)
+    assert encoder is not None
+    value = encode_single_object(schema, {"time": 1_790_000_000, "external_user_id": "ada"})
+    assert encoder(value, SINGLE_OBJECT_HEADER_BYTES) == Rejected("id or time is missing")
 
 
 def test_a_package_that_is_broken_or_takes_a_name_stops_no_other(installed: Path) -> None:
@@ -48,8 +95,28 @@ def test_a_package_that_is_broken_or_takes_a_name_stops_no_other(installed: Path
     assert list(found.kinds) == ["newline"]
     assert "ModuleNotFoundError" in found.broken["absent"]
     assert "names itself newline" in found.broken["other"]
-    assert "is no DestinationKind" in found.broken["number"]
+    assert "is not a DestinationKind" in found.broken["number"]
     assert "name of another destination" in find(("newline",), entries).broken["newline"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "said"),
+    [
+        ("settings", {"token": "t"}, "settings must be a pydantic model"),
+        ("build", None, "build must be a class"),
+        ("events", (MappedEvent(OPEN, "open"),), "events must be a mapping"),
+        ("events", {OPEN: MappedEvent("users.messages.email.Click", "click")}, "under its own event_type"),
+        ("example", {"token": "t"}, "example must be a function"),
+    ],
+)
+def test_a_kind_with_a_wrong_member_cannot_be_used_and_says_which(
+    member: str, value: Any, said: str, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = replace(find(()).kinds["newline"], **{member: value})
+    monkeypatch.setattr("newline_destination.WRONG", kind, raising=False)
+    broken = find((), [EntryPoint("newline", "newline_destination:WRONG", GROUP)]).broken
+    assert said in broken["newline"]
+    assert "newline_destination:WRONG" in broken["newline"]
 
 
 def event(event_id: str, user: str) -> bytes:
@@ -64,6 +131,7 @@ class Installation:
 
     def __init__(self, site: Path, folder: Path, broker: Broker, lines: Lines) -> None:
         prefix = f"t{uuid4().hex[:8]}."
+        claim(broker.bootstrap_servers, prefix)
         self.source_prefix = f"{prefix}currents."
         self.config = folder / "streams.yaml"
         self.log = folder / "run.log"
@@ -142,10 +210,3 @@ def test_it_delivers_from_kafka_with_tokens_that_are_renewed_and_errors_by_line(
 
 def taken(lines: Lines, count: int) -> Callable[[], bool]:
     return lambda: len(lines.taken) == count
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds_max: float) -> None:
-    deadline = time.monotonic() + seconds_max
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.1)

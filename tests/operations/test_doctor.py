@@ -6,9 +6,11 @@ import pytest
 
 from streams.config import Connector, loads
 from streams.config.source import SchemaRegistry
+from streams.delivery.account import RouterCounts
 from streams.delivery.contract import NoResponse, Request, Response
+from streams.operations.doctor.cluster import metadata_finding
 from streams.operations.doctor.destinations import credential_findings, registry_findings
-from streams.operations.doctor.finding import Finding
+from streams.operations.doctor.findings import Finding
 from streams.testing.clock import MovableClock
 
 NO_SUCH_SCHEMA = b'{"error_code":40403,"message":"Schema not found"}'
@@ -107,3 +109,22 @@ def test_the_registry_is_asked_with_its_credentials() -> None:
     registry = SchemaRegistry.model_validate({"url": "http://registry:8081", "bearer_token": "a-token"})
     assert len(list(registry_findings(registry, answers))) == 1
     assert answers.asked[0].headers["Authorization"] == "Bearer a-token"
+
+
+@pytest.mark.parametrize(
+    ("connectors", "bytes_max", "outcome", "says"),
+    [
+        ((), 4096, "ok", ""),
+        (range(20), 4096, "ok", ""),
+        (range(250), 4096, "warning", "split the connectors"),
+        (range(250), 8192, "ok", ""),
+        (range(100, 350), 4096, "warning", "let the router run"),
+    ],
+)
+def test_commits_of_the_router_that_come_near_to_what_kafka_takes_are_told_in_time(
+    connectors: range, bytes_max: int, outcome: str, says: str
+) -> None:
+    counts = RouterCounts({f"connector-{number}": 10**9 for number in connectors})
+    finding = metadata_finding([counts.to_metadata(), ""], bytes_max, [f"connector-{number}" for number in range(250)])
+    assert finding.outcome == outcome
+    assert says in finding.fix

@@ -17,6 +17,8 @@ from streams.operations.errors import BadRequest, NothingMatched, OperationError
 from streams.operations.installation import Installation
 from streams.testing.brokers import Broker
 from tests.cli.files import OPEN_SCHEMA
+from tests.topics import claim
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -29,6 +31,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def installation(kafka: Broker) -> Iterator[Installation]:
     prefix = f"t{uuid.uuid4().hex[:8]}."
+    claim(kafka.bootstrap_servers, prefix)
     settings = loads(
         f"""
 kafka: {{bootstrap_servers: "{kafka.bootstrap_servers}", topic_prefix: "{prefix}"}}
@@ -43,6 +46,8 @@ connectors:
 @pytest.mark.kafka
 def test_the_audit_names_who_the_caller_says_acts(installation: Installation, file: Path) -> None:
     topics.apply(installation, lambda _change: None)
+    audit = installation.settings.topics.audit
+    wait_until(lambda: audit in installation.cluster.topic_names(), "the new topics to be known to the broker")
     added = schemas.add(installation, schemas.read_files([file]), who="someone@console", reason="new field")
     assert [one.file for one in added.written] == [str(file)]
     (line,) = installation.read_latest(installation.settings.topics.audit, b"source").values()
@@ -68,5 +73,5 @@ def test_missing_files_match_nothing_and_one_that_is_no_schema_is_a_bad_request(
         schemas.read_files([file, tmp_path / "gone.avsc"])
     broken = tmp_path / "broken.avsc"
     broken.write_text("{")
-    with pytest.raises(BadRequest, match=r"broken\.avsc: is no JSON"):
+    with pytest.raises(BadRequest, match=r"broken\.avsc: is not JSON"):
         schemas.read_files([file, tmp_path / "gone.avsc", broken])

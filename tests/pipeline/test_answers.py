@@ -32,7 +32,7 @@ def imports(mixpanel: MixpanelEmulator) -> list[dict[str, Any]]:
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 @pytest.mark.parametrize(
     ("fault", "seconds_least"),
     [
@@ -61,8 +61,8 @@ def test_a_failing_mixpanel_gets_the_same_bytes_again_after_a_wait(
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(180)
-def test_refused_credentials_park_until_they_are_mended_and_another_connector_goes_on(
+@pytest.mark.timeout(360)
+def test_refused_credentials_park_until_they_are_fixed_and_another_connector_goes_on(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator, mparticle: MParticleEmulator
 ) -> None:
     mixpanel.revoke()
@@ -76,8 +76,8 @@ def test_refused_credentials_park_until_they_are_mended_and_another_connector_go
         settle_one(line, CDP, 20)
         scene = line.scene
         scene.wait_until(lambda: scene.account(ANALYTICS).parked.get("credentials") == 20, "everything to be parked")
-        standing = scene.accounts.standings()[ANALYTICS]
-        assert (standing.scope("default").state, standing.state.state) == ("INVALID", "RUNNING")
+        view = scene.accounts.state_views()[ANALYTICS]
+        assert (view.scope("default").state, view.state.state) == ("INVALID", "RUNNING")
         assert (scene.account(ANALYTICS).delivered, scene.account(ANALYTICS).waiting) == (0, 0)
         assert scene.administration.members(scene.settings.groups.sink(ANALYTICS)) == 1
         mixpanel.restore()
@@ -102,7 +102,7 @@ def settle_one(line: Line, connector: str, delivered: int) -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_a_wrong_address_suspends_and_parks_nothing(kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator) -> None:
     connector = mixpanel_connector(mixpanel, base_url=f"{mixpanel.base_url}/nowhere")
     with running(kafka, tmp_path, {ANALYTICS: connector}) as line:
@@ -111,7 +111,7 @@ def test_a_wrong_address_suspends_and_parks_nothing(kafka: Broker, tmp_path: Pat
         scene = line.scene
 
         def state() -> ConnectorState:
-            return scene.accounts.standings()[ANALYTICS].state
+            return scene.accounts.state_views()[ANALYTICS].state
 
         scene.wait_until(lambda: state().state == "SUSPENDED", "the suspension to be shown")
         assert state().by == "configuration"
@@ -120,7 +120,7 @@ def test_a_wrong_address_suspends_and_parks_nothing(kafka: Broker, tmp_path: Pat
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_one_refused_record_is_parked_and_the_others_are_sent_once(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
 ) -> None:
@@ -135,7 +135,7 @@ def test_one_refused_record_is_parked_and_the_others_are_sent_once(
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_sinks_that_are_stopped_and_started_under_load_send_nothing_twice(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
 ) -> None:

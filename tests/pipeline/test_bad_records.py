@@ -68,7 +68,7 @@ DELIVERED: dict[str, bytes] = {
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_bad_records_are_parked_and_everything_else_is_delivered(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
 ) -> None:

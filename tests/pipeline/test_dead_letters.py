@@ -24,7 +24,7 @@ from tests.chaos.scene import Read
 from tests.cli.files import OPEN_SCHEMA
 from tests.pipeline.line import ANALYTICS, Line, mixpanel_connector, running
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(360)]
 
 OPEN = "users.messages.email.Open"
 AHEAD_SECONDS = 10 * 365 * 86_400
@@ -40,7 +40,7 @@ os.execv(sys.executable, [sys.executable, "-m", "streams", *sys.argv[1:]])
 """A run that was started in the background ignores Ctrl-C, and so would its children: a person's commands do not."""
 
 
-class Office:
+class Person:
     """A line whose sink parks what is ahead of its destination's time, and the command line beside it."""
 
     def __init__(self, line: Line, mixpanel: MixpanelEmulator) -> None:
@@ -50,17 +50,17 @@ class Office:
     def park(self, count: int) -> set[str]:
         """Events that are refused by name; their ids, once they are parked."""
         before = self.parked()
-        ids = {self._write(AHEAD_SECONDS) for _ in range(count)}
+        ids = {self.write(AHEAD_SECONDS) for _ in range(count)}
         self.line.settle()
         assert self.parked() == before + count
         return ids
 
     def deliver(self, count: int) -> set[str]:
-        ids = {self._write(0) for _ in range(count)}
+        ids = {self.write(0) for _ in range(count)}
         self.line.settle()
         return ids
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """The destination's time comes: what it refused it takes now."""
         self.mixpanel.shift_time(AHEAD_SECONDS * 1000)
 
@@ -110,7 +110,7 @@ class Office:
         command = [sys.executable, "-c", AT_A_TERMINAL, *arguments, "--config", str(self.scene.config)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def _write(self, ahead_seconds: int) -> str:
+    def write(self, ahead_seconds: int) -> str:
         schema = shipped().by_event_type(OPEN)
         assert schema is not None
         record = sample_record(OPEN, self._random, self.mixpanel.now_ms() // 1000)
@@ -121,165 +121,165 @@ class Office:
 
 
 @pytest.fixture
-def office(kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator) -> Iterator[Office]:
+def person(kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator) -> Iterator[Person]:
     source = {"unknown_schema_wait": "1s"}
     with running(kafka, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}, source) as line:
-        yield Office(line, mixpanel)
+        yield Person(line, mixpanel)
 
 
-def test_a_replay_delivers_each_letter_once_and_settles_it(office: Office) -> None:
-    good, bad = office.deliver(5), office.park(4)
-    assert office.dlq("list", ANALYTICS)["causes"][1]["letters"] == 4
-    office.mend()
-    plan = office.dlq("replay", ANALYTICS)
-    done = office.dlq("replay", ANALYTICS, "--execute", "--plan", plan["plan"], "--reason", "the clock was mended")
+def test_a_replay_delivers_each_letter_once_and_settles_it(person: Person) -> None:
+    good, bad = person.deliver(5), person.park(4)
+    assert person.dlq("list", ANALYTICS)["causes"][1]["letters"] == 4
+    person.fix()
+    plan = person.dlq("replay", ANALYTICS)
+    done = person.dlq("replay", ANALYTICS, "--execute", "--plan", plan["plan"], "--reason", "the clock was fixed")
     assert (done["outcome"]["status"], done["outcome"]["done"]) == ("done", 4)
-    office.settle()
-    assert office.delivered() == dict.fromkeys(good | bad, 1)
-    assert office.adds_up()
-    assert office.dlq("list", ANALYTICS)["causes"][1]["letters"] == 0
-    assert office.dlq("top", ANALYTICS)["groups"] == []
-    assert "no letter" in office.dlq("replay", ANALYTICS, code=3)["stderr"]
-    (job,) = office.dlq("jobs", ANALYTICS)["jobs"]
-    assert (job["action"], job["done"], job["planned"], job["reason"]) == ("replay", 4, 4, "the clock was mended")
+    person.settle()
+    assert person.delivered() == dict.fromkeys(good | bad, 1)
+    assert person.adds_up()
+    assert person.dlq("list", ANALYTICS)["causes"][1]["letters"] == 0
+    assert person.dlq("top", ANALYTICS)["groups"] == []
+    assert "no letter" in person.dlq("replay", ANALYTICS, code=3)["stderr"]
+    (job,) = person.dlq("jobs", ANALYTICS)["jobs"]
+    assert (job["action"], job["done"], job["planned"], job["reason"]) == ("replay", 4, 4, "the clock was fixed")
     assert "@" in job["who"]
 
 
-def test_what_fails_its_replays_is_left_for_a_person(office: Office) -> None:
-    office.park(2)
+def test_what_fails_its_replays_is_left_for_a_person(person: Person) -> None:
+    person.park(2)
     for number in range(3):
-        assert office.dlq("replay", ANALYTICS, "--execute")["outcome"]["done"] == 2
-        office.settle()
-        office.scene.wait_until(lambda: office.parked() == 2, "the letters to be parked again")
-        shown = office.dlq("top", ANALYTICS)["groups"][0]["example"]
-        assert office.dlq("show", ANALYTICS, "--offset", shown)["verdict"]["replays"] == number + 1
-    refused = office.dlq("replay", ANALYTICS, code=3)["stderr"]
+        assert person.dlq("replay", ANALYTICS, "--execute")["outcome"]["done"] == 2
+        person.settle()
+        person.scene.wait_until(lambda: person.parked() == 2, "the letters to be parked again")
+        shown = person.dlq("top", ANALYTICS)["groups"][0]["example"]
+        assert person.dlq("show", ANALYTICS, "--offset", shown)["verdict"]["replays"] == number + 1
+    refused = person.dlq("replay", ANALYTICS, code=3)["stderr"]
     assert "2 came back from 3 replays" in refused
-    assert office.dlq("purge", ANALYTICS)["letters"] == 2
-    assert office.adds_up()
+    assert person.dlq("purge", ANALYTICS)["letters"] == 2
+    assert person.adds_up()
 
 
-def test_a_purge_hides_at_once_and_leaves_a_receipt(office: Office) -> None:
-    ids = office.park(3)
-    done = office.dlq("purge", ANALYTICS, "--execute", "--limit", "2", "--reason", "test data")
+def test_a_purge_hides_at_once_and_leaves_a_receipt(person: Person) -> None:
+    ids = person.park(3)
+    done = person.dlq("purge", ANALYTICS, "--execute", "--limit", "2", "--reason", "test data")
     assert done["outcome"]["done"] == 2
-    assert office.dlq("top", ANALYTICS)["letters"] == 1
-    assert office.dlq("list", ANALYTICS)["causes"][1]["letters"] == 1
-    left = {event_id for event_id in ids if "place" in office.dlq("show", ANALYTICS, "--event-id", event_id, code=None)}
+    assert person.dlq("top", ANALYTICS)["letters"] == 1
+    assert person.dlq("list", ANALYTICS)["causes"][1]["letters"] == 1
+    left = {event_id for event_id in ids if "place" in person.dlq("show", ANALYTICS, "--event-id", event_id, code=None)}
     assert len(left) == 1
-    (receipt,) = office.audited("purged")
+    (receipt,) = person.audited("purged")
     assert (receipt["why"], "@" in receipt["who"], receipt["job"]) == ("test data", True, done["job"])
     assert OPEN in json.dumps(receipt)
-    office.mend()
-    office.dlq("replay", ANALYTICS, "--again", "--execute")
-    office.settle()
-    assert set(office.delivered()) == left, "what was purged never comes back"
-    assert office.adds_up()
+    person.fix()
+    person.dlq("replay", ANALYTICS, "--again", "--execute")
+    person.settle()
+    assert set(person.delivered()) == left, "what was purged never comes back"
+    assert person.adds_up()
 
 
-def test_of_two_plans_the_second_is_stale(office: Office) -> None:
-    office.park(3)
-    replay, purge = office.dlq("replay", ANALYTICS)["plan"], office.dlq("purge", ANALYTICS)["plan"]
-    office.mend()
-    office.dlq("replay", ANALYTICS, "--execute", "--limit", "1")
+def test_of_two_plans_the_second_is_stale(person: Person) -> None:
+    person.park(3)
+    replay, purge = person.dlq("replay", ANALYTICS)["plan"], person.dlq("purge", ANALYTICS)["plan"]
+    person.fix()
+    person.dlq("replay", ANALYTICS, "--execute", "--limit", "1")
     for action, plan in (("replay", replay), ("purge", purge)):
-        told = office.dlq(action, ANALYTICS, "--execute", "--plan", plan, "--reason", "late", code=7)
+        told = person.dlq(action, ANALYTICS, "--execute", "--plan", plan, "--reason", "late", code=7)
         assert "is stale" in told["stderr"]
-    assert office.parked() == 2
+    assert person.parked() == 2
 
 
-def test_of_two_orders_at_once_each_letter_leaves_once(office: Office) -> None:
-    ids = office.park(6)
-    office.mend()
-    orders = [office.start("replay", ANALYTICS, "--execute", "--rate", "20") for _ in range(2)]
+def test_of_two_orders_at_once_each_letter_leaves_once(person: Person) -> None:
+    ids = person.park(6)
+    person.fix()
+    orders = [person.start("replay", ANALYTICS, "--execute", "--rate", "20") for _ in range(2)]
     codes = sorted(_ended(order) for order in orders)
-    office.settle()
+    person.settle()
     assert codes[0] == 0
     assert codes[1] in (1, 3, 6), "refused, nothing was left to plan, or nothing to do"
-    assert office.delivered() == dict.fromkeys(ids, 1)
-    assert office.adds_up()
+    assert person.delivered() == dict.fromkeys(ids, 1)
+    assert person.adds_up()
 
 
-def test_who_stops_waiting_does_not_stop_the_job_but_a_cancel_does(office: Office) -> None:
-    office.park(5)
-    waiting = office.start("replay", ANALYTICS, "--execute", "--rate", "0.2")
-    office.scene.wait_until(lambda: _statuses(office) == ["running"], "the job to be under way")
+def test_who_stops_waiting_does_not_stop_the_job_but_a_cancel_does(person: Person) -> None:
+    person.park(5)
+    waiting = person.start("replay", ANALYTICS, "--execute", "--rate", "0.01")
+    person.scene.wait_until(lambda: _statuses(person) == ["running"], "the job to be under way")
     waiting.send_signal(signal.SIGINT)
     _, errors = waiting.communicate(timeout=COMMAND_SECONDS_MAX)
     assert waiting.returncode == 130
-    (job,) = office.dlq("jobs", ANALYTICS)["jobs"]
+    (job,) = person.dlq("jobs", ANALYTICS)["jobs"]
     assert f"streams dlq jobs {ANALYTICS} --cancel {job['job']}" in errors
     assert job["status"] == "running"
-    refused = office.dlq("purge", ANALYTICS, "--execute", "--reason", "impatient", code=1)["stderr"]
+    refused = person.dlq("purge", ANALYTICS, "--execute", "--reason", "impatient", code=1)["stderr"]
     assert "under way" in refused
-    (cancelled,) = office.dlq("jobs", ANALYTICS, "--cancel", job["job"])["jobs"]
+    (cancelled,) = person.dlq("jobs", ANALYTICS, "--cancel", job["job"])["jobs"]
     assert cancelled["status"] == "cancelled"
     assert cancelled["done"] < 5
-    assert "no job" in office.dlq("jobs", ANALYTICS, "--cancel", "0123456789ab", code=3)["stderr"]
-    office.settle()
-    assert office.adds_up()
+    assert "no job" in person.dlq("jobs", ANALYTICS, "--cancel", "0123456789ab", code=3)["stderr"]
+    person.settle()
+    assert person.adds_up()
 
 
-def test_letters_that_were_exported_and_purged_come_back_from_the_file(office: Office, tmp_path: Path) -> None:
-    ids = office.park(4)
-    before = office.letters()
+def test_letters_that_were_exported_and_purged_come_back_from_the_file(person: Person, tmp_path: Path) -> None:
+    ids = person.park(4)
+    before = person.letters()
     file = tmp_path / "letters.gz"
-    office.dlq("export", ANALYTICS, "--to", str(file))
-    office.dlq("purge", ANALYTICS, "--execute", "--reason", "kept in a file")
-    assert office.dlq("import", ANALYTICS, "--from", str(file))["letters"] == 4
-    assert office.dlq("import", ANALYTICS, "--from", str(file))["letters"] == 0
+    person.dlq("export", ANALYTICS, "--to", str(file))
+    person.dlq("purge", ANALYTICS, "--execute", "--reason", "kept in a file")
+    assert person.dlq("import", ANALYTICS, "--from", str(file))["letters"] == 4
+    assert person.dlq("import", ANALYTICS, "--from", str(file))["letters"] == 0
     places = {(one.partition, one.offset) for one in before}
-    after = [one for one in office.letters() if (one.partition, one.offset) not in places]
+    after = [one for one in person.letters() if (one.partition, one.offset) not in places]
     assert sorted(_content(one) for one in after) == sorted(_content(one) for one in before)
-    assert (office.scene.account(ANALYTICS).imported, office.parked()) == (4, 4)
-    assert office.adds_up()
-    office.mend()
-    office.dlq("replay", ANALYTICS, "--execute")
-    office.settle()
-    assert office.delivered() == dict.fromkeys(ids, 1)
-    assert office.adds_up()
+    assert (person.scene.account(ANALYTICS).imported, person.parked()) == (4, 4)
+    assert person.adds_up()
+    person.fix()
+    person.dlq("replay", ANALYTICS, "--execute")
+    person.settle()
+    assert person.delivered() == dict.fromkeys(ids, 1)
+    assert person.adds_up()
 
 
-def test_letters_of_invalid_credentials_get_more_time_and_may_be_purged_in_order(office: Office) -> None:
-    office.mixpanel.revoke()
-    office.deliver(3)
-    assert office.scene.account(ANALYTICS).parked["credentials"] == 3
-    (before,) = office.dlq("list", ANALYTICS)["scopes"]
+def test_letters_of_invalid_credentials_get_more_time_and_may_be_purged_in_order(person: Person) -> None:
+    person.mixpanel.revoke()
+    person.deliver(3)
+    assert person.scene.account(ANALYTICS).parked["credentials"] == 3
+    (before,) = person.dlq("list", ANALYTICS)["scopes"]
     assert before["state"] == "INVALID"
-    extended = office.dlq("extend", ANALYTICS, "--scope", "default", "--by", "24h", "--reason", "holidays")
+    extended = person.dlq("extend", ANALYTICS, "--scope", "default", "--by", "24h", "--reason", "holidays")
     assert extended["extended_seconds"] == 86_400
-    (after,) = office.dlq("list", ANALYTICS)["scopes"]
+    (after,) = person.dlq("list", ANALYTICS)["scopes"]
     moved = datetime.fromisoformat(after["first_deadline"]) - datetime.fromisoformat(before["first_deadline"])
     assert moved == timedelta(hours=24)
     prefix = ("--scope", "default", "--until", "0s", "--execute", "--reason", "of a closed account")
-    assert office.dlq("purge", ANALYTICS, *prefix)["outcome"]["done"] == 3
-    assert office.dlq("list", ANALYTICS)["causes"][0]["letters"] == 0
-    (receipt,) = office.audited("purged")
+    assert person.dlq("purge", ANALYTICS, *prefix)["outcome"]["done"] == 3
+    assert person.dlq("list", ANALYTICS)["causes"][0]["letters"] == 0
+    (receipt,) = person.audited("purged")
     assert receipt["why"] == "of a closed account"
-    office.mixpanel.restore()
-    refused = office.dlq("extend", ANALYTICS, "--scope", "default", "--by", "1h", "--reason", "again", code=None)
+    person.mixpanel.restore()
+    refused = person.dlq("extend", ANALYTICS, "--scope", "default", "--by", "1h", "--reason", "again", code=None)
     assert refused.get("extended_seconds") == 90_000 or "not INVALID" in refused["stderr"]
-    assert office.adds_up()
+    assert person.adds_up()
 
 
-def test_letters_of_the_source_are_routed_once_their_schema_is_known(office: Office, tmp_path: Path) -> None:
+def test_letters_of_the_source_are_routed_once_their_schema_is_known(person: Person, tmp_path: Path) -> None:
     from streams.events.schemas import writer_schema
 
     schema = writer_schema(OPEN_SCHEMA)
-    record = {"id": "late-1", "user_id": "u", "external_user_id": "ada", "time": office.mixpanel.now_ms() // 1000}
-    office.line.write(OPEN, encode_single_object(schema, {**record, "subject_of_tests": None}), b"ada")
-    office.line.settle()
-    assert office.dlq("list", "source")["causes"][0]["letters"] == 1
-    (group,) = office.dlq("top", "source")["groups"]
+    record = {"id": "late-1", "user_id": "u", "external_user_id": "ada", "time": person.mixpanel.now_ms() // 1000}
+    person.line.write(OPEN, encode_single_object(schema, {**record, "subject_of_tests": None}), b"ada")
+    person.line.settle()
+    assert person.dlq("list", "source")["causes"][0]["letters"] == 1
+    (group,) = person.dlq("top", "source")["groups"]
     assert group["cause"] == "unknown-schema"
     file = tmp_path / "open.avsc"
     file.write_text(json.dumps(OPEN_SCHEMA))
-    command = [sys.executable, "-m", "streams", "schemas", "add", str(file), "--config", str(office.scene.config)]
+    command = [sys.executable, "-m", "streams", "schemas", "add", str(file), "--config", str(person.scene.config)]
     subprocess.run(command, check=True, capture_output=True, timeout=COMMAND_SECONDS_MAX)
-    done = office.dlq("replay", "source", "--cause", "unknown-schema", "--execute")
+    done = person.dlq("replay", "source", "--cause", "unknown-schema", "--execute")
     assert done["outcome"]["done"] == 1
-    office.scene.wait_until(lambda: office.delivered() == {"late-1": 1}, "the event to be delivered")
-    assert office.dlq("list", "source")["causes"][0]["letters"] == 0
+    person.scene.wait_until(lambda: person.delivered() == {"late-1": 1}, "the event to be delivered")
+    assert person.dlq("list", "source")["causes"][0]["letters"] == 0
 
 
 def _ended(process: subprocess.Popen[str]) -> int:
@@ -287,8 +287,8 @@ def _ended(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-def _statuses(office: Office) -> list[str]:
-    return [job["status"] for job in office.dlq("jobs", ANALYTICS)["jobs"]]
+def _statuses(person: Person) -> list[str]:
+    return [job["status"] for job in person.dlq("jobs", ANALYTICS)["jobs"]]
 
 
 def _content(letter: Read) -> tuple[bytes, bytes, tuple[tuple[str, bytes | None], ...]]:

@@ -173,7 +173,7 @@ def test_a_schema_that_comes_later_is_waited_for(
             producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
             key = schema.fingerprint.hex().encode()
             producer.produce(line.scene.settings.topics.schemas, json.dumps(schema.definition).encode(), key)
-            producer.flush(10)
+            producer.flush(60)
         line.settle()
         assert letters(line) == []
         assert line.scene.account(ANALYTICS).delivered == 2

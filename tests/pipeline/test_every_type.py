@@ -36,7 +36,7 @@ def golden(destination: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 def test_every_golden_event_arrives_as_its_golden_payload_and_every_other_type_is_counted(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator, mparticle: MParticleEmulator
 ) -> None:
@@ -77,7 +77,7 @@ def ingest(scene: Scene, *options: str) -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="Braze's sample files are not beside this repository")
 @pytest.mark.parametrize("restamped", [False, True])
 def test_brazes_own_samples_add_up_as_they_are_and_arrive_once_restamped(

@@ -11,7 +11,7 @@ from streams.testing.emulators import MParticleEmulator
 from tests.pipeline.line import CDP, mparticle_connector, running
 from tests.pipeline.test_answers import OPEN, event
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(360)]
 
 
 class Mount:
@@ -39,7 +39,7 @@ class Mount:
         new.rename(self._folder / "..data")
 
 
-def test_a_secret_that_is_mended_in_its_file_brings_everything_out_without_a_restart(
+def test_a_secret_that_is_fixed_in_its_file_brings_everything_out_without_a_restart(
     kafka: Broker, tmp_path: Path, mparticle: MParticleEmulator
 ) -> None:
     mount = Mount(tmp_path / "mount", mparticle.feeds["unbound"].secret)

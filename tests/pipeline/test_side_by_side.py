@@ -14,7 +14,7 @@ from tests.chaos.scene import Scene, staged
 from tests.pipeline.line import ANALYTICS, mixpanel_connector
 from tests.pipeline.test_answers import OPEN, event
 
-pytestmark = [pytest.mark.apache, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.apache, pytest.mark.timeout(360)]
 ROUTER, SINK = ("router",), ("sink", ANALYTICS)
 
 

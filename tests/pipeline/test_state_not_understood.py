@@ -14,7 +14,7 @@ from tests.chaos.scene import staged
 from tests.pipeline.line import ANALYTICS, mixpanel_connector
 from tests.pipeline.test_answers import OPEN
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(360)]
 
 
 @pytest.mark.parametrize("is_running", [True, False], ids=["while it runs", "before it starts"])
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
     ("value", "code", "sentence"),
     [
         (b'{"v": 2, "offset": 7}', ExitCode.STATE_TOO_NEW, "upgrade this process"),
-        (b"no json", ExitCode.FAILED, "to take it back"),
+        (b"no json", ExitCode.FAILED, "to remove it"),
     ],
     ids=["of a newer version", "of another program"],
 )
@@ -40,7 +40,7 @@ def test_a_sink_ends_with_a_sentence_that_names_the_key(
         scene.administration.create_topic(scene.source_prefix + OPEN, 1, 1, {})
         if is_running:
             sink = scene.process("sink", ANALYTICS, instance="sink")
-            scene.wait_until(lambda: "keeper in office" in sink.log.read_text(), "the keeper to be in office")
+            scene.wait_until(lambda: "keeper starts" in sink.log.read_text(), "the keeper to hold the lease")
         producer = Producer({"bootstrap.servers": scene.bootstrap_servers})
         producer.produce(scene.settings.topics.state, value, name)
         assert producer.flush(60) == 0

@@ -17,12 +17,12 @@ from streams.testing.emulators import MixpanelEmulator
 from tests.pipeline.line import ANALYTICS, Line, mixpanel_connector, running
 from tests.pipeline.test_answers import OPEN, event
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(360)]
 
 
 def asked(line: Line, *arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "streams", *arguments, "--output", "json", "--config", str(line.scene.config)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=dict(os.environ))
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
     return dict(json.loads(result.stdout))
 
 
@@ -36,10 +36,10 @@ def test_a_router_behind_an_open_transaction_is_seen_and_so_is_its_end(
         topic = line.scene.source_prefix + OPEN
         options = {"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": f"somebody-{topic}"}
         other = Producer(options)
-        other.init_transactions(30)
+        other.init_transactions(60)
         other.begin_transaction()
         other.produce(topic, event("not committed"))
-        other.flush(10)
+        other.flush(60)
         for number in range(5):
             line.write(OPEN, event(f"behind-{number}"))
         line.flush()
@@ -49,7 +49,7 @@ def test_a_router_behind_an_open_transaction_is_seen_and_so_is_its_end(
         assert router["lag"]["seconds"] is not None
         assert [one["held"] for one in router["lag"]["topics"] if one["topic"] == topic] == [1]
         assert router["next"].startswith("kafka-transactions.sh")
-        other.abort_transaction(30)
+        other.abort_transaction(60)
         line.scene.wait_until(lambda: line.scene.router_counts().read == 6, "what stood behind it to be routed")
         router = asked(line, "connectors", "show", "router")
         assert (router["lag"]["records"], router["lag"]["seconds"]) == (0, None)

@@ -35,6 +35,7 @@ CONNECTOR, SEALED = "growth", "sealed"
 OPEN = "users.messages.email.Open"
 CUSTOM = "users.behaviors.CustomEvent"
 SMS = "users.messages.sms.Delivery"
+CONTACT = "growth-team@example.com"
 AHEAD_SECONDS = 10 * 365 * 86_400
 
 TAG = "zq81v"
@@ -107,6 +108,7 @@ def _scene(
         "auth": {"api_secret": f"file:{api_secret}"},
         "notify": {"webhook": f"{hook.url}/{SECRETS['webhook']}"},
         "grace": "40s",
+        "contact": CONTACT,
     }
     connectors = {
         CONNECTOR: {**common, "base_url": mixpanel.base_url},
@@ -142,7 +144,7 @@ class _Course:
     def _scrape(self) -> None:
         for role, process in self._processes.items():
             lines = [json.loads(line) for line in process.log.read_text().splitlines() if '"listening"' in line]
-            with closing(HTTPConnection("127.0.0.1", lines[-1]["port"], timeout=10)) as line:
+            with closing(HTTPConnection("127.0.0.1", lines[-1]["port"], timeout=60)) as line:
                 line.request("GET", "/metrics")
                 self._seen.metrics[role] = line.getresponse().read().decode()
 
@@ -169,6 +171,8 @@ class _Course:
 
     def _look(self) -> None:
         self._see_command_lines()
+        # The Currents topics exist since the ingest: what they take is compared from now on.
+        self._do("topics", "topics", "plan")
         self._do("operator", "connectors", "show", CONNECTOR, "--ledger", "--verify")
         self._do("doctor", "doctor", code=5)  # nobody knows the certificate of one destination
         self._do("operator", "schemas", "list")
@@ -211,6 +215,8 @@ class _Course:
         self._do("operator", "dlq", "purge", "source", "--execute", "--reason", "of tests")
         self._do("operator", "connectors", "suspend", CONNECTOR, "--reason", "maintenance")
         self._do("operator", "connectors", "resume", CONNECTOR)
+        forgotten = ("--external-id", "somebody-else", "--execute", "--no-wait", "--reason", "of tests")
+        self._do("operator", "forget", *forgotten)
         broken = self._scene.folder / "source.jsonl"
         self._write(OPEN, f"\xc3\x01 again no Avro of {PERSONAL['email']}".encode())
         self._wait(lambda: self._scene.router_counts().undecodable >= 2, "another undecodable record")
@@ -240,7 +246,7 @@ class _Course:
     def _write(self, event_type: str, value: bytes) -> None:
         producer = Producer({"bootstrap.servers": self._scene.bootstrap_servers})
         producer.produce(self._scene.source_prefix + event_type, value, PERSONAL["external id"])
-        assert producer.flush(30) == 0
+        assert producer.flush(60) == 0
 
     def _account(self) -> Any:
         return self._scene.account(CONNECTOR)

@@ -169,11 +169,12 @@ class GuardedScene(Scene):
         folder: Path,
         connectors: Mapping[str, Any],
         outgoing: Mapping[str, Any] | None = None,
+        inlets: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(broker.bootstrap_servers, folder, connectors, {}, "classic")
-        if outgoing is not None:
-            content = yaml.safe_load(self.config.read_text())
-            self.config.write_text(yaml.safe_dump({**content, "http": dict(outgoing)}))
+        sections = {"http": outgoing, "inlets": inlets}
+        more = {name: dict(section) for name, section in sections.items() if section is not None}
+        self.config.write_text(yaml.safe_dump({**yaml.safe_load(self.config.read_text()), **more}))
         self.guard = Guard(broker)
         self.users: dict[str, User] = {}
         self._broker = broker

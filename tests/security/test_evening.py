@@ -8,9 +8,9 @@ import pytest
 
 from streams.testing.brokers import ApacheKafka
 from tests.security.authority import Authority, needs_openssl
-from tests.security.evening import CONNECTOR, PERSONAL, SEALED, SECRETS, Evening, evening
+from tests.security.evening import CONNECTOR, CONTACT, PERSONAL, SEALED, SECRETS, Evening, evening
 
-pytestmark = [pytest.mark.apache, needs_openssl, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.apache, needs_openssl, pytest.mark.timeout(900)]
 
 
 LATER = {
@@ -30,6 +30,7 @@ def test_an_evening_with_exactly_the_printed_access_works_and_tells_nobody_anyth
         no_printed_operation_is_superfluous(seen)
         a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_connector_stops(seen)
         requests_left_by_the_proxy(seen)
+        alerts_and_pages_name_the_people_who_own_the_connector(seen)
         nothing_secret_and_nobody_is_told_anywhere(seen)
 
 
@@ -51,9 +52,7 @@ def no_printed_operation_is_superfluous(seen: Evening) -> None:
                 if SEALED not in grant["name"] and not any(one.is_covered_by(grant, operation) for one in asked):
                     name = grant["name"].replace(seen.scene.settings.kafka.topic_prefix, "")
                     superfluous.add((role, operation, grant["resource"], name))
-    # Settings of the Currents topics are read by a later `topics apply`: tests/security/test_kafka_access.py.
-    sizes = {one for one in superfluous if one[0] == "topics" and one[3].startswith("currents-")}
-    assert superfluous - sizes <= LATER
+    assert superfluous <= LATER
 
 
 def a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_connector_stops(seen: Evening) -> None:
@@ -66,6 +65,12 @@ def a_destination_whose_certificate_nobody_knows_gets_nothing_and_its_connector_
 def requests_left_by_the_proxy(seen: Evening) -> None:
     assert {target.split()[0] for target in seen.proxied} == {"POST", "CONNECT"}
     assert any(SECRETS["webhook"] in target for target in seen.proxied), "alerts went another way"
+
+
+def alerts_and_pages_name_the_people_who_own_the_connector(seen: Evening) -> None:
+    assert seen.alerts
+    assert all(f"Contact: {CONTACT}".encode() in alert for alert in seen.alerts)
+    assert CONTACT in seen.said[f"connectors show {CONNECTOR}"]
 
 
 def nothing_secret_and_nobody_is_told_anywhere(seen: Evening) -> None:

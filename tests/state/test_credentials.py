@@ -109,18 +109,20 @@ def test_suspensions_that_are_forgotten_are_asked_for_by_no_deadline(
     assert suspended_ms(kept, begin, max(now, begin)) == suspended_ms(whole, begin, max(now, begin))
 
 
-@given(times, times, graces, statuses, st.sampled_from(["RUNNING", "SUSPENDED"]), st.booleans())
+@given(
+    times, times, graces, statuses, st.sampled_from(["RUNNING", "SUSPENDED"]), st.booleans(), st.integers(-1000, 1000)
+)
 def test_a_purge_needs_a_refused_probe_that_began_after_the_deadline_and_the_clocks_margin(
-    since: int, waited: int, grace: float, status: int, connector: str, dies: bool
+    since: int, waited: int, grace: float, status: int, connector: str, dies: bool, error: int
 ) -> None:
     scope = invalid(since) if dies else ScopeState(since=since)
     began = since + waited
     scope = probed(scope, Evidence(status=status, detail="", at=began), began)
-    until = purgeable_until(scope, ConnectorState.model_validate({"state": connector}), Rules(grace))
+    until = purgeable_until(scope, ConnectorState.model_validate({"state": connector}), Rules(grace), began + error)
     is_refused = status in (401, 403) and scope.state == "INVALID" and connector == "RUNNING"
     assert (until is not None) == is_refused
     if until is not None:
-        assert until <= began - Rules(grace).skew_ms
+        assert until == min(began, began + error) - Rules(grace).skew_ms
 
 
 @given(st.lists(statuses, max_size=20))

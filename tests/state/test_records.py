@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state.records import KINDS, Record, StateError, StateTooNew, key, parse
-from streams.state.standing import Standing
+from streams.state.kinds import KINDS, parse
+from streams.state.records import Record, StateError, StateTooNew, key
+from streams.state.state_view import StateView
 
 objects = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text(), max_size=4)
 OPEN_FIELDS = {"arguments", "content", "selection"}
@@ -68,7 +69,7 @@ def test_only_a_later_format_asks_for_an_upgrade(record: Record) -> None:
 def test_a_key_that_names_no_place_is_an_error_of_the_state_or_nothing(name: str) -> None:
     for value in (None, b'{"v":1,"bits":"x","offset":1}'):
         with suppress(StateError):
-            Standing("growth").apply(name, value)
+            StateView("growth").apply(name, value)
 
 
 @pytest.mark.parametrize("name", ["ingest/file", "other", ""])
@@ -77,13 +78,13 @@ def test_a_key_of_another_kind_is_none_of_ours(name: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 100)), max_size=30))
-def test_a_standing_is_made_of_the_newest_record_of_each_key(moves: list[tuple[int, int]]) -> None:
-    standing, cursors = Standing("growth"), dict[int, int]()
+def test_a_state_view_is_made_of_the_newest_record_of_each_key(moves: list[tuple[int, int]]) -> None:
+    view, cursors = StateView("growth"), dict[int, int]()
     for partition, offset in moves:
         name = key("cursor", "growth", "rejected", partition)
-        standing.apply(name, KINDS["cursor"].model_validate({"offset": offset}).to_bytes())
+        view.apply(name, KINDS["cursor"].model_validate({"offset": offset}).to_bytes())
         cursors[partition] = offset
-    assert {partition: standing.cursor(("rejected", partition)) for partition in cursors} == cursors
+    assert {partition: view.cursor(("rejected", partition)) for partition in cursors} == cursors
 
 
 def test_no_record_shows_its_input_in_an_error() -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from streams.adapters.telemetry.prometheus import KeeperTelemetry, Metrics, RouterTelemetry, SinkTelemetry
+from streams.delivery.account import SinkCounts
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.events.schemas import shipped
 from streams.operations.survey import Surveyed
@@ -13,7 +14,7 @@ from streams.ports.kafka import Gap
 from streams.testing.clock import MovableClock
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import SchemaResolver
-from tests.telemetry.reading import Scrape
+from tests.telemetry.scrape import Scrape
 from tests.workers.stage import Stage, events_of, imports_all
 from tests.workers.test_router import Stage as RouterStage
 from tests.workers.test_router import known
@@ -152,7 +153,7 @@ def test_dead_credentials_show_since_when_and_until_when() -> None:
     watched = Watched(Vendor(status=401))
     watched.stage.event()
     watched.stage.run(2)
-    scrape, since = watched.scrape, watched.stage.standing.scope("default").since / 1000
+    scrape, since = watched.scrape, watched.stage.view.scope("default").since / 1000
     assert since > 0
     assert scrape.value("streams_keeper", connector="growth") == 1
     assert scrape.value("streams_scope_valid", **IN_SCOPE) == 0
@@ -163,7 +164,7 @@ def test_dead_credentials_show_since_when_and_until_when() -> None:
     assert scrape.value("streams_connector_state", connector="growth", state="running") == 1
 
 
-def test_mended_credentials_are_valid_without_a_deadline_and_their_letters_are_redriven() -> None:
+def test_fixed_credentials_are_valid_without_a_deadline_and_their_letters_are_redriven() -> None:
     watched = Watched(Vendor(status=401))
     watched.stage.event()
     watched.stage.run(5)
@@ -210,7 +211,7 @@ def test_a_suspension_says_who_did_it() -> None:
     assert scrape.value("streams_alerts_total", connector="growth", kind="suspended") == 1
 
 
-def test_an_office_that_is_gone_leaves_no_state_behind_that_nobody_keeps_up() -> None:
+def test_a_lease_that_is_lost_leaves_no_state_behind_that_nobody_keeps_up() -> None:
     watched = Watched(Vendor())
     watched.stage.event()
     watched.stage.run(1)
@@ -232,6 +233,27 @@ def test_an_office_that_is_gone_leaves_no_state_behind_that_nobody_keeps_up() ->
         "deletion_overdue",
     ):
         assert scrape.all(f"streams_{name}") == {}, name
+
+
+def test_what_sinks_of_braze_counted_is_told_by_the_keeper_as_it_was_committed() -> None:
+    watched = Watched(Vendor())
+    watched.stage.event()
+    watched.stage.run(1)
+    tallies = {"data_points.events": 5, "dropped_values.type": 2, "unaccounted": 1, "sessions_dropped": 3}
+    for maybe_doubled in (4, 4, 6):
+        counts = SinkCounts(maybe_doubled=maybe_doubled, tallies=tallies)
+        watched.keeper_meter.surveyed(Surveyed(0, 0.0, {}, composed=counts))
+    scrape = watched.scrape
+    assert scrape.value("streams_braze_maybe_doubled_total", connector="growth") == 6
+    assert scrape.value("streams_braze_data_points_total", connector="growth", kind="events") == 5
+    assert scrape.value("streams_braze_dropped_values_total", connector="growth", reason="type") == 2
+    assert scrape.value("streams_braze_unaccounted_total", connector="growth") == 1
+    assert scrape.value("streams_sessions_dropped_total", connector="growth") == 3
+    watched.stage.keeper.own(False)
+    watched.stage.keeper.step()
+    assert scrape.value("streams_braze_maybe_doubled_total", connector="growth") == 6
+    assert watched.scrape.all("streams_braze_maybe_doubled_total") == {}
+    assert watched.scrape.all("streams_braze_data_points_total") == {}
 
 
 def test_what_a_keeper_did_before_is_not_told_again_by_the_next() -> None:

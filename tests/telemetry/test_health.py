@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from streams.ports.pulse import JOIN_SECONDS_MAX, STANDSTILL_SECONDS_MAX, START_SECONDS_MAX, Pulse
+from streams.ports.pulse import JOIN_SECONDS_MAX, STANDSTILL_SECONDS_MAX, START_SECONDS_MAX, UNKNOWN_SECONDS_MAX, Pulse
 from streams.testing.clock import MovableClock
-from streams.web.pages import Page, PageServer, PortTaken
-from tests.telemetry.reading import get
+from streams.web.page_server import Page, PageServer
+from streams.web.server import PortTaken
+from tests.telemetry.scrape import get
+from tests.waiting import wait_until
 
 MAX_POLL_INTERVAL_SECONDS = 300.0
 """Kafka gives a member's partitions to others after this."""
@@ -75,6 +76,51 @@ def test_a_spare_process_that_no_partition_is_left_for_becomes_ready_too() -> No
     assert pulse.unready() == ""
 
 
+def test_a_process_that_its_group_does_not_know_is_not_ready_and_in_the_end_not_alive() -> None:
+    clock = MovableClock()
+    pulse = Pulse(clock)
+    pulse.joined()
+    pulse.known_to_group(False)
+    assert "does not know" in pulse.unready()
+    assert pulse.standstill() == ""
+    clock.advance(UNKNOWN_SECONDS_MAX + 1)
+    pulse.beat("sink")
+    pulse.known_to_group(False)
+    assert "does not know" in pulse.standstill()
+    pulse.known_to_group(True)
+    assert (pulse.unready(), pulse.standstill()) == ("", "")
+
+
+def test_partitions_are_an_answer_too() -> None:
+    clock = MovableClock()
+    pulse = Pulse(clock)
+    pulse.known_to_group(False)
+    pulse.joined()
+    clock.advance(UNKNOWN_SECONDS_MAX + 1)
+    pulse.beat("sink")
+    assert (pulse.unready(), pulse.standstill()) == ("", "")
+
+
+def test_time_in_which_kafka_says_nothing_does_not_count_against_a_process() -> None:
+    clock = MovableClock()
+    pulse = Pulse(clock)
+    pulse.known_to_group(False)
+    for _ in range(20):
+        clock.advance(UNKNOWN_SECONDS_MAX / 2)
+        pulse.beat("sink")
+        pulse.known_to_group(None)
+    clock.advance(UNKNOWN_SECONDS_MAX / 2)
+    pulse.known_to_group(False)
+    assert pulse.standstill() == ""
+
+
+def test_a_member_of_a_kafka_that_goes_away_stays_ready() -> None:
+    pulse = Pulse(MovableClock())
+    pulse.known_to_group(True)
+    pulse.known_to_group(None)
+    assert pulse.unready() == ""
+
+
 class FakeWorker:
     """A loop that a test can stop inside a round."""
 
@@ -82,6 +128,7 @@ class FakeWorker:
         self.pulse = pulse
         self.may_go_on = threading.Event()
         self.may_go_on.set()
+        self.is_held = threading.Event()
         self.rounds = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -91,6 +138,8 @@ class FakeWorker:
         while not self._stop.is_set():
             self.pulse.beat("worker")
             self.rounds += 1
+            if not self.may_go_on.is_set():
+                self.is_held.set()
             self.may_go_on.wait()
             self._stop.wait(0.001)
 
@@ -128,17 +177,14 @@ def test_a_stopped_loop_is_told_by_its_own_process_and_so_is_its_end(
 ) -> None:
     assert get(server.port, "/livez") == (200, b"ok\n")
     worker.may_go_on.clear()
-    rounds = -1
-    while rounds != worker.rounds:  # until it stands in its round
-        rounds = worker.rounds
-        time.sleep(0.02)
+    wait_until(worker.is_held.is_set, "the loop to stand in its round")
+    rounds = worker.rounds
     clock.advance(STANDSTILL_SECONDS_MAX + 1)
     status, body = get(server.port, "/livez")
     assert status == 503
     assert b"worker stands still" in body
     worker.may_go_on.set()
-    while worker.rounds == rounds:
-        time.sleep(0.001)
+    wait_until(lambda: worker.rounds > rounds, "another round")
     assert get(server.port, "/livez")[0] == 200
 
 
@@ -153,7 +199,7 @@ def test_a_query_changes_nothing(server: PageServer) -> None:
 
 
 def exchanged(port: int, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request)
         answer = b""
         while chunk := connection.recv(4096):
@@ -175,7 +221,7 @@ def test_an_answer_says_nothing_of_what_serves_it(server: PageServer) -> None:
 
 
 def test_clients_that_say_nothing_are_cut_off_and_the_port_goes_on_answering(server: PageServer) -> None:
-    silent = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(30)]
+    silent = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(30)]
     try:
         for connection in silent:
             assert connection.recv(10) in (b"", b"HTTP/1.0 4"), "cut off, at once or after 5 s"

@@ -10,7 +10,7 @@ import pytest
 from streams import __version__
 from streams.adapters.telemetry.metrics import END, METRICS, renewed
 from streams.adapters.telemetry.prometheus import Metrics
-from tests.telemetry.reading import Scrape
+from tests.telemetry.scrape import Scrape
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
@@ -49,9 +49,50 @@ CONTRACT = {
     "streams_scope_invalid_since_seconds": ("gauge", "connector scope"),
     "streams_purge_deadline_seconds": ("gauge", "connector scope"),
     "streams_purge_overdue": ("gauge", "connector scope"),
+    "streams_scope_refused_though_valid": ("gauge", "connector scope"),
     "streams_deletion_overdue": ("gauge", "connector"),
     "streams_keeper": ("gauge", "connector"),
     "streams_alerts_total": ("counter", "connector kind"),
+    "streams_braze_data_points_total": ("counter", "connector kind"),
+    "streams_braze_dropped_values_total": ("counter", "connector reason"),
+    "streams_braze_maybe_doubled_total": ("counter", "connector"),
+    "streams_braze_unaccounted_total": ("counter", "connector"),
+    "streams_sessions_dropped_total": ("counter", "connector"),
+    "streams_segments_cut_total": ("counter", "connector"),
+    "streams_sent_rows": ("gauge", "connector"),
+    "streams_scratch_bytes": ("gauge", "connector"),
+    "streams_sessions_open": ("gauge", "connector"),
+    "streams_session_open_seconds": ("gauge", "connector"),
+    "streams_receiver_requests_total": ("counter", "connector entry code"),
+    "streams_receiver_requests_in_hand": ("gauge", ""),
+    "streams_receiver_seconds": ("histogram", "connector entry"),
+    "streams_receiver_body_bytes": ("histogram", "connector entry"),
+    "streams_receiver_records_total": ("counter", "connector entry"),
+    "streams_receiver_skipped_total": ("counter", "connector entry reason"),
+    "streams_receiver_auth_failures_total": ("counter", "connector entry"),
+    "streams_receiver_aborted_transactions_total": ("counter", ""),
+    "streams_http_inlet_requests_total": ("counter", "inlet code"),
+    "streams_http_inlet_seconds": ("histogram", "inlet"),
+    "streams_http_inlet_body_bytes": ("histogram", "inlet"),
+    "streams_http_inlet_events_total": ("counter", "inlet"),
+    "streams_http_inlet_skipped_total": ("counter", "inlet reason"),
+    "streams_http_inlet_auth_failures_total": ("counter", "inlet"),
+    "streams_inlet_active": ("gauge", "inlet"),
+    "streams_inlet_records_total": ("counter", "inlet topic"),
+    "streams_inlet_files_total": ("counter", "inlet"),
+    "streams_inlet_rewritten_total": ("counter", "inlet"),
+    "streams_inlet_copies_total": ("counter", "inlet"),
+    "streams_inlet_lost_total": ("counter", "inlet"),
+    "streams_inlet_passed_records_total": ("counter", "inlet"),
+    "streams_inlet_notices_total": ("counter", "inlet worth"),
+    "streams_inlet_pending_files": ("gauge", "inlet"),
+    "streams_inlet_pending_bytes": ("gauge", "inlet"),
+    "streams_inlet_oldest_pending_seconds": ("gauge", "inlet"),
+    "streams_inlet_damaged_files": ("gauge", "inlet"),
+    "streams_inlet_parked_files": ("gauge", "inlet"),
+    "streams_inlet_listing_age_seconds": ("gauge", "inlet"),
+    "streams_inlet_failing": ("gauge", "inlet reason"),
+    "streams_inlet_silence_seconds": ("gauge", "inlet event_type"),
 }
 
 

@@ -211,7 +211,7 @@ def test_a_protocol_that_is_not_there_is_an_error_that_names_the_right_one() -> 
 
 
 def test_an_exporter_that_is_not_there_is_an_error_that_lists_what_is() -> None:
-    with pytest.raises(TracingUnavailable, match="zipkin: there is otlp, console and none"):
+    with pytest.raises(TracingUnavailable, match="zipkin: use otlp, console or none"):
         tracing_from({"OTEL_TRACES_EXPORTER": "zipkin"}, "streams", "one")
 
 

@@ -7,8 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,8 +16,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.testing.brokers import Broker, BrokerFailed, NoBroker, choose, embedded
 from tests.chaos.scene import read_to_end
+from tests.topics import make_topics
+from tests.waiting import wait_until
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -120,8 +120,7 @@ def test_a_broker_that_somebody_else_runs_cannot_be_restarted() -> None:
 
 def create(broker: Broker, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-    for future in admin.create_topics([NewTopic(topic, 1, 1)]).values():
-        future.result(PATIENCE_SECONDS)
+    make_topics(admin, NewTopic(topic, 1, 1))
 
 
 def write(broker: Broker, topic: str, value: bytes) -> None:
@@ -170,13 +169,6 @@ def test_two_embedded_brokers_know_nothing_of_each_other() -> None:
         assert "mine" not in AdminClient({"bootstrap.servers": other.bootstrap_servers}).list_topics().topics
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with a parent that was killed")
 def test_a_broker_ends_with_the_process_that_started_it_even_when_that_is_killed(tmp_path: Path) -> None:
     program = (
@@ -194,4 +186,4 @@ def test_a_broker_ends_with_the_process_that_started_it_even_when_that_is_killed
         address = owner.stdout.readline().strip()
         assert is_listening(address)
         os.kill(owner.pid, signal.SIGKILL)
-    wait_until(lambda: not is_listening(address))
+    wait_until(lambda: not is_listening(address), "the broker to end")

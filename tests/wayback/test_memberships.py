@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from streams.wayback.entries import Entry
-from streams.wayback.memberships import Word, difference, heard, heard_attributes
-from streams.wayback.memory import UserMemory, hash_of, member_groups, user_memory
+from streams.wayback.memberships import Word, difference, doubted, heard, heard_attributes
+from streams.wayback.memory import Sent, UserMemory, hash_of, member_groups, standings, user_memory
 
 KEYS = ["x" * 16]
 ENTRIES: dict[str, Any] = {
@@ -42,7 +42,7 @@ class Desk:
         if word_heard.skip is not None:
             self.memory = after
             return word_heard.skip
-        found = difference(self.memory, after, ENTRIES, [group], again=word.get("again", False))
+        found = difference(self.memory, after, ENTRIES, [group], again=[group] if word.get("again") else [])
         self.memory = user_memory(after.to_bytes())
         assert self.memory == after
         return dict(found.attributes)
@@ -72,6 +72,23 @@ def test_a_value_that_two_cohorts_share_goes_when_the_last_is_left() -> None:
     assert desk.hear("cohorts/8", False, "VIP") == {"Mixpanel_Cohorts": {"remove": ["VIP"]}}
 
 
+def test_a_value_that_goes_from_one_cohort_to_another_in_one_request_is_said() -> None:
+    """A process that died may have sent the first word alone, which took the value off."""
+    before = heard(UserMemory(), Word("cohorts/7", "VIP", True, 1)).memory
+    left = heard(before, Word("cohorts/7", "VIP", False, 2)).memory
+    after = heard(left, Word("cohorts/8", "VIP", True, 3)).memory
+    moved = difference(before, after, ENTRIES, ["cohorts/7", "cohorts/8"])
+    assert moved.attributes == {"Mixpanel_Cohorts": {"add": ["VIP"]}}
+
+
+def test_a_segment_that_goes_from_one_audience_to_another_of_its_name_in_one_request_is_said() -> None:
+    before = heard(UserMemory(), Word("both/1", "Cats", True, 1)).memory
+    left = heard(before, Word("both/1", "Cats", False, 2)).memory
+    after = heard(left, Word("both/2", "Cats", True, 3)).memory
+    moved = difference(before, after, ENTRIES, ["both/1", "both/2"])
+    assert moved.attributes["In Cats"] is True
+
+
 def test_a_cohort_with_a_new_name_takes_the_old_one_off() -> None:
     desk = Desk()
     desk.hear("cohorts/7", True, "VIP")
@@ -96,7 +113,7 @@ def test_what_has_no_room_in_the_text_is_cut_by_whole_ids_and_told() -> None:
     memory = UserMemory()
     for place in range(40):
         after = heard(memory, Word(f"single/{10_000 + place}", "x", True, place + 1)).memory
-        found = difference(memory, after, ENTRIES, [f"single/{10_000 + place}"], again=True)
+        found = difference(memory, after, ENTRIES, [f"single/{10_000 + place}"], again=[f"single/{10_000 + place}"])
         memory = after
     text = found.attributes["SegmentMembership"]
     assert len(text) == 255 == 32 * 8 - 1
@@ -122,6 +139,19 @@ def test_two_audiences_of_one_name_are_left_when_both_are() -> None:
     desk.hear("each/2", True, "Cats")
     assert desk.hear("each/1", False, "Cats") == {}
     assert desk.hear("each/2", False, "Cats") == {"In Cats": False}
+
+
+def test_a_doubt_is_kept_and_every_reader_of_memories_takes_it() -> None:
+    before = UserMemory().with_attributes({"plan": Sent("hash", 3)})
+    after = heard(before, Word("cohorts/7", "VIP", False, 5)).memory
+    doubt = doubted(before, after, ["plan"], ["cohorts/7"])
+    kept = doubt.to_bytes()
+    assert user_memory(kept) == doubt
+    assert member_groups(kept) == {"cohorts/7"}
+    assert [(one.group, one.is_member) for one in standings(kept)] == [("cohorts/7", True)]
+    assert heard(doubt, Word("cohorts/7", "VIP", True, 6)).skip is None
+    assert heard_attributes(doubt, {"plan": "gold"}, 2).stale == ("plan",)
+    assert heard_attributes(doubt, {"plan": "gold"}, 4).changed == {"plan": "gold"}
 
 
 def test_the_cohort_import_is_no_attribute() -> None:

@@ -108,12 +108,12 @@ ACTION = {"action": "add_members", "parameters": {"mixpanel_cohort_id": "7", "me
             200,
             {"requestId": "q", "timestamp": NOW},
         ),
-        (MIXPANEL, [], 400, {"status": "failure", "error": {"message": "the body is no JSON object", "code": 400}}),
+        (MIXPANEL, [], 400, {"status": "failure", "error": {"message": "the body is not a JSON object", "code": 400}}),
         (
             "mparticle_audiences",
             {"type": "audience_membership_change_request", "user_profiles": 1},
             400,
-            {"error": "user_profiles is no list"},
+            {"error": "user_profiles is not a list"},
         ),
     ],
 )
@@ -127,6 +127,29 @@ def test_each_kind_is_answered_in_its_vendors_words(kind: Any, content: Any, sta
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"action=members"])
 def test_a_body_that_is_no_json_is_a_setup_fault(kind: Any, body: bytes) -> None:
     assert receive("entry", entry(kind), body, NOW, "r").status == 400
+
+
+@pytest.mark.parametrize("kind", [MIXPANEL, *KINDS])
+@pytest.mark.parametrize("body", [b"null", b"5", b'"x"', b"true"])
+def test_json_that_is_neither_an_object_nor_a_list_is_a_setup_fault(kind: Any, body: bytes) -> None:
+    assert receive("entry", entry(kind), body, NOW, "r").status == 400
+
+
+@pytest.mark.parametrize("kind", ["mparticle_events", "mparticle_audiences"])
+def test_bad_items_of_a_list_are_kept_for_a_person_each(kind: str) -> None:
+    found = receive("entry", entry(kind), b'[null, 5, "x", []]', NOW, "r")
+    assert (found.status, found.taken is not None) == (202, True)
+    assert [type(record) for record in found.taken.records] == [Malformed] * 4  # type: ignore[union-attr]
+
+
+def test_a_bad_membership_request_takes_nothing_else_of_its_list_or_envelope_with_it() -> None:
+    bad = {"type": "audience_membership_change_request", "user_profiles": 1}
+    good = {"AudienceId": 1, "IsMember": True, "UserIdentities": {"CustomerId": "ann"}}
+    records = [{"data": base64.b64encode(json.dumps(one).encode()).decode()} for one in (bad, 5, good)]
+    for content in ([bad, 5, good], {"requestId": "q", "timestamp": 1, "records": records}):
+        found = receive("entry", entry("mparticle_audiences"), json.dumps(content).encode(), NOW, "r")
+        assert isinstance(found.taken, Taken)
+        assert [type(record) for record in found.taken.records] == [Malformed, Malformed, Membership]
 
 
 def test_records_in_amazons_envelope_are_taken_and_broken_ones_are_kept_for_a_person() -> None:

@@ -1,4 +1,4 @@
-"""A keeper's desk on fakes: letters in memory, offices that take over, and jobs that are carried out."""
+"""A keeper's desk on fakes: letters in memory, keepers that take over, and jobs that are carried out."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from streams.state.records import REJECTED, Answer, Job, Request, key
 from streams.state.selection import Selection
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeJournal, FakeKafka, FakeLetters, FakeLetterTopics, FakeMessage, FakeTransactions
-from streams.workers.keeper.jobs.cursor import Settling
+from streams.workers.keeper.jobs.cursor import RejectedCursor
 from streams.workers.keeper.jobs.jobs import Jobs
-from streams.workers.keeper.jobs.outcome import BackToConnector, Way
-from streams.workers.keeper.office import Office, OfficeTopics
+from streams.workers.keeper.jobs.ways import BackToConnector, Way
+from streams.workers.keeper.lease import Lease, LeaseTopics
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import SchemaResolver
 
 OPEN = "users.messages.email.Open"
 CLICK = "users.messages.email.Click"
-TOPICS = OfficeTopics(
+TOPICS = LeaseTopics(
     state="streams.state",
     audit="streams.audit",
     connector="streams.connector.growth",
@@ -61,12 +61,12 @@ def resolver(clock: MovableClock, *sources: SchemaSource, registry: SchemaSource
 
 
 class Desk:
-    """The keeper of `growth`. `take_over` begins another term, as after a kill."""
+    """The keeper of `growth`. `take_over` begins another lease, as after a kill."""
 
     def __init__(
         self,
         *,
-        topics: OfficeTopics = TOPICS,
+        topics: LeaseTopics = TOPICS,
         way: Way | None = None,
         connector: str = "growth",
         source: SchemaSource | None = None,
@@ -84,7 +84,7 @@ class Desk:
         self.take_over()
 
     def take_over(self) -> None:
-        self.office = Office(
+        self.lease = Lease(
             self.connector,
             self.topics,
             "pod-0",
@@ -93,7 +93,7 @@ class Desk:
             clock=self.clock,
         )
         self.jobs = Jobs(self._open_letters, self.letter_topics, self._events, self._way)
-        self.settling = Settling(self._open_letters, self.letter_topics)
+        self.rejected_cursor = RejectedCursor(self._open_letters, self.letter_topics)
 
     def _open_letters(self) -> FakeLetters:
         self.readers_opened += 1
@@ -113,7 +113,7 @@ class Desk:
         detail: str = "refused",
         parked_at: int | None = None,
     ) -> FakeMessage:
-        """Park a record that carries a foreign header twice, and one that is no text."""
+        """Park a record that carries a foreign header twice, and one that is not text."""
         offset = len(self.kafka.records.get((self.topics.dead_letters(letters), partition), []))
         headers: list[tuple[str, bytes | None]] = [
             ("foreign", b"one"),
@@ -141,7 +141,7 @@ class Desk:
         topic = self.topics.dead_letters(letters)
         return {f"{letters}/{number}": len(log) for (name, number), log in self.kafka.records.items() if name == topic}
 
-    def ask(self, what: str, arguments: Mapping[str, Any], reason: str = "mended") -> tuple[str, Answer]:
+    def ask(self, what: str, arguments: Mapping[str, Any], reason: str = "fixed") -> tuple[str, Answer]:
         """A request, answered as a keeper does: one transaction with what it changes."""
         request = Request(
             what=what,  # type: ignore[arg-type]
@@ -151,8 +151,8 @@ class Desk:
             arguments=arguments,
         )
         request_id = f"job-{next(self._ids)}"
-        changes, answer = self.jobs.accept(self.office, request_id, request)
-        self.office.commit({**changes, key("answer", self.connector, request_id): answer})
+        changes, answer = self.jobs.accept(self.lease, request_id, request)
+        self.lease.commit({**changes, key("answer", self.connector, request_id): answer})
         return request_id, answer
 
     def order(
@@ -173,7 +173,7 @@ class Desk:
         return request_id
 
     def job(self, job_id: str) -> Job:
-        return self.office.standing.jobs[job_id]
+        return self.lease.view.jobs[job_id]
 
     def steps(self, job_id: str) -> Iterator[None]:
         """Steps of the keeper until the job has ended; a quarter of a second passes with each."""
@@ -181,7 +181,7 @@ class Desk:
             if self.job(job_id).status not in ("queued", "running"):
                 return
             with suppress(TransactionAborted):
-                self.jobs.step(self.office)
+                self.jobs.step(self.lease)
             yield
             self.clock.advance(0.25)
         raise AssertionError(f"the job never ended: {self.job(job_id)}")
@@ -194,7 +194,7 @@ class Desk:
     def settle(self) -> None:
         """Let the cursor pass what it may, a few looks long."""
         for _ in range(10):
-            self.settling.step(self.office)
+            self.rejected_cursor.step(self.lease)
             self.clock.advance(11)
 
     # What came of it.

@@ -1,19 +1,19 @@
-"""A sink with the real Mixpanel or mParticle destination on fakes of Kafka, HTTP and the clock."""
+"""A sink with a real destination on fakes of Kafka, HTTP and the clock."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from random import Random
 from typing import Any, TypeVar
 
-from streams.delivery.account import Account, Returned, account
+from streams.delivery.account import Account, account
 from streams.delivery.contract import Destination, NoResponse, Request, Response
 from streams.delivery.flood import FloodRules
 from streams.delivery.gate import Gate
-from streams.delivery.pace import TokenBucket
+from streams.delivery.pace import SharedBucket
 from streams.destinations import REGISTRY
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
@@ -21,8 +21,10 @@ from streams.events.schemas import shipped
 from streams.ports.meters import UNMEASURED, KeeperMeter, SinkMeter
 from streams.ports.schemas import SchemaSource
 from streams.state.credentials import Rules
-from streams.state.standing import Standing
+from streams.state.returned import returned_of
+from streams.state.state_view import StateView
 from streams.testing.clock import MovableClock
+from streams.testing.memories import FakeMemories
 from streams.testing.ports import (
     FakeConsumer,
     FakeJournal,
@@ -35,36 +37,42 @@ from streams.testing.ports import (
     FakeTransport,
 )
 from streams.workers.keeper.alerts import Alerts
-from streams.workers.keeper.deletion import Collection
+from streams.workers.keeper.commit_copies import CommitCopies, GroupCommits
+from streams.workers.keeper.deletion import LetterDeletion
 from streams.workers.keeper.expiry import Expiry
-from streams.workers.keeper.jobs.cursor import Settling
+from streams.workers.keeper.forget_job import Forgetting
+from streams.workers.keeper.group_orders import GroupOrders
+from streams.workers.keeper.jobs.cursor import RejectedCursor
 from streams.workers.keeper.jobs.jobs import Jobs
-from streams.workers.keeper.jobs.outcome import BackToConnector
-from streams.workers.keeper.keeper import Keeper, Task
-from streams.workers.keeper.known_topics import KnownTopics, Missing
-from streams.workers.keeper.office import Office, OfficeTopics
-from streams.workers.keeper.offset_backup import Bookkeeping, Books
+from streams.workers.keeper.jobs.ways import BackToConnector
+from streams.workers.keeper.keeper import Keeper, KeeperDuty
+from streams.workers.keeper.known_topics import KnownTopics, MissingRecords
+from streams.workers.keeper.lease import Lease, LeaseTopics
 from streams.workers.keeper.probes import Probes
 from streams.workers.keeper.purge import Purge
 from streams.workers.keeper.redrive import Redrive
-from streams.workers.keeper.report import Reporting
-from streams.workers.keeper.requests import Asking
+from streams.workers.keeper.report import StateReport
+from streams.workers.keeper.requests import Requests
+from streams.workers.keeper.rewrite import Rewrite
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import SchemaResolver
 from streams.workers.reading.start_positions import Copied
-from streams.workers.sink.committer import SinkCommitter, SinkTopics
+from streams.workers.sink.committer import SinkCommitter
 from streams.workers.sink.encoders import EncoderCache
+from streams.workers.sink.gates import Gates
+from streams.workers.sink.letters import SinkTopics
 from streams.workers.sink.ports import SinkLimits, SinkPorts
-from streams.workers.sink.restraint import Restraint
-from streams.workers.sink.state_view import Following
+from streams.workers.sink.state_follower import StateFollower
 from streams.workers.sink.worker import Sink
 
 OPEN = "users.messages.email.Open"
 TOPIC = "streams.connector.growth"
 CONTACT = "growth-team@example.com"
+SENT = "streams.sent.growth"
 REJECTED = "streams.dead-letter.growth.rejected"
 CREDENTIALS = "streams.dead-letter.growth.credentials."
 STATE = "streams.state"
+FORGOTTEN = "streams.forgotten"
 AUDIT = "streams.audit"
 Result = TypeVar("Result")
 GRACE_SECONDS = 48 * 3_600.0
@@ -105,6 +113,7 @@ class Stage:
         settings: dict[str, Any] | None = None,
         give_up_seconds: float | None = None,
         source: SchemaSource | None = None,
+        registry: SchemaSource | None = None,
         kafka: FakeKafka | None = None,
         clock: MovableClock | None = None,
         grace_seconds: float = GRACE_SECONDS,
@@ -114,6 +123,7 @@ class Stage:
         meter: SinkMeter = UNMEASURED,
         keeper_meter: KeeperMeter = UNMEASURED,
         returning_rate: float | None = None,
+        entries: Sequence[str] = (),
     ) -> None:
         self.kafka = kafka or FakeKafka()
         self.clock = clock or MovableClock()
@@ -125,11 +135,12 @@ class Stage:
         self.transactions = FakeTransactions(self.kafka)
         self.notifier = notifier or FakeNotifier()
         self.returning_rate = returning_rate
+        self.entries = entries
         self.partitions = 1
         """How many partitions the topic has; 0: no broker answers."""
         self.excess: int | None = None
         """How many more records wait than the account says, where somebody counted."""
-        self.missing: Missing | None = None
+        self.missing: MissingRecords | None = None
         """Letters that the account has and no topic holds, where somebody counted."""
         kind = REGISTRY[destination]
         self.settings = settings or (MIXPANEL if destination == "mixpanel" else MPARTICLE)
@@ -140,7 +151,7 @@ class Stage:
         resolver = SchemaResolver(
             shipped(),
             [source] if source else [],
-            None,
+            registry,
             encoding="auto",
             source_topic_prefix="currents.",
             unknown_schema_seconds_max=60.0,
@@ -148,7 +159,7 @@ class Stage:
         )
         self.keeper = self._keeper(build, resolver, grace_seconds, instance, keeper_meter)
         encoders = EncoderCache(build(), resolver)
-        following = Following("growth", instance, FakeJournal(self.kafka, STATE), self.clock)
+        follower = StateFollower("growth", instance, FakeJournal(self.kafka, STATE), self.clock)
         committer = SinkCommitter(
             "growth",
             SinkTopics(TOPIC, REJECTED, CREDENTIALS, STATE, AUDIT),
@@ -159,8 +170,8 @@ class Stage:
             meter=meter,
         )
         spread, base_seconds = Random(1), build().limits.retry_base_seconds
-        gates = {scope: Gate(base_seconds, spread) for scope in build().scopes}
-        restraint = Restraint("growth", gates, following, committer, flood or FloodRules(), self.clock)
+        by_scope = {scope: Gate(base_seconds, spread) for scope in build().scopes}
+        gates = Gates("growth", by_scope, follower, committer, flood or FloodRules(), self.clock)
         self.sink = Sink(
             "growth",
             TOPIC,
@@ -173,13 +184,15 @@ class Stage:
                 keep=self.keeper.own,
                 partition_count=lambda: self.partitions,
                 copies=self.copies,
+                forgotten=FakeJournal(self.kafka, FORGOTTEN),
+                memories=None if build().composer is None else FakeMemories(self.kafka, SENT, self.clock),
                 meter=meter,
             ),
             committer=committer,
-            restraint=restraint,
+            gates=gates,
             encoders=encoders,
         )
-        restraint.start()
+        gates.start()
         self.consumer.subscribe([TOPIC], self.sink)
         self._random = Random(5)
 
@@ -197,41 +210,56 @@ class Stage:
         reading = FakeLetters(self.kafka)
         probes = Probes(build, self.probes, rules)
         purge = Purge(probes, topics, reading, events, rules)
-        self.returning = TokenBucket(self.returning_rate, self.clock.monotonic())
-        jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC), self.returning)
+        self.returning = SharedBucket(self.returning_rate, self.clock.monotonic())
+        replay, redrive = self.returning.of("replay"), self.returning.of("redrive")
+        jobs = Jobs(lambda: FakeLetters(self.kafka), topics, events, BackToConnector(TOPIC), replay)
         alerts = Alerts(
             self.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once, contact=CONTACT
         )
-        tasks: list[Task] = [
+        forgetting = Forgetting(
+            FORGOTTEN,
+            probes.scopes,
+            self.entries,
+            open_letters=lambda: FakeLetters(self.kafka),
+            open_journal=lambda: FakeJournal(self.kafka, FORGOTTEN),
+            topics=topics,
+            events=events,
+        )
+        duties: list[KeeperDuty] = [
             KnownTopics(probes.scopes, topics, lambda: self.missing, at_once),
-            Reporting(meter, probes.scopes, purge.next_at),
-            Asking(probes, jobs),
+            StateReport(meter, probes.scopes, purge.next_at),
+            Requests(probes, jobs, GroupOrders(self.entries, self._places), forgetting),
             probes,
             alerts,
-            Redrive(probes.scopes, topics, FakeLetters(self.kafka), 1_000.0, self.returning),
+            Redrive(probes.scopes, topics, FakeLetters(self.kafka), 1_000.0, redrive),
             purge,
             Expiry(topics, reading, events),
             jobs,
-            Settling(lambda: FakeLetters(self.kafka), topics),
-            Collection(topics),
-            Bookkeeping(self._books, lambda: self.excess, at_once),
+            forgetting,
+            Rewrite(lambda: FakeLetters(self.kafka), topics),
+            RejectedCursor(lambda: FakeLetters(self.kafka), topics),
+            LetterDeletion(topics),
+            CommitCopies(self._committed, lambda: self.excess, at_once),
         ]
 
-        def open_office() -> Office:
-            return Office(
+        def take_lease() -> Lease:
+            return Lease(
                 "growth",
-                OfficeTopics(STATE, AUDIT, TOPIC, REJECTED, CREDENTIALS),
+                LeaseTopics(STATE, AUDIT, TOPIC, REJECTED, CREDENTIALS),
                 instance,
                 transactions=FakeTransactions(self.kafka, "streams.keeper.growth"),
                 journal=FakeJournal(self.kafka, STATE),
                 clock=self.clock,
             )
 
-        return Keeper("growth", open_office, tasks, self.clock, meter)
+        return Keeper("growth", take_lease, duties, self.clock, meter)
 
-    def _books(self) -> Books:
+    def _places(self, topic: str) -> list[tuple[str, int]]:
+        return sorted(place for place in self.kafka.records if place[0] == topic)
+
+    def _committed(self) -> GroupCommits:
         commits = {place: (position.offset, position.metadata) for place, position in self.kafka.committed.items()}
-        return Books(commits, sum(json.loads(metadata)["lost"] for _, metadata in commits.values()))
+        return GroupCommits(commits, sum(json.loads(metadata)["lost"] for _, metadata in commits.values()))
 
     def event(self, event_type: str = OPEN, **fields: Any) -> FakeMessage:
         """Write an event of user `alice` onto the connector's topic."""
@@ -253,7 +281,7 @@ class Stage:
 
     def copies(self) -> dict[tuple[str, int], Copied]:
         """The keeper's copies of the commits."""
-        found = self.standing.copies
+        found = self.view.copies
         return {
             (topic, int(number)): Copied(*commit, copy.topic_id)
             for topic, copy in found.items()
@@ -280,28 +308,17 @@ class Stage:
         return json.loads(self.kafka.committed[TOPIC, 0].metadata)  # type: ignore[no-any-return]
 
     @property
-    def standing(self) -> Standing:
+    def view(self) -> StateView:
         """How the connector stands, read afresh from the state topic."""
-        standing = Standing("growth")
+        view = StateView("growth")
         for record in FakeJournal(self.kafka, STATE).poll():
-            standing.apply(record.key, record.value)
-        return standing
+            view.apply(record.key, record.value)
+        return view
 
     @property
     def account(self) -> Account:
         """The connector's account, with everything on its topic that no keeper put there counted as routed."""
-        totals = self.standing.totals
-        returned = Returned(
-            redriven=totals.redriven,
-            replayed=totals.replayed,
-            purged=totals.purged,
-            expired=totals.expired,
-            refused=totals.refused,
-            passed=totals.passed,
-            deleted=totals.deleted,
-            undelivered=totals.undelivered,
-            again=totals.again,
-        )
+        returned = returned_of(self.view)
         sinks = [position.metadata for position in self.kafka.committed.values()]
         routed = len(self.kafka.read(TOPIC)) - returned.back
         return account("growth", sinks, [json.dumps({"v": 1, "routed": {"growth": routed}})], returned)

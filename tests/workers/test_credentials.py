@@ -11,6 +11,7 @@ from streams.delivery.contract import NoResponse, Request, Response
 from streams.delivery.flood import FloodRules
 from streams.delivery.letter import verdict_of
 from streams.ports.kafka import Gap
+from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeKafka
 from tests.workers.stage import CONTACT, CREDENTIALS, MIXPANEL, REJECTED, TOPIC, Stage, events_of, imports_all
 
@@ -20,7 +21,7 @@ PROBE = "streams probe"
 
 
 class Vendor:
-    """A destination whose credentials can die, be mended, or stay silent."""
+    """A destination whose credentials can die, be fixed, or stay silent."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -54,7 +55,7 @@ def test_credentials_that_a_probe_confirms_as_dead_park_every_record(vendor: Ven
     for number in range(5):
         stage.event(id=f"event-{number}")
     stage.run(5)
-    scope = stage.standing.scope("default")
+    scope = stage.view.scope("default")
     assert (scope.state, scope.evidence and scope.evidence.status) == ("INVALID", status)
     assert [letter.value() for letter in stage.credential_letters()] == [one.value() for one in stage.kafka.read(TOPIC)]
     assert stage.counts["parked"] == {"credentials": 5}
@@ -81,14 +82,28 @@ def test_a_refusal_that_the_probe_does_not_confirm_parks_nothing_and_is_sent_aga
     stage = Stage(vendor)
     stage.event()
     stage.run(120)
-    assert stage.standing.scope("default").state == "VALID"
-    assert stage.standing.scope("default").refused_though_good > 0
+    assert stage.view.scope("default").state == "VALID"
+    assert stage.view.scope("default").refused_though_good > 0
     assert stage.credential_letters() == []
     assert 3 <= len(stage.transport.requests) <= 12
     vendor.status = 200
     stage.run(400)
     assert stage.counts["delivered"] == 1
-    assert stage.standing.scope("default").refused_though_good == 0
+    assert stage.view.scope("default").refused_though_good == 0
+
+
+def test_traffic_that_is_refused_though_the_probe_is_accepted_is_told_once_for_each_time(vendor: Vendor) -> None:
+    stage = Stage(vendor)
+    for expected in (1, 2):
+        vendor.status, vendor.probe_status = 401, 200
+        stage.event()
+        stage.run(240)
+        told = [title.rsplit(": ", 1)[1] for title, _ in stage.notifier.told]
+        assert told == ["traffic is refused, and the probe is accepted"] * expected
+        vendor.status = 200
+        stage.run(400)
+        assert stage.view.scope("default").alerts == ()
+    assert stage.counts["delivered"] == 2
 
 
 @pytest.mark.parametrize("silence", [0, 500, 429, 404])
@@ -98,14 +113,14 @@ def test_until_a_probe_says_something_the_records_are_held(vendor: Vendor, silen
     stage.event()
     stage.run(95)
     assert (stage.committed, stage.credential_letters()) == (0, [])
-    assert stage.standing.scope("default").state == "VALID"
+    assert stage.view.scope("default").state == "VALID"
     assert len(stage.probes.requests) == 4
     vendor.probe_status = 401
     stage.run(35)
     assert len(stage.credential_letters()) == 1
 
 
-def test_mended_credentials_bring_every_letter_back_in_order_once_with_an_account_that_adds_up(vendor: Vendor) -> None:
+def test_fixed_credentials_bring_every_letter_back_in_order_once_with_an_account_that_adds_up(vendor: Vendor) -> None:
     vendor.status = 401
     stage = Stage(vendor)
     ids = [f"event-{number}" for number in range(1_200)]
@@ -119,7 +134,7 @@ def test_mended_credentials_bring_every_letter_back_in_order_once_with_an_accoun
     assert delivered_ids(stage)[before:] == ids
     account = stage.account
     assert (account.routed, account.delivered, account.parked, account.waiting) == (1_200, 1_200, {"credentials": 0}, 0)
-    assert stage.standing.totals.redriven == {"credentials": 1_200}
+    assert stage.view.totals.redriven == {"credentials": 1_200}
     assert [line["letters"] for line in stage.audit("redriven")] == [1_200]
 
 
@@ -137,7 +152,7 @@ def test_a_letter_that_its_topic_does_not_take_back_becomes_a_rejected_one_and_t
     stage.run(40)
     account = stage.account
     assert (account.delivered, account.parked, account.waiting) == (39, {"credentials": 0, "rejected": 1}, 0)
-    assert (stage.standing.totals.redriven, stage.standing.totals.refused) == ({"credentials": 39}, {"credentials": 1})
+    assert (stage.view.totals.redriven, stage.view.totals.refused) == ({"credentials": 39}, {"credentials": 1})
     (letter,) = stage.letters
     headers = dict(letter.headers() or [])
     assert headers["streams-cause"] == b"rejected"
@@ -175,7 +190,7 @@ def test_what_comes_back_is_the_source_byte_for_byte_with_its_foreign_headers(ve
     assert (verdict.replays, verdict.job) == (0, None)
 
 
-def test_letters_that_a_slow_sink_parks_after_the_mend_go_back_too(vendor: Vendor) -> None:
+def test_letters_that_a_slow_sink_parks_after_the_fix_go_back_too(vendor: Vendor) -> None:
     vendor.status = 401
     stage = Stage(vendor)
     stage.event(id="first")
@@ -188,7 +203,7 @@ def test_letters_that_a_slow_sink_parks_after_the_mend_go_back_too(vendor: Vendo
     assert len(stage.kafka.read(TOPIC)) == 3
 
 
-def test_a_redrive_that_is_cut_short_by_dead_credentials_goes_on_after_the_next_mend(vendor: Vendor) -> None:
+def test_a_redrive_that_is_cut_short_by_dead_credentials_goes_on_after_the_next_fix(vendor: Vendor) -> None:
     vendor.status = 401
     stage = Stage(vendor)
     ids = [f"event-{number}" for number in range(1_500)]
@@ -197,11 +212,11 @@ def test_a_redrive_that_is_cut_short_by_dead_credentials_goes_on_after_the_next_
     stage.run(10)
     before = len(delivered_ids(stage))
     vendor.status = 200
-    while not 0 < stage.standing.totals.redriven.get("credentials", 0) < 1_500:
+    while not 0 < stage.view.totals.redriven.get("credentials", 0) < 1_500:
         stage.run(0.05)
     vendor.status = 401
     stage.run(20)
-    assert stage.standing.scope("default").state == "INVALID"
+    assert stage.view.scope("default").state == "INVALID"
     vendor.status = 200
     stage.run(60)
     assert set(delivered_ids(stage)[before:]) == set(ids)
@@ -239,11 +254,11 @@ def test_nothing_is_purged_while_the_destination_does_not_answer_and_the_delay_i
     vendor.status = 503
     stage.run(900, step_seconds=1.0)
     assert stage.audit("purged") == []
-    assert "answered 503" in stage.standing.scope("default").overdue
+    assert "answered 503" in stage.view.scope("default").overdue
     vendor.status = 401
     stage.run(60, step_seconds=1.0)
     assert len(stage.audit("purged")) == 1
-    assert stage.standing.scope("default").overdue == ""
+    assert stage.view.scope("default").overdue == ""
 
 
 def test_a_fix_before_the_deadline_loses_nothing_though_nobody_probes_until_after_it(vendor: Vendor) -> None:
@@ -304,16 +319,112 @@ def test_the_clock_of_a_purge_stands_still_while_the_connector_is_suspended(vend
     assert len(stage.audit("purged")) == 1
 
 
-def test_nothing_is_purged_while_the_brokers_clock_differs_from_the_keepers(vendor: Vendor) -> None:
-    from streams.testing.clock import MovableClock
+class JumpingClock(MovableClock):
+    """The keeper's clock, which somebody sets; and the broker's, which is right."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._error_ms = 0
+        self.brokers = BrokersClock(self)
+
+    def jump(self, seconds: float) -> None:
+        self._error_ms += round(seconds * 1000)
+
+    def epoch_ms(self) -> int:
+        return super().epoch_ms() + self._error_ms
+
+    def true_ms(self) -> int:
+        return super().epoch_ms()
+
+
+class BrokersClock:
+    def __init__(self, keepers: JumpingClock) -> None:
+        self._keepers = keepers
+
+    def monotonic(self) -> float:
+        return self._keepers.monotonic()
+
+    def epoch_ms(self) -> int:
+        return self._keepers.true_ms()
+
+
+def test_nothing_is_purged_by_a_clock_that_jumped_right_before_the_probe(vendor: Vendor) -> None:
+    vendor.status = 401
+    clock = JumpingClock()
+    stage = Stage(vendor, grace_seconds=600.0, kafka=FakeKafka(clock=clock.brokers), clock=clock)
+    stage.event()
+    stage.run(5)
+    clock.jump(3_600.0)
+    stage.run(120)
+    assert stage.audit("purged") == []
+    assert "differ by 3600 s" in stage.view.scope("default").overdue
+    clock.jump(-3_600.0)
+    stage.run(600, step_seconds=1.0)
+    assert len(stage.audit("purged")) == 1
+
+
+def test_a_keeper_purges_nothing_by_the_probe_of_one_whose_clock_was_ahead(vendor: Vendor) -> None:
+    vendor.status = 401
+    clock = JumpingClock()
+    first = Stage(vendor, grace_seconds=600.0, kafka=FakeKafka(clock=clock.brokers), clock=clock)
+    first.event()
+    first.run(5)
+    first.clock.advance(295)
+    clock.jump(400.0)
+    first.run(5)  # its probe is refused 5 minutes after the letter was parked, and says 12
+    clock.jump(-400.0)  # another machine's clock is right
+    vendor.status = 200
+    clock.advance(560)
+    second = Stage(vendor, grace_seconds=600.0, kafka=first.kafka, clock=clock, instance="sink-1")
+    second.run(60, step_seconds=1.0)
+    assert second.audit("purged") == []
+    assert second.account.delivered == 1
+
+
+def test_nothing_is_purged_by_a_probe_that_began_while_the_keepers_own_clock_was_ahead(vendor: Vendor) -> None:
+    vendor.status = 401
+    clock = JumpingClock()
+    stage = Stage(vendor, grace_seconds=600.0, kafka=FakeKafka(clock=clock.brokers), clock=clock)
+    stage.event()
+    stage.run(5)
+    stage.clock.advance(295)
+    clock.jump(400.0)
+    stage.run(5)
+    clock.jump(-400.0)
+    vendor.status, stage.probes.is_holding = 200, True
+    clock.advance(560)
+    stage.ask("cancel", job="of nobody")  # what answers it compares the clocks, which agree again
+    stage.run(10)
+    assert stage.audit("purged") == []
+    stage.probes.is_holding = False
+    stage.run(60, step_seconds=1.0)
+    assert stage.audit("purged") == []
+    assert stage.account.delivered == 1
+
+
+def test_nothing_is_purged_while_an_order_waits_that_may_move_the_deadline(vendor: Vendor) -> None:
+    vendor.status = 401
+    stage = Stage(vendor, grace_seconds=600.0)
+    stage.event()
+    stage.run(5)
+    stage.clock.advance(640)  # nobody kept, as if the machine slept
+    for _ in range(8):
+        stage.ask("cancel", job="of nobody")
+    stage.ask("extend", scope="default", by_ms=600_000)
+    stage.run(300, step_seconds=0.25)
+    assert stage.audit("purged") == []
+    stage.run(600, step_seconds=1.0)
+    assert len(stage.audit("purged")) == 1
+
+
+def test_nothing_is_purged_while_the_brokers_clock_differs_from_the_keepers(vendor: Vendor) -> None:
     vendor.status = 401
     kafka = FakeKafka(clock=MovableClock(1_795_521_600_000 - 600_000))
     stage = Stage(vendor, grace_seconds=600.0, kafka=kafka)
     stage.event()
     stage.run(1_000, step_seconds=1.0)
     assert stage.audit("purged") == []
-    assert "differ by" in stage.standing.scope("default").overdue
+    assert "differ by" in stage.view.scope("default").overdue
 
 
 def test_each_alert_goes_out_once_whatever_restarts(vendor: Vendor) -> None:
@@ -397,12 +508,12 @@ def test_a_keeper_that_was_replaced_is_fenced_and_changes_nothing(vendor: Vendor
     stage.clock.advance(40)
     for _ in range(5):
         stage.keeper.step()
-    assert stage.keeper.office is None
+    assert stage.keeper.lease is None
     assert len(stage.kafka.read("streams.state")) == records
     for _ in range(5):
         successor.keeper.step()
         stage.clock.advance(1)
-    assert stage.standing.scope("default").state == "VALID"
+    assert stage.view.scope("default").state == "VALID"
 
 
 def test_suspended_by_an_operator_sends_and_parks_nothing_until_resumed(vendor: Vendor) -> None:
@@ -415,7 +526,7 @@ def test_suspended_by_an_operator_sends_and_parks_nothing_until_resumed(vendor: 
         stage.event()
     stage.run(20)
     assert (stage.committed, len(stage.transport.requests)) == (1, 1)
-    assert stage.standing.state.by == "operator"
+    assert stage.view.state.by == "operator"
     assert stage.consumer.paused == {(TOPIC, 0)}
     stage.ask("resume")
     stage.run(5)
@@ -440,8 +551,8 @@ def test_a_flood_of_refusals_suspends_after_settling_the_batch_that_tripped_it()
     for number in range(300):
         stage.event("users.behaviors.CustomEvent", properties="[1]" if number % 3 == 0 else "{}")
     stage.run(5)
-    assert (stage.standing.state.state, stage.standing.state.by) == ("SUSPENDED", "flood")
-    assert "were rejected" in stage.standing.state.reason
+    assert (stage.view.state.state, stage.view.state.by) == ("SUSPENDED", "flood")
+    assert "were rejected" in stage.view.state.reason
     assert len(stage.notifier.told) == 1
     settled = stage.counts["delivered"] + sum(stage.counts["parked"].values())
     assert settled == stage.committed >= 100
@@ -449,7 +560,7 @@ def test_a_flood_of_refusals_suspends_after_settling_the_batch_that_tripped_it()
     stage.run(5)
     stage.event()
     stage.run(5)
-    assert stage.standing.state.state == "RUNNING"
+    assert stage.view.state.state == "RUNNING"
     assert stage.account.waiting == 0
 
 
@@ -467,10 +578,10 @@ def test_other_feeds_go_on_beside_one_whose_credentials_died_and_only_its_record
     assert stage.counts["delivered"] == 50
     assert len(stage.credential_letters("ios")) == 1
     assert stage.committed == 51
-    assert stage.standing.scope("unbound").state == "VALID"
+    assert stage.view.scope("unbound").state == "VALID"
 
 
-def test_a_mended_secret_is_read_again_and_is_part_of_what_is_sent() -> None:
+def test_a_fixed_secret_is_read_again_and_is_part_of_what_is_sent() -> None:
     new = "f" * 32
 
     def answer(request: Request) -> Response:
@@ -482,7 +593,7 @@ def test_a_mended_secret_is_read_again_and_is_part_of_what_is_sent() -> None:
     for _ in range(3):
         stage.event()
     stage.run(3)
-    stage.settings["project_token"] = new  # mended while the first probe is under way
+    stage.settings["project_token"] = new  # fixed while the first probe is under way
     stage.probes.is_holding = False
     stage.run(45)
     assert stage.counts["delivered"] == 3
@@ -516,7 +627,7 @@ def test_rejected_letters_expire_after_fourteen_days_with_a_receipt(vendor: Vend
 
 
 def answers(stage: Stage) -> dict[str, Any]:
-    return {name: (one.outcome, one.detail) for name, one in stage.standing.answers.items()}
+    return {name: (one.outcome, one.detail) for name, one in stage.view.answers.items()}
 
 
 def test_a_request_that_makes_no_sense_is_refused_with_a_sentence(vendor: Vendor) -> None:
@@ -530,10 +641,10 @@ def test_a_request_that_makes_no_sense_is_refused_with_a_sentence(vendor: Vendor
     outcomes = [outcome for outcome, _ in answers(stage).values()]
     assert outcomes == ["refused"] * 3
     details = " | ".join(detail for _, detail in answers(stage).values())
-    assert "is RUNNING already" in details
+    assert "growth is RUNNING already" in details
     assert "not INVALID" in details
     assert "there is no scope nowhere; there are default" in details
-    assert stage.standing.requests == {}
+    assert stage.view.requests == {}
 
 
 def test_a_request_that_expired_before_a_keeper_saw_it_is_not_carried_out(vendor: Vendor) -> None:
@@ -542,7 +653,7 @@ def test_a_request_that_expired_before_a_keeper_saw_it_is_not_carried_out(vendor
     stage.ask("suspend")
     stage.clock.advance(120)
     stage.run(3)
-    assert stage.standing.state.state == "RUNNING"
+    assert stage.view.state.state == "RUNNING"
     ((outcome, detail),) = answers(stage).values()
     assert outcome == "refused"
     assert "expired" in detail
@@ -555,7 +666,7 @@ def test_a_replay_of_credential_letters_beside_the_redrive_sends_each_letter_onc
         stage.event(id=f"event-{number}")
     stage.run(10)
     vendor.status = 200
-    while not 0 < stage.standing.totals.redriven.get("credentials", 0) < 2_500:
+    while not 0 < stage.view.totals.redriven.get("credentials", 0) < 2_500:
         stage.run(0.05)
     stage.ask(
         "replay",
@@ -564,7 +675,7 @@ def test_a_replay_of_credential_letters_beside_the_redrive_sends_each_letter_onc
         planned=2_000,
     )
     stage.run(60)
-    totals = stage.standing.totals
+    totals = stage.view.totals
     assert totals.replayed.get("credentials", 0) > 0
     assert totals.redriven.get("credentials", 0) + totals.replayed.get("credentials", 0) == 2_500
     assert len(stage.kafka.read(TOPIC)) == 5_000
@@ -597,9 +708,9 @@ def test_what_a_gap_really_lost_is_counted_once_somebody_could_count(vendor: Ven
     assert [title for title, _ in stage.notifier.told if "lost" in title] == []
     stage.excess = 4  # four of the ten offsets held markers
     stage.run(65)
-    assert (stage.standing.totals.overcounted, stage.standing.totals.reconciled) == (4, 10)
+    assert (stage.view.totals.overcounted, stage.view.totals.reconciled) == (4, 10)
     stage.run(65)
-    assert stage.standing.totals.overcounted == 4
+    assert stage.view.totals.overcounted == 4
     assert [title for title, _ in stage.notifier.told] == ["streams: growth: 6 records were lost"]
 
 
@@ -610,10 +721,10 @@ def test_letters_on_their_way_back_wait_for_their_share_of_the_accounts_rate(ven
         stage.event()
     stage.run(5)
     assert len(stage.credential_letters()) == 40
-    stage.returning.take(1_000, stage.clock.monotonic())  # a replay took the share of the next 100 s
+    stage.returning.take("replay", 1_000, stage.clock.monotonic())  # a replay took the share of the next 100 s
     vendor.status = 200
     stage.run(60)
-    assert stage.standing.scope("default").state == "VALID"
+    assert stage.view.scope("default").state == "VALID"
     assert len(stage.kafka.read(TOPIC)) == 40
     stage.run(100)
     assert len(stage.kafka.read(TOPIC)) == 80
@@ -639,14 +750,44 @@ def test_a_redrive_waits_until_a_replay_paid_its_share_of_the_accounts_rate(vend
         planned=replayed,
     )
     began = stage.clock.monotonic()
-    while stage.standing.totals.replayed.get("rejected", 0) == 0:
+    while stage.view.totals.replayed.get("rejected", 0) == 0:
         stage.run(0.25, step_seconds=0.25)
         assert stage.clock.monotonic() - began < 30.0, "the replay does not begin"
-    taken, vendor.status = stage.standing.totals.replayed["rejected"], 200
+    taken, vendor.status = stage.view.totals.replayed["rejected"], 200
     stage.run((taken - rate) / rate - 1.0, step_seconds=0.5)
-    assert stage.standing.scope("default").state == "VALID" or taken < 2 * rate
+    assert stage.view.scope("default").state == "VALID" or taken < 2 * rate
     assert len(stage.kafka.read(TOPIC)) == first + taken
     began = stage.clock.monotonic()
-    while stage.standing.totals.redriven.get("credentials", 0) < redriven:
+    while stage.view.totals.redriven.get("credentials", 0) < redriven:
         stage.run(1.0, step_seconds=0.5)
         assert stage.clock.monotonic() - began < 120.0, "the redrive does not begin"
+
+
+def test_a_replay_and_a_redrive_that_share_the_accounts_rate_each_get_half_of_it(vendor: Vendor) -> None:
+    """A redrive looks first, and takes whole pages: by turns alone the replay would starve behind it."""
+    rate, each = 20.0, 400
+    vendor.status = 401
+    stage = Stage(vendor, returning_rate=rate, flood=FloodRules(records_min=100_000))
+    for _ in range(each):
+        stage.write(b"not an event")
+    stage.run(5)
+    for number in range(5 * each):
+        stage.event(id=f"event-{number}")
+    stage.run(5)
+    assert len(stage.letters) == each
+    vendor.status = 200
+    while stage.view.totals.redriven.get("credentials", 0) == 0:
+        stage.run(1.0, step_seconds=0.25)
+    stage.ask(
+        "replay",
+        selection={"letters": "rejected", "until": stage.clock.epoch_ms() + 1},
+        ends={"rejected/0": each},
+        planned=each,
+    )
+    began = stage.view.totals.redriven["credentials"]
+    waited = stage.clock.monotonic()
+    while stage.view.totals.replayed.get("rejected", 0) < each // 2:
+        stage.run(1.0, step_seconds=0.25)
+        assert stage.clock.monotonic() - waited < 100.0, "the replay starves behind the redrive"
+    redriven = stage.view.totals.redriven["credentials"] - began
+    assert each // 8 < redriven < 2 * each, "both go on"

@@ -20,7 +20,7 @@ def redriven(vendor: Vendor) -> Stage:
     stage.letter_topics.refusal = "Kafka does not allow Delete"
     vendor.status = 200
     stage.run(60)
-    assert stage.standing.cursors
+    assert stage.view.cursors
     return stage
 
 
@@ -39,26 +39,26 @@ def test_a_deletion_that_failed_is_tried_again_until_it_is_done(vendor: Vendor) 
 
 def test_a_deletion_that_failed_is_told_until_it_is_done(vendor: Vendor) -> None:
     stage = redriven(vendor)
-    told = stage.standing.deletion
+    told = stage.view.deletion
     assert told is not None
     assert "Delete" in told.reason
     stage.run(60)
-    assert stage.standing.deletion == told, "said once"
+    assert stage.view.deletion == told, "said once"
     stage.letter_topics.refusal = ""
     stage.run(11)
-    assert stage.standing.deletion is None
+    assert stage.view.deletion is None
 
 
-def test_the_next_term_deletes_what_the_one_before_could_not(vendor: Vendor) -> None:
+def test_the_next_lease_deletes_what_the_one_before_could_not(vendor: Vendor) -> None:
     before = redriven(vendor)
     after = Stage(vendor, kafka=before.kafka, clock=before.clock, instance="sink-1")
-    assert after.standing.deletion is not None
+    assert after.view.deletion is not None
     after.run(5)
     assert before.kafka.deleted_before[PLACE] == 3
-    assert after.standing.deletion is None
+    assert after.view.deletion is None
 
 
-def test_a_term_that_the_same_process_takes_again_deletes_again(vendor: Vendor) -> None:
+def test_a_lease_that_the_same_process_takes_again_deletes_again(vendor: Vendor) -> None:
     stage = redriven(vendor)
     stage.letter_topics.refusal = ""
     stage.run(11)

@@ -47,7 +47,7 @@ def test_with_many_requests_in_flight_at_most_one_batch_beyond_the_rule_is_parke
     stage = stage_in_flight()
     stage.transport.is_holding = False
     stage.run(5)
-    assert (stage.standing.state.state, stage.standing.state.by) == ("SUSPENDED", "flood")
+    assert (stage.view.state.state, stage.view.state.by) == ("SUSPENDED", "flood")
     assert RULES.records_min <= len(stage.letters) <= RULES.records_min + BATCH_RECORDS
     assert stage.committed == WARM_UP + len(stage.letters)
     assert stage.account.waiting == IN_FLIGHT * BATCH_RECORDS - len(stage.letters)
@@ -60,7 +60,7 @@ def test_what_the_breaker_kept_back_is_sent_once_it_is_resumed_and_none_is_missi
     stage.transport.answer = imports_all
     stage.ask("resume")
     stage.run(5)
-    assert stage.standing.state.state == "RUNNING"
+    assert stage.view.state.state == "RUNNING"
     assert stage.counts["delivered"] == WARM_UP + IN_FLIGHT * BATCH_RECORDS - len(stage.letters)
     assert stage.account.waiting == 0
 
@@ -80,7 +80,7 @@ def test_events_that_the_mapping_rejects_trip_it_within_one_read() -> None:
     for _ in range(3_000):
         stage.event("users.behaviors.CustomEvent", properties=BROKEN)
     stage.run(5)
-    assert (stage.standing.state.state, stage.standing.state.by) == ("SUSPENDED", "flood")
+    assert (stage.view.state.state, stage.view.state.by) == ("SUSPENDED", "flood")
     assert len(stage.letters) <= 500
 
 
@@ -94,7 +94,7 @@ def test_a_slow_destination_does_not_make_a_flood_of_a_few_rejections() -> None:
     stage.run(3)
     stage.transport.is_holding = False
     stage.run(3)
-    assert stage.standing.state.state == "RUNNING"
+    assert stage.view.state.state == "RUNNING"
     assert len(stage.letters) == 200
 
 
@@ -114,4 +114,4 @@ def test_rejections_of_mapping_and_destination_count_together() -> None:
         broken = {"properties": BROKEN} if number % 7 == 0 else {}
         stage.event("users.behaviors.CustomEvent", **broken)
     stage.run(5)
-    assert (stage.standing.state.state, stage.standing.state.by) == ("SUSPENDED", "flood")
+    assert (stage.view.state.state, stage.view.state.by) == ("SUSPENDED", "flood")

@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from streams.ports.errors import TransactionAborted
+from streams.state.kinds import parse
 from streams.state.letter_file import ExportedLetter
-from streams.state.records import Imported, parse
+from streams.state.records import Imported
 from streams.testing.ports import FakeKafka, FakeTransactions
 from streams.workers.letter_import import CHUNK_LETTERS_MAX, Import
 from tests.state.letters import NOW_MS, headers_of

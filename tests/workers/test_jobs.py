@@ -45,14 +45,14 @@ def test_a_replay_moves_the_counts_with_the_letters_and_says_how_it_ended() -> N
     desk = Desk()
     desk.fill(5)
     desk.letter(cause="gave-up")
-    revision = desk.office.standing.totals.revision
+    revision = desk.lease.view.totals.revision
     job = desk.finish(desk.order(revision=revision))
     assert (job.status, job.done, job.left_out) == ("done", 6, {})
-    totals = desk.office.standing.totals
+    totals = desk.lease.view.totals
     assert totals.replayed == {"rejected": 5, "gave-up": 1}
     assert totals.revision > revision
     (line,) = desk.audit("replay done")
-    assert (line["who"], line["why"], line["job"], line["done"]) == ("dana", "mended", "job-1", 6)
+    assert (line["who"], line["why"], line["job"], line["done"]) == ("dana", "fixed", "job-1", 6)
 
 
 def test_a_letter_that_its_topic_does_not_take_stays_parked_and_holds_up_no_other() -> None:
@@ -63,7 +63,7 @@ def test_a_letter_that_its_topic_does_not_take_stays_parked_and_holds_up_no_othe
     desk.kafka.topic_bytes_max[desk.topics.connector] = 400
     job = desk.finish(desk.order())
     assert (job.status, job.done, job.left_out) == ("done", 23, {"refused": 1})
-    assert desk.office.standing.totals.replayed == {"rejected": 23}
+    assert desk.lease.view.totals.replayed == {"rejected": 23}
     del desk.kafka.topic_bytes_max[desk.topics.connector]
     assert desk.finish(desk.order()).done == 1
     assert [message.value() for message in desk.returned][-1] == b"x" * 500
@@ -79,7 +79,7 @@ def test_a_credentials_letter_that_is_refused_is_among_the_rejected_ones_after_a
     assert [message.value() for message in desk.returned] == [b"one", b"two"]
     (moved,) = desk.kafka.read(desk.topics.rejected)
     assert (moved.value(), dict(moved.headers() or [])["streams-cause"]) == (b"x" * 500, b"rejected")
-    totals = desk.office.standing.totals
+    totals = desk.lease.view.totals
     assert (totals.replayed, totals.refused) == ({"credentials": 2}, {"credentials": 1})
 
 
@@ -103,7 +103,7 @@ def test_again_sends_marked_copies_of_settled_letters_and_counts_them_apart() ->
         **{b"%d" % number: job_id for number in range(4)},
         b"new": None,
     }
-    totals = desk.office.standing.totals
+    totals = desk.lease.view.totals
     assert (totals.replayed, totals.again) == ({"rejected": 5}, 4)
 
 
@@ -214,11 +214,11 @@ def test_a_keeper_killed_after_every_commit_settles_each_letter_once(what: str, 
     desk = Desk()
     desk.fill(40, letters=letters)
     job_id = desk.order(what, letters=letters, rate=12)
-    terms = 0
+    keepers = 0
     for _ in desk.steps(job_id):
         desk.take_over()
-        terms += 1
-    assert terms > 5
+        keepers += 1
+    assert keepers > 5
     check_each_once(desk, job_id, what, letters, 40)
 
 
@@ -252,7 +252,7 @@ def test_any_order_of_accidents_settles_each_planned_letter_once(accidents: list
             case "late letter":
                 desk.letter(b"late", letters=letters)
         try:
-            desk.jobs.step(desk.office)
+            desk.jobs.step(desk.lease)
         except TransactionAborted:
             desk.jobs.begin()
         desk.kafka.refuse_commits = 0
@@ -271,21 +271,21 @@ def test_copies_and_what_is_left_out_count_once_through_kills_and_refusals() -> 
         if step % 3 == 1:
             desk.take_over()
     assert desk.job(job_id).left_out == {"replays": 20}
-    assert desk.office.standing.totals.again == 20
+    assert desk.lease.view.totals.again == 20
     assert sorted(filter(None, desk.values)) == sorted(2 * [b"%d" % number for number in range(0, 40, 2)])
 
 
 def check_each_once(desk: Desk, job_id: str, what: str, letters: str, count: int) -> None:
     cause = "rejected"
     assert desk.job(job_id).done == count
-    assert getattr(desk.office.standing.totals, "replayed" if what == "replay" else "purged") == {cause: count}
+    assert getattr(desk.lease.view.totals, "replayed" if what == "replay" else "purged") == {cause: count}
     expected = sorted(b"%d" % number for number in range(count)) if what == "replay" else []
     assert sorted(filter(None, desk.values)) == expected
     receipts = desk.audit("purged")
     assert sum(line["letters"] for line in receipts) == (count if what == "purge" else 0)
     for partition in range(3):
         share = len(range(partition, count, 3))
-        assert all(desk.office.standing.is_settled((letters, partition), offset) for offset in range(share))
+        assert all(desk.lease.view.is_settled((letters, partition), offset) for offset in range(share))
     assert len(desk.audit(f"{what} done")) == 1
 
 
@@ -293,13 +293,13 @@ def test_a_keeper_that_was_replaced_writes_nothing_more() -> None:
     desk = Desk()
     desk.fill(20)
     job_id = desk.order(rate=12)
-    desk.jobs.step(desk.office)
-    zombie_jobs, zombie_office = desk.jobs, desk.office
+    desk.jobs.step(desk.lease)
+    zombie_jobs, zombie_lease = desk.jobs, desk.lease
     desk.take_over()
     desk.clock.advance(5)
     before = len(desk.returned)
     with pytest.raises(Fenced):
-        zombie_jobs.step(zombie_office)
+        zombie_jobs.step(zombie_lease)
     assert len(desk.returned) == before
     desk.finish(job_id)
     check_each_once(desk, job_id, "replay", "rejected", 20)
@@ -312,13 +312,13 @@ def test_a_cancelled_job_keeps_what_it_did_and_does_no_more() -> None:
     desk = Desk()
     desk.fill(30)
     job_id = desk.order(rate=12)
-    desk.jobs.step(desk.office)
+    desk.jobs.step(desk.lease)
     done = len(desk.returned)
     assert 0 < done < 30
     _, answer = desk.ask("cancel", {"job": job_id})
     assert answer.outcome == "done"
     for _ in range(20):
-        assert not desk.jobs.step(desk.office)
+        assert not desk.jobs.step(desk.lease)
         desk.clock.advance(1)
     assert len(desk.returned) == done
     assert (desk.job(job_id).status, desk.job(job_id).done) == ("cancelled", done)
@@ -332,7 +332,7 @@ def test_a_cancelled_job_stays_cancelled_after_a_kill() -> None:
     job_id = desk.order()
     desk.ask("cancel", {"job": job_id})
     desk.take_over()
-    desk.jobs.step(desk.office)
+    desk.jobs.step(desk.lease)
     assert desk.returned == []
     assert desk.job(job_id).status == "cancelled"
 
@@ -347,7 +347,7 @@ def test_a_second_order_is_refused_by_the_name_of_the_first() -> None:
         assert answer.outcome == "refused"
         assert job_id in answer.detail
         assert "one per connector at a time" in answer.detail
-        desk.jobs.step(desk.office)  # queued at first, then running
+        desk.jobs.step(desk.lease)  # queued at first, then running
 
 
 @pytest.mark.parametrize(
@@ -365,11 +365,11 @@ def test_only_a_job_that_is_under_way_can_be_cancelled(job: str | None, words: s
 def test_a_plan_that_is_stale_is_not_carried_out() -> None:
     desk = Desk()
     desk.fill(3)
-    revision = desk.office.standing.totals.revision
+    revision = desk.lease.view.totals.revision
     desk.finish(desk.order(limit=1))
     _, answer = desk.ask("replay", {"selection": {}, "ends": desk.ends(), "revision": revision})
     assert answer.outcome == "stale"
-    assert len(desk.office.standing.jobs) == 1
+    assert len(desk.lease.view.jobs) == 1
 
 
 # Orders that are refused.
@@ -400,7 +400,7 @@ def test_an_order_that_makes_no_sense_is_refused_with_its_place(what: str, chang
     _, answer = desk.ask(what, {"selection": {}, "ends": {"rejected/0": 1}, **change})
     assert answer.outcome == "refused"
     assert words in answer.detail
-    assert desk.office.standing.jobs == {}
+    assert desk.lease.view.jobs == {}
 
 
 @pytest.mark.parametrize(
@@ -451,7 +451,7 @@ def test_a_job_whose_topic_goes_ends_as_failed_and_settles_nothing() -> None:
     assert (job.status, job.done) == ("failed", 0)
     assert TOPICS.connector in job.detail
     assert desk.audit("replay failed")[0]["detail"] == job.detail
-    assert not desk.office.standing.is_settled(("rejected", 0), 0)
+    assert not desk.lease.view.is_settled(("rejected", 0), 0)
     desk.finish(desk.order("purge"))  # a purge needs no topic to write to
 
 
@@ -470,10 +470,10 @@ def test_a_purge_writes_a_receipt_and_no_record() -> None:
     job = desk.finish(job_id)
     assert desk.returned == []
     assert job.done == 6
-    assert desk.office.standing.totals.purged == {"rejected": 5, "gave-up": 2}
+    assert desk.lease.view.totals.purged == {"rejected": 5, "gave-up": 2}
     first, second = desk.audit("purged")
     assert first["offsets"] == {"0": [[2, 3]]}
-    assert (second["who"], second["why"], second["job"]) == ("dana", "mended", job_id)
+    assert (second["who"], second["why"], second["job"]) == ("dana", "fixed", job_id)
     assert second["letters"] == 6
     assert second["causes"] == {"rejected": 4, "gave-up": 2}
     assert second["event_types"] == {OPEN: 4, CLICK: 1, "unknown": 1}
@@ -495,8 +495,8 @@ def test_of_credentials_letters_a_prefix_leaves_and_the_cursor_passes_it(what: s
     job = desk.finish(desk.order(what, letters=CREDENTIALS, until=50))
     assert job.done == 2
     assert desk.values == ([b"10", b"20"] if what == "replay" else [])
-    assert desk.office.standing.cursors == {(CREDENTIALS, 0): 2}
-    assert desk.office.standing.settled == {}
+    assert desk.lease.view.cursors == {(CREDENTIALS, 0): 2}
+    assert desk.lease.view.settled == {}
 
 
 def test_a_prefix_leaves_nothing_out_however_often_it_was_replayed() -> None:
@@ -511,13 +511,13 @@ def test_what_was_redriven_meanwhile_is_passed_by() -> None:
     desk = Desk()
     desk.fill(30, letters=CREDENTIALS)
     job_id = desk.order(letters=CREDENTIALS, rate=8)
-    desk.jobs.step(desk.office)
+    desk.jobs.step(desk.lease)
     assert desk.values == [b"0", b"3", b"6", b"9"]
     cursors = {key("cursor", "growth", CREDENTIALS, partition): Cursor(offset=8) for partition in range(3)}
-    desk.office.commit(cursors)
+    desk.lease.commit(cursors)
     desk.finish(job_id)
     assert sorted(filter(None, desk.values[4:])) == [b"24", b"25", b"26", b"27", b"28", b"29"]
-    assert desk.office.standing.cursors == {(CREDENTIALS, partition): 10 for partition in range(3)}
+    assert desk.lease.view.cursors == {(CREDENTIALS, partition): 10 for partition in range(3)}
 
 
 # The rest.
@@ -530,9 +530,9 @@ def test_only_the_newest_fifty_ended_jobs_are_remembered() -> None:
         desk.finish(desk.order())
         desk.clock.advance(1)
     desk.ask("cancel", {"job": desk.order()})
-    assert list(desk.office.standing.jobs) == [f"job-{number}" for number in range(5, 55)]
+    assert list(desk.lease.view.jobs) == [f"job-{number}" for number in range(5, 55)]
     desk.take_over()
-    assert len(desk.office.standing.jobs) == 50
+    assert len(desk.lease.view.jobs) == 50
 
 
 def test_a_job_that_finds_nothing_ends() -> None:
@@ -540,7 +540,7 @@ def test_a_job_that_finds_nothing_ends() -> None:
     desk.fill(5)
     job = desk.finish(desk.order(causes=("gave-up",)))
     assert (job.status, job.done) == ("done", 0)
-    assert desk.office.standing.totals.revision == 0
+    assert desk.lease.view.totals.revision == 0
 
 
 def test_a_job_of_a_newer_version_fails_and_frees_the_place() -> None:
@@ -551,7 +551,7 @@ def test_a_job_of_a_newer_version_fails_and_frees_the_place() -> None:
     newer = Job(
         action="replay", status="running", who="dana", created=1, selection={"mood": "x"}, ends={"rejected/0": 1}
     )
-    desk.office.commit({key("job", "growth", "newer"): newer})
+    desk.lease.commit({key("job", "growth", "newer"): newer})
     job = desk.finish("newer")
     assert job.status == "failed"
     assert "selection.mood" in job.detail

@@ -17,25 +17,29 @@ from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.delivery.letter import Origin, Reason, letter_headers
-from streams.delivery.pace import TokenBucket
+from streams.delivery.pace import SharedBucket
 from streams.events.schemas import shipped
 from streams.ports.errors import Fenced
 from streams.ports.kafka import Message
-from streams.state.records import CREDENTIALS, REJECTED, Request, key
+from streams.state.records import CREDENTIALS, REJECTED, Request, SettledBlock, key
+from streams.state.settled import SettledLetters
 from streams.testing.brokers import Broker
-from streams.workers.keeper.jobs.cursor import Settling
+from streams.workers.keeper import rewrite
+from streams.workers.keeper.jobs.cursor import RejectedCursor
 from streams.workers.keeper.jobs.jobs import Jobs
-from streams.workers.keeper.jobs.outcome import BackToConnector
-from streams.workers.keeper.office import Office, OfficeTopics
+from streams.workers.keeper.jobs.ways import BackToConnector
+from streams.workers.keeper.lease import Lease, LeaseTopics
 from streams.workers.keeper.redrive import Redrive
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import SchemaResolver
+from tests.topics import claim, make_topics
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.apache
 
 PARTITIONS = 3
 LETTERS = 90
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 SCOPE_LETTERS = CREDENTIALS + "default"
 LARGE = random.Random(1).randbytes(100_000)
 LIMIT_BYTES = 30_000
@@ -48,8 +52,9 @@ class Stage:
     def __init__(self, broker: Broker) -> None:
         self.options: dict[str, str | int | float | bool] = {"bootstrap.servers": broker.bootstrap_servers}
         tag = uuid4().hex[:8]
+        claim(broker.bootstrap_servers, f"streams-{tag}.")
         letters = f"streams-{tag}.dead-letter.growth."
-        self.topics = OfficeTopics(
+        self.topics = LeaseTopics(
             f"streams-{tag}.state",
             f"streams-{tag}.audit",
             f"streams-{tag}.connector.growth",
@@ -64,15 +69,14 @@ class Stage:
             NewTopic(topic, PARTITIONS, 1) for topic in (self.topics.connector, self.topics.rejected, credentials)
         ]
         self.admin = AdminClient(self.options)
-        for future in self.admin.create_topics(wanted).values():
-            future.result(30)
+        make_topics(self.admin, *wanted)
         self.letter_topics = DeadLetterTopics(self.options)
         self.clock = SystemClock()
         self._park()
 
     def _park(self) -> None:
         producer = Producer({**self.options, "transactional.id": f"{self.keeper_id}.sink"})
-        producer.init_transactions(30)
+        producer.init_transactions(60)
         for begin in range(0, LETTERS, 5):
             for is_aborted in (True, False):
                 producer.begin_transaction()
@@ -87,10 +91,11 @@ class Stage:
                         partition=number % PARTITIONS,
                         headers=list(parked),
                     )
-                (producer.abort_transaction if is_aborted else producer.commit_transaction)(30)
+                producer.flush(60)  # the broker cannot abort what it has not begun
+                (producer.abort_transaction if is_aborted else producer.commit_transaction)(60)
         producer.begin_transaction()  # begins once the markers of the one before are written: now all can be read
         producer.produce(self.topics.audit, b"{}")
-        producer.commit_transaction(30)
+        producer.commit_transaction(60)
 
     def park_one(self, letters: str, value: bytes, cause: str) -> None:
         """One more letter, on the first partition."""
@@ -112,18 +117,18 @@ class Stage:
         entry = ConfigEntry("max.message.bytes", str(record_bytes), incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for future in self.admin.incremental_alter_configs([resource]).values():
-            future.result(30)
+            future.result(60)
 
     def reader(self) -> DeadLetterReader:
         return DeadLetterReader(self.options, "jobs-test")
 
     @contextmanager
-    def term(self) -> Iterator[tuple[Office, Jobs, TransactionalProducer]]:
-        """A keeper in office."""
+    def held_lease(self) -> Iterator[tuple[Lease, Jobs, TransactionalProducer]]:
+        """A keeper that holds the lease."""
         transactions = TransactionalProducer(self.options, self.keeper_id, "keeper")
         transactions.start()
         journal = StateJournal(self.options, self.topics.state, "keeper")
-        office = Office("growth", self.topics, "pod-0", transactions=transactions, journal=journal, clock=self.clock)
+        lease = Lease("growth", self.topics, "pod-0", transactions=transactions, journal=journal, clock=self.clock)
         resolver = SchemaResolver(
             shipped(),
             [],
@@ -136,10 +141,10 @@ class Stage:
         way = BackToConnector(self.topics.connector)
         jobs = Jobs(self.reader, self.letter_topics, EventReader(resolver), way)
         try:
-            yield office, jobs, transactions
+            yield lease, jobs, transactions
         finally:
             jobs.begin()
-            office.close()
+            lease.close()
 
     def read(self, topic: str) -> list[Message]:
         """All of a topic, as committed."""
@@ -164,12 +169,12 @@ def ends_of(letters: list[Message]) -> Mapping[str, int]:
     return ends
 
 
-def carry_on(jobs: Jobs, office: Office, is_reached: Callable[[], bool]) -> None:
+def carry_on(jobs: Jobs, lease: Lease, is_reached: Callable[[], bool]) -> None:
     """Steps as a keeper makes them, with a rest while the rate allows nothing."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_reached():
-        assert time.monotonic() < deadline, office.standing.jobs
-        if not jobs.step(office):
+        assert time.monotonic() < deadline, lease.view.jobs
+        if not jobs.step(lease):
             time.sleep(0.05)
 
 
@@ -178,32 +183,32 @@ def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cur
     letters = stage.read(stage.topics.rejected)
     assert len(letters) == LETTERS
     with ExitStack() as zombies:
-        office, jobs, transactions = zombies.enter_context(stage.term())
+        lease, jobs, transactions = zombies.enter_context(stage.held_lease())
         arguments = {"selection": {}, "ends": ends_of(letters), "planned": LETTERS, "rate": 60}
         request = Request(
-            what="replay", who="dana", reason="mended", expires=stage.clock.epoch_ms() + 60_000, arguments=arguments
+            what="replay", who="dana", reason="fixed", expires=stage.clock.epoch_ms() + 60_000, arguments=arguments
         )
-        changes, answer = jobs.accept(office, "job-1", request)
-        office.commit({**changes, key("answer", "growth", "job-1"): answer})
-        carry_on(jobs, office, lambda: office.standing.jobs["job-1"].done > 0)
-        before = office.standing.jobs["job-1"].done
+        changes, answer = jobs.accept(lease, "job-1", request)
+        lease.commit({**changes, key("answer", "growth", "job-1"): answer})
+        carry_on(jobs, lease, lambda: lease.view.jobs["job-1"].done > 0)
+        before = lease.view.jobs["job-1"].done
         assert 0 < before < LETTERS
         # Killed after some records of the next transaction went out.
         transactions.begin()
         for letter in letters[-5:]:
             transactions.write(stage.topics.connector, letter.value(), letter.key())
-        with stage.term() as (successor, its_jobs, _):
-            carry_on(its_jobs, successor, lambda: successor.standing.jobs["job-1"].status == "done")
-            assert successor.standing.jobs["job-1"].done == LETTERS
+        with stage.held_lease() as (successor, its_jobs, _):
+            carry_on(its_jobs, successor, lambda: successor.view.jobs["job-1"].status == "done")
+            assert successor.view.jobs["job-1"].done == LETTERS
             with pytest.raises(Fenced):
                 transactions.commit((), None)
-            settling = Settling(stage.reader, stage.letter_topics, again_seconds=-1.0)
-            assert settling.step(successor)
-            cursors = {f"{name}/{number}": offset for (name, number), offset in successor.standing.cursors.items()}
+            cursor = RejectedCursor(stage.reader, stage.letter_topics, again_seconds=-1.0)
+            assert cursor.step(successor)
+            cursors = {f"{name}/{number}": offset for (name, number), offset in successor.view.cursors.items()}
             assert cursors == ends_of(letters)
             successor.confirm()  # as above
             stage.letter_topics.delete_before(
-                {(stage.topics.rejected, number): offset for (_, number), offset in successor.standing.cursors.items()}
+                {(stage.topics.rejected, number): offset for (_, number), offset in successor.view.cursors.items()}
             )
     returned = stage.read(stage.topics.connector)
     assert sorted((message.key(), message.value()) for message in returned) == sorted(
@@ -223,17 +228,17 @@ def test_a_replay_leaves_the_letter_that_its_topic_does_not_take_and_takes_all_o
     stage.park_one(REJECTED, LARGE, "rejected")
     letters = stage.read(stage.topics.rejected)
     stage.limit(stage.topics.connector, LIMIT_BYTES)
-    with stage.term() as (office, jobs, _):
+    with stage.held_lease() as (lease, jobs, _):
         arguments = {"selection": {}, "ends": ends_of(letters), "planned": LETTERS + 1}
         request = Request(
             what="replay", who="dana", reason="fixed", expires=stage.clock.epoch_ms() + 60_000, arguments=arguments
         )
-        changes, answer = jobs.accept(office, "job-1", request)
-        office.commit({**changes, key("answer", "growth", "job-1"): answer})
-        carry_on(jobs, office, lambda: office.standing.jobs["job-1"].status == "done")
-        job = office.standing.jobs["job-1"]
+        changes, answer = jobs.accept(lease, "job-1", request)
+        lease.commit({**changes, key("answer", "growth", "job-1"): answer})
+        carry_on(jobs, lease, lambda: lease.view.jobs["job-1"].status == "done")
+        job = lease.view.jobs["job-1"]
         assert (job.done, job.left_out) == (LETTERS, {"refused": 1})
-        office.confirm()  # once its markers are written, all before can be read
+        lease.confirm()  # once its markers are written, all before can be read
     returned = [message.value() or b"" for message in stage.read(stage.topics.connector)]
     assert sorted(returned) == sorted(b"\x00%d" % number for number in range(LETTERS))
 
@@ -248,16 +253,43 @@ def test_a_redrive_sets_the_letter_aside_that_its_topic_does_not_take_back(
     stage.limit(stage.topics.connector, LIMIT_BYTES)
     if is_rejected_limited:
         stage.limit(stage.topics.rejected, LIMIT_BYTES)
-    redrive = Redrive(("default",), stage.letter_topics, stage.reader(), 1_000.0, TokenBucket(None, 0.0))
-    with stage.term() as (office, _, _):
+    redrive = Redrive(("default",), stage.letter_topics, stage.reader(), 1_000.0, SharedBucket(None, 0.0).of("redrive"))
+    with stage.held_lease() as (lease, _, _):
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while office.standing.totals.redriven != {"credentials": 2}:
-            assert time.monotonic() < deadline, office.standing.totals
-            if not redrive.step(office):
+        while lease.view.totals.redriven != {"credentials": 2}:
+            assert time.monotonic() < deadline, lease.view.totals
+            if not redrive.step(lease):
                 time.sleep(0.05)
-        totals = office.standing.totals
-        office.confirm()
+        totals = lease.view.totals
+        lease.confirm()
     assert (totals.refused, totals.passed)[is_rejected_limited] == {"credentials": 1}
     assert [message.value() for message in stage.read(stage.topics.connector)] == [b"one", b"two"]
     moved = [message for message in stage.read(stage.topics.rejected) if message.value() == LARGE]
     assert len(moved) == (not is_rejected_limited)
+
+
+def test_letters_are_written_again_without_one_that_is_settled(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the letters and at their end are markers of transactions, which are offsets without a letter."""
+    monkeypatch.setattr(rewrite, "SETTLED_MS_MAX", 0)
+    monkeypatch.setattr(rewrite, "PAGE_LETTERS_MAX", 2)
+    stage, place = Stage(kafka), (SCOPE_LETTERS, 0)
+    for number in range(4):
+        stage.park_one(SCOPE_LETTERS, b"%d" % number, "credentials")
+    topic = stage.topics.dead_letters(SCOPE_LETTERS)
+    letters = stage.read(topic)
+    with stage.held_lease() as (lease, _, _):
+        settled = SettledLetters().with_added([letters[1].offset()])
+        blocks = {key("settled", "growth", *place, number): SettledBlock(bits=bits) for number, bits in settled.items()}
+        lease.commit(blocks)
+        task = rewrite.Rewrite(stage.reader, stage.letter_topics)
+        wait_until(
+            lambda: not task.step(lease) and lease.view.cursor(place) > letters[-1].offset(), "the cursor to pass all"
+        )
+        cursor = lease.view.cursor(place)
+        lease.confirm()  # so that the last transaction before it can be read
+    after = [one for one in stage.read(topic) if one.offset() >= cursor]
+    stay = [letters[0], *letters[2:]]
+    assert [(one.key(), one.value(), one.headers()) for one in after] == [
+        (one.key(), one.value(), one.headers()) for one in stay
+    ]
+    assert {one.partition() for one in after} == {0}

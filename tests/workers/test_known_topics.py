@@ -7,7 +7,7 @@ import json
 import pytest
 
 from streams.state.records import KnownTopic, SettledBlock, key
-from streams.workers.keeper.known_topics import Missing
+from streams.workers.keeper.known_topics import MissingRecords
 from tests.workers.stage import AUDIT, CREDENTIALS, STATE, TOPIC, Stage
 from tests.workers.test_credentials import Vendor
 
@@ -26,7 +26,7 @@ def redriven(vendor: Vendor, letters: int) -> Stage:
     parked(stage, vendor, letters)
     vendor.status = 200
     stage.run(60)
-    assert stage.standing.cursors == {PLACE: letters}
+    assert stage.view.cursors == {PLACE: letters}
     return stage
 
 
@@ -46,7 +46,7 @@ def test_letters_of_a_topic_that_was_made_again_go_back_too(vendor: Vendor) -> N
     stage.run(60)
     assert stage.account.delivered == 8
     assert stage.account.parked["credentials"] == 0
-    assert stage.standing.cursors == {PLACE: 3}
+    assert stage.view.cursors == {PLACE: 3}
 
 
 def test_a_keeper_that_was_away_forgets_the_cursor_before_it_does_anything(vendor: Vendor) -> None:
@@ -60,7 +60,7 @@ def test_a_keeper_that_was_away_forgets_the_cursor_before_it_does_anything(vendo
     after.letter_topics.made_again = before.letter_topics.made_again
     vendor.status = 200
     after.run(60)
-    assert after.standing.cursors == {PLACE: 3}
+    assert after.view.cursors == {PLACE: 3}
     assert (line := after.audit("dead letters forgotten")[0])["why"] == WHY
     assert line["cursors"] == {"0": 5}
 
@@ -71,9 +71,9 @@ def test_letters_that_were_deleted_with_their_topic_are_lost_and_the_account_add
     stage.letter_topics.make_again(CREDENTIALS + "default")
     stage.run(10)
     assert stage.account.parked["credentials"] == 2, "not counted while everything moves"
-    stage.missing = Missing({"credentials": 2, "rejected": 0})
+    stage.missing = MissingRecords({"credentials": 2, "rejected": 0})
     stage.run(20)
-    stage.missing = Missing({"credentials": 7})
+    stage.missing = MissingRecords({"credentials": 7})
     stage.run(60)
     account = stage.account
     assert (account.parked["credentials"], account.lost, account.waiting) == (0, 2, 0)
@@ -84,9 +84,9 @@ def test_letters_that_were_deleted_with_their_topic_are_lost_and_the_account_add
 def test_records_that_were_deleted_with_the_connectors_topic_are_lost(vendor: Vendor) -> None:
     stage = redriven(vendor, 5)
     stage.letter_topics.made_again[TOPIC] = 1
-    stage.missing = Missing({}, 3)
+    stage.missing = MissingRecords({}, 3)
     stage.run(60)
-    assert stage.standing.totals.undelivered == 3
+    assert stage.view.totals.undelivered == 3
     assert stage.account.lost == 3
     assert stage.audit("deliveries began again")[0]["topic"] == TOPIC
 
@@ -94,9 +94,9 @@ def test_records_that_were_deleted_with_the_connectors_topic_are_lost(vendor: Ve
 def test_what_was_read_twice_because_of_it_is_counted_as_again(vendor: Vendor) -> None:
     stage = redriven(vendor, 5)
     stage.letter_topics.made_again[TOPIC] = 1
-    stage.missing = Missing({"credentials": -2}, -3)
+    stage.missing = MissingRecords({"credentials": -2}, -3)
     stage.run(60)
-    totals = stage.standing.totals
+    totals = stage.view.totals
     assert (totals.undelivered, totals.again, totals.redriven, totals.deleted) == (0, 5, {"credentials": 3}, {})
 
 
@@ -108,8 +108,8 @@ def test_state_that_knows_no_ids_keeps_its_cursors_and_learns_the_ids(vendor: Ve
             stage.kafka.records[partition] = [one for one in records if one.key() != name]
     after = Stage(vendor, kafka=stage.kafka, clock=stage.clock, instance="sink-1")
     after.run(20)
-    assert after.standing.cursors == {PLACE: 5}
-    assert after.standing.known_topics["credentials.default"].topic_id
+    assert after.view.cursors == {PLACE: 5}
+    assert after.view.known_topics["credentials.default"].topic_id
     assert not after.audit("dead letters forgotten")
 
 
@@ -119,13 +119,13 @@ def test_settled_letters_and_purged_ones_are_forgotten_with_their_topic(vendor: 
     stage.run(1)
     bits = "gA" + "A" * 1364 + "=="
     changes = {key("settled", "growth", name, 0, 0): SettledBlock(bits=bits) for name in ("rejected", "purged")}
-    assert stage.keeper.office is not None
-    stage.keeper.office.commit(changes)
-    assert stage.standing.settled
+    assert stage.keeper.lease is not None
+    stage.keeper.lease.commit(changes)
+    assert stage.view.settled
     stage.letter_topics.make_again("streams.dead-letter.growth.rejected")
     stage.run(10)
-    assert not any(len(settled) for settled in stage.standing.settled.values())
-    assert not stage.keeper.office.standing.settled
+    assert not any(len(settled) for settled in stage.view.settled.values())
+    assert not stage.keeper.lease.view.settled
 
 
 def test_nothing_is_deleted_by_the_cursor_of_a_topic_that_was_deleted(vendor: Vendor) -> None:
@@ -144,15 +144,15 @@ def test_a_job_on_letters_whose_topic_was_made_again_ends_and_says_so(vendor: Ve
     stage = Stage(vendor)
     stage.event()
     stage.run(1)
-    assert stage.keeper.office is not None
+    assert stage.keeper.lease is not None
     stage.letter_topics.make_again("streams.dead-letter.growth.rejected")
     job = {"v": 1, "action": "replay", "status": "running", "who": "ann", "created": 1}
     stage.kafka.write(STATE, json.dumps(job).encode(), b"job/growth/one")
     after = Stage(vendor, kafka=stage.kafka, clock=stage.clock, instance="sink-1")
     after.letter_topics.made_again = stage.letter_topics.made_again
     after.run(1)
-    assert after.standing.jobs["one"].status == "failed"
-    assert "plan again" in after.standing.jobs["one"].detail
+    assert after.view.jobs["one"].status == "failed"
+    assert "plan again" in after.view.jobs["one"].detail
     assert any(b"replay failed" in (line.value() or b"") for line in after.kafka.read(AUDIT))
 
 
@@ -160,7 +160,7 @@ def test_the_id_of_each_topic_is_written_once(vendor: Vendor) -> None:
     stage = Stage(vendor)
     stage.event()
     stage.run(30)
-    known = stage.standing.known_topics
+    known = stage.view.known_topics
     assert set(known) == {"rejected", "credentials.default", "connector"}
     assert all(isinstance(topic, KnownTopic) and not topic.is_uncounted for topic in known.values())
     names = [record.key() for record in stage.kafka.read(STATE)]

@@ -20,7 +20,7 @@ PARKED = 1_200
 
 
 def dead_stage(vendor: Vendor, records: int) -> Stage:
-    """So many letters are parked, the keeper is in office."""
+    """So many letters are parked, the keeper holds the lease."""
     vendor.status = 401
     stage = Stage(vendor, grace_seconds=GRACE_SECONDS)
     for number in range(records):
@@ -92,7 +92,7 @@ def test_a_keeper_killed_at_any_step_of_a_purge_purges_once_with_one_receipt() -
         after.run(GRACE_SECONDS + 90, step_seconds=1.0)
         receipts = after.audit("purged")
         assert [receipt["letters"] for receipt in receipts] == [20]
-        assert receipts[0]["at"] >= stage.standing.scope("default").since + GRACE_SECONDS * 1_000
+        assert receipts[0]["at"] >= stage.view.scope("default").since + GRACE_SECONDS * 1_000
         assert (after.account.purged, after.account.parked["credentials"]) == (20, 0)
         kinds = Counter(line["alert"] for line in after.audit("alerted"))
         assert kinds == {"invalid": 1, "half": 1, "most": 1, "purged": 1}
@@ -127,7 +127,7 @@ def test_a_keeper_killed_at_any_step_of_a_replay_sends_each_letter_once_more() -
         after.run(20, step_seconds=0.1)
         replayed = Counter(record.value() for record in after.kafka.read(TOPIC)[700:])
         assert set(replayed.values()) == {1}
-        assert len(replayed) == after.standing.totals.replayed["rejected"] == 700
+        assert len(replayed) == after.view.totals.replayed["rejected"] == 700
         assert len(after.letters) == 1_400
         assert (after.account.parked["rejected"], after.account.waiting) == (700, 0)
         return dead
@@ -138,14 +138,14 @@ def test_a_keeper_killed_at_any_step_of_a_replay_sends_each_letter_once_more() -
 def test_a_probe_that_began_before_the_deadline_purges_nothing_after_it() -> None:
     vendor = Vendor()
     stage = dead_stage(vendor, 3)
-    deadline = stage.standing.scope("default").since + round(GRACE_SECONDS * 1_000)
+    deadline = stage.view.scope("default").since + round(GRACE_SECONDS * 1_000)
     while stage.clock.epoch_ms() < deadline - 5_000:
         stage.run(1, step_seconds=1.0)
     stage.probes.is_holding = True
     while stage.clock.epoch_ms() < deadline + 40_000:
         stage.run(1, step_seconds=1.0)
     assert stage.audit("purged") == []
-    vendor.status = 200  # mended after the deadline, but before anybody asked again
+    vendor.status = 200  # fixed after the deadline, but before anybody asked again
     stage.probes.is_holding = False
     stage.run(60, step_seconds=0.5)
     assert stage.audit("purged") == []
@@ -160,7 +160,7 @@ def test_an_extension_that_stands_in_the_log_before_the_purge_moves_the_deadline
     stage.ask("extend", scope="default", by_ms=900_000)
     stage.run(600, step_seconds=1.0)
     assert stage.audit("purged") == []
-    assert stage.standing.scope("default").extended_ms == 900_000
+    assert stage.view.scope("default").extended_ms == 900_000
 
 
 def test_a_zombies_late_deletion_takes_nothing_that_is_not_settled() -> None:
@@ -168,9 +168,9 @@ def test_a_zombies_late_deletion_takes_nothing_that_is_not_settled() -> None:
     vendor = Vendor()
     stage = dead_stage(vendor, 3)
     vendor.status = 200
-    while not stage.standing.cursors:
+    while not stage.view.cursors:
         stage.run(0.5, step_seconds=0.1)
-    zombie = stage.keeper.office
+    zombie = stage.keeper.lease
     assert zombie is not None
     after = successor(stage, vendor)
     after.run(5)
@@ -178,9 +178,9 @@ def test_a_zombies_late_deletion_takes_nothing_that_is_not_settled() -> None:
     for number in range(4):
         after.event(id=f"late-{number}")
     after.run(40)
-    known = {(CREDENTIALS + "default", number): offset for (_, number), offset in zombie.standing.cursors.items()}
+    known = {(CREDENTIALS + "default", number): offset for (_, number), offset in zombie.view.cursors.items()}
     FakeLetterTopics(stage.kafka).delete_before(known)
-    assert stage.kafka.deleted_before[CREDENTIALS + "default", 0] <= after.standing.cursor(("credentials.default", 0))
+    assert stage.kafka.deleted_before[CREDENTIALS + "default", 0] <= after.view.cursor(("credentials.default", 0))
     vendor.status = 200
     after.run(60)
     assert after.account.delivered == 7
@@ -195,12 +195,12 @@ def test_a_keeper_that_goes_on_after_it_was_replaced_neither_purges_nor_redrives
     stage.clock.advance(GRACE_SECONDS + 100)
     for _ in range(5):
         stage.keeper.step()
-    assert stage.keeper.office is None
+    assert stage.keeper.lease is None
     assert after.audit("purged") == []
     assert len(after.kafka.read(TOPIC)) == 3
 
 
-def test_letters_parked_long_after_the_mend_go_back_even_if_the_keeper_changed() -> None:
+def test_letters_parked_long_after_the_fix_go_back_even_if_the_keeper_changed() -> None:
     vendor = Vendor()
     stage = dead_stage(vendor, 2)
     vendor.status = 200
@@ -241,12 +241,12 @@ def test_a_letter_of_an_earlier_episode_keeps_no_deadline_of_that_episode() -> N
     stage = dead_stage(vendor, PARKED)
     stage.clock.advance(GRACE_SECONDS - 60)
     vendor.status = 200
-    while not 0 < stage.standing.totals.redriven.get("credentials", 0) < PARKED:
+    while not 0 < stage.view.totals.redriven.get("credentials", 0) < PARKED:
         stage.run(0.05)
     vendor.status = 401
     stage.event(id="suspected")
     stage.run(20)
-    assert stage.standing.scope("default").state == "INVALID"
+    assert stage.view.scope("default").state == "INVALID"
     stage.run(GRACE_SECONDS - 60, step_seconds=1.0)
     assert stage.audit("purged") == []
     vendor.status = 200
@@ -259,7 +259,7 @@ def test_what_is_parked_again_keeps_its_history_and_gets_a_new_time_of_parking()
     vendor = Vendor()
     stage = dead_stage(vendor, 1)
     vendor.status = 200
-    while not stage.standing.totals.redriven:
+    while not stage.view.totals.redriven:
         stage.keeper.step()
         stage.clock.advance(0.5)
     vendor.status = 401

@@ -20,11 +20,15 @@ from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeConsumer, FakeKafka, FakeTransactions
 from streams.wayback.records import Membership, encode
 from streams.workers.reading.schema_resolver import SchemaResolver
+from streams.workers.router.metadata import HandOvers
+from streams.workers.router.ports import RouterPorts, RouterTopics
 from streams.workers.router.routes import ConnectorRoute, Routing
 from streams.workers.router.worker import Router
 
 OPEN = "users.messages.email.Open"
 SOURCE = f"currents.{OPEN}"
+
+TOPICS = RouterTopics([r"^currents\..+"], "streams.", "streams.dead-letter.source", "streams.audit", "streams.state")
 
 
 class LaterSchemas:
@@ -38,31 +42,43 @@ class LaterSchemas:
 
 
 class Stage:
-    def __init__(self, meter: RouterMeter = UNMEASURED, registry: SchemaSource | None = None) -> None:
+    def __init__(
+        self,
+        meter: RouterMeter = UNMEASURED,
+        registry: SchemaSource | None = None,
+        hand_overs: HandOvers = dict,
+    ) -> None:
         self.kafka, self.clock, self.later = FakeKafka(), MovableClock(), LaterSchemas()
+        self.keeps = False
+        """Whether this process keeps the source's dead letters."""
         self.consumer = FakeConsumer(self.kafka)
+        resolver = SchemaResolver(
+            shipped(),
+            [self.later],
+            registry,
+            encoding="auto",
+            source_topic_prefix="currents.",
+            unknown_schema_seconds_max=60.0,
+            clock=self.clock,
+        )
         self.router = Router(
             Routing([ConnectorRoute("one", "streams.connector.one", frozenset({OPEN}))], {OPEN}),
-            keep=lambda _is_ours: None,
-            copies=dict,
-            patterns=[r"^currents\..+"],
-            own_prefix="streams.",
-            source_letters_topic="streams.dead-letter.source",
-            audit_topic="streams.audit",
-            consumer=self.consumer,
-            transactions=FakeTransactions(self.kafka),
-            resolver=SchemaResolver(
-                shipped(),
-                [self.later],
-                registry,
-                encoding="auto",
-                source_topic_prefix="currents.",
-                unknown_schema_seconds_max=60.0,
+            resolver,
+            TOPICS,
+            RouterPorts(
+                consumer=self.consumer,
+                transactions=FakeTransactions(self.kafka),
                 clock=self.clock,
+                keep=self.keep,
+                copies=dict,
+                hand_overs=hand_overs,
+                connectors=["one"],
+                meter=meter,
             ),
-            clock=self.clock,
-            meter=meter,
         )
+
+    def keep(self, is_ours: bool) -> None:
+        self.keeps = is_ours
 
     def write(self, number: int, schema: WriterSchema, partition: int = 0) -> None:
         record = {**sample_record(OPEN, Random(number), 1_790_000_000), "external_user_id": f"user-{number}"}
@@ -162,6 +178,24 @@ def test_a_topic_that_comes_later_is_read_within_half_a_minute() -> None:
     stage.write(0, known())
     stage.run(30)
     assert stage.origins == [f"{SOURCE}/0/0"]
+
+
+def test_the_source_has_a_keeper_also_when_its_first_topic_is_gone_for_good() -> None:
+    stage = Stage()
+    first = "currents.users.behaviors.app.FirstSession"
+    stage.kafka.write(first, b"no Avro", b"key")
+    stage.write(0, known())
+    stage.run(5)
+    assert stage.keeps
+    stage.kafka.delete_topic(first)
+    stage.run(90)
+    assert stage.keeps
+    stage.write(1, known())
+    stage.kafka.write(first, b"no Avro", b"key")
+    stage.run(30)
+    assert stage.origins == [f"{SOURCE}/0/0", f"{SOURCE}/0/1"]
+    assert stage.keeps, "by the first topic, which was made again"
+    assert len(stage.kafka.read("streams.dead-letter.source")) == 2
 
 
 def test_it_leaves_when_told_to() -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import pytest
 
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.delivery.letter import Origin
+from streams.events.encodings import confluent_header, encode_confluent, encode_single_object
+from streams.events.samples import sample_record
+from streams.events.schema import WriterSchema
+from streams.events.schemas import shipped
 from streams.testing.ports import FakeKafka
 from tests.workers.stage import AUDIT, OPEN, TOPIC, Stage, events_of, imports_all
 
@@ -50,6 +55,47 @@ def test_events_are_delivered_and_committed_with_the_account() -> None:
     assert len(events_of(stage.transport.requests[0])) == 5
     assert stage.committed == 5
     assert stage.counts == {"v": 1, "delivered": 5, "skipped": {}, "parked": {}, "lost": 0}
+
+
+def test_records_that_were_deleted_before_a_sink_ever_ran_are_lost() -> None:
+    kafka = FakeKafka()
+    before = Stage(kafka=kafka)
+    for _ in range(5):
+        before.event()
+    kafka.delete_before((TOPIC, 0), 3)
+    before.run()
+    assert (before.counts["delivered"], before.counts["lost"]) == (2, 3)
+
+
+class OneSchema:
+    """A registry that knows one schema under one id."""
+
+    def __init__(self, schema: WriterSchema) -> None:
+        self._schema = schema
+
+    def find(self, header: bytes) -> WriterSchema | None:
+        return self._schema if header == confluent_header(7) else None
+
+
+def test_records_of_both_wire_formats_and_corrupt_ones_are_each_settled_at_their_own_place() -> None:
+    schema = shipped().by_event_type(OPEN)
+    assert schema is not None
+    stage = Stage(registry=OneSchema(schema))
+    sent = []
+    for number in range(40):
+        record = {**sample_record(OPEN, Random(number), 1_790_000_000), "id": f"id-{number}"}
+        if number % 10 == 7:
+            stage.write(encode_single_object(schema, record)[:-3])
+        else:
+            stage.write(encode_confluent(7, schema, record) if number % 3 else encode_single_object(schema, record))
+            sent.append(f"id-{number}")
+    stage.run()
+    events = [event for request in stage.transport.requests for event in events_of(request)]
+    assert [event["properties"]["$insert_id"] for event in events] == sent
+    assert [letter.value() for letter in stage.letters] == [
+        stage.kafka.read(TOPIC)[place].value() for place in (7, 17, 27, 37)
+    ]
+    assert (stage.committed, stage.counts["delivered"], stage.counts["parked"]) == (40, 36, {"rejected": 4})
 
 
 def test_records_refused_by_name_are_parked_once_and_the_others_are_never_sent_again() -> None:
@@ -119,7 +165,7 @@ def test_a_wrong_configuration_suspends_the_connector_and_parks_nothing(answer: 
     assert len(stage.transport.requests) == 1
     assert stage.letters == []
     assert stage.committed == 0
-    assert (stage.standing.state.state, stage.standing.state.by) == ("SUSPENDED", "configuration")
+    assert (stage.view.state.state, stage.view.state.by) == ("SUSPENDED", "configuration")
     assert stage.probes.requests == []
 
 
@@ -131,7 +177,7 @@ def test_a_record_that_breaks_a_rule_is_parked_and_never_sent() -> None:
     stage.run(120)
     assert sum(len(events_of(request)) for request in stage.transport.requests) == 1
     details = [json.loads(dict(letter.headers() or [])["streams-verdict"] or b"")["detail"] for letter in stage.letters]
-    assert details[0] == "properties is no JSON object"
+    assert details[0] == "properties is not a JSON object"
     assert details[1].startswith("unknown schema fingerprint")
     assert stage.counts["delivered"] == 1
     assert stage.counts["parked"] == {"rejected": 2}

@@ -17,7 +17,7 @@ from streams.state.records import REJECTED as REJECTED_LETTERS
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeKafka
 from streams.workers.keeper.keeper import Keeper
-from tests.state.auditing import Auditor, Receipt
+from tests.state.auditor import Auditor, Receipt
 from tests.workers.stage import AUDIT, CREDENTIALS, REJECTED, TOPIC, Stage, events_of
 
 GRACE_SECONDS = 600.0
@@ -26,11 +26,11 @@ LETTER_TOPICS = {DEFAULT: CREDENTIALS + "default", REJECTED_LETTERS: REJECTED}
 JSON = {"content-type": "application/json"}
 PROBE = "streams probe"
 SETTLE_SECONDS = 1_200
-"""Once all is mended: the longest back-off, a probe and a redrive later everything is where it belongs."""
+"""Once all is fixed: the longest back-off, a probe and a redrive later everything is where it belongs."""
 
 
 class Vendor:
-    """A destination: its key dies and is mended, it fails, it refuses some events by name; it knows what it took."""
+    """A destination: its key dies and is fixed, it fails, it refuses some events by name; it knows what it took."""
 
     def __init__(self, clock: MovableClock) -> None:
         self.status = 200
@@ -131,7 +131,7 @@ class Pipeline(RuleBasedStateMachine):
         self.clock.advance(seconds)
 
     @rule(seconds=st.sampled_from([GRACE_SECONDS / 2, GRACE_SECONDS, GRACE_SECONDS + 61.0]), works=st.booleans())
-    def nobody_mends_for_long(self, seconds: float, works: bool) -> None:
+    def nobody_fixes_for_long(self, seconds: float, works: bool) -> None:
         """With somebody at work, deadlines pass and letters go."""
         self.vendor.set(is_dead=True)
         self.stage.run(10, step_seconds=0.25)
@@ -166,7 +166,7 @@ class Pipeline(RuleBasedStateMachine):
         self.vendor.set(is_dead=True)
 
     @rule()
-    def the_key_is_mended(self) -> None:
+    def the_key_is_fixed(self) -> None:
         self.vendor.set(is_dead=False)
 
     @rule(status=st.sampled_from([200, 429, 503, 0, 401]))
@@ -239,11 +239,11 @@ class Pipeline(RuleBasedStateMachine):
     def the_account_adds_up_with_the_topics(self) -> None:
         if (TOPIC, 0) not in self.kafka.committed:
             return
-        account, standing = self.stage.account, self.stage.standing
+        account, view = self.stage.account, self.stage.view
         parked = {"credentials": 0, "rejected": 0, "gave-up": 0}
         for letters, topic in LETTER_TOPICS.items():
             for letter in self.kafka.read(topic):
-                if not standing.is_settled((letters, 0), letter.offset()):
+                if not view.is_settled((letters, 0), letter.offset()):
                     parked[dict(letter.headers() or [])["streams-cause"].decode()] += 1  # type: ignore[union-attr]
         counted = {cause: account.parked.get(cause, 0) for cause in parked}
         assert counted == parked
@@ -262,14 +262,14 @@ class Pipeline(RuleBasedStateMachine):
     @invariant()
     def nothing_is_purged_early_or_without_a_receipt(self) -> None:
         receipts = self._receipts()
-        assert sum(receipt.count for receipt in receipts) == self.stage.standing.totals.purged.get(
+        assert sum(receipt.count for receipt in receipts) == self.stage.view.totals.purged.get(
             "credentials", 0
-        ) + self.stage.standing.totals.purged.get("rejected", 0)
+        ) + self.stage.view.totals.purged.get("rejected", 0)
 
     @invariant()
     def only_what_is_settled_is_deleted(self) -> None:
         for letters, topic in LETTER_TOPICS.items():
-            assert self.kafka.deleted_before.get((topic, 0), 0) <= self.stage.standing.cursor((letters, 0))
+            assert self.kafka.deleted_before.get((topic, 0), 0) <= self.stage.view.cursor((letters, 0))
 
     @invariant()
     def what_was_refused_by_name_is_not_sent_again(self) -> None:
@@ -292,7 +292,7 @@ class Pipeline(RuleBasedStateMachine):
 
     def _require_all_delivered(self) -> None:
         account = self.stage.account
-        assert (self.stage.standing.scope("default").state, self.stage.standing.state.state) == ("VALID", "RUNNING")
+        assert (self.stage.view.scope("default").state, self.stage.view.state.state) == ("VALID", "RUNNING")
         assert (account.waiting, account.parked.get("credentials", 0)) == (0, 0)
         purged = {
             self.values[letter.value()]
@@ -321,7 +321,7 @@ class Pipeline(RuleBasedStateMachine):
 
 
 def _keeps(keeper: Keeper) -> bool:
-    return keeper.office is not None
+    return keeper.lease is not None
 
 
 TestPipeline = Pipeline.TestCase

@@ -14,7 +14,7 @@ from streams.operations.explain.story import Known, Sighting, Story, Way, storie
 from streams.state.credentials import Rules
 from streams.state.records import ConnectorState, Cursor, Job, Record, ScopeState, SettledBlock, key
 from streams.state.settled import SettledLetters
-from streams.state.standing import Standing
+from streams.state.state_view import StateView
 
 CURRENTS, TOPIC = "currents.users.messages.email.Open", "streams.connector.growth"
 REJECTED, CREDENTIALS = "streams.dead-letter.growth.rejected", "streams.dead-letter.growth.credentials.default"
@@ -47,8 +47,8 @@ REFUSED = replace(
 )
 
 
-def standing(records: Mapping[str, Record], connector: str = "growth") -> Standing:
-    found = Standing(connector)
+def view(records: Mapping[str, Record], connector: str = "growth") -> StateView:
+    found = StateView(connector)
     for name, record in records.items():
         found.apply(name, record.to_bytes())
     return found
@@ -63,7 +63,7 @@ def known(committed: int = 600, records: Mapping[str, Record] | None = None, **m
         now_ms=NOW,
         router={(CURRENTS, 2): 100},
         sinks={"growth": {(TOPIC, 1): committed}},
-        standings={"growth": standing(records or {})},
+        views={"growth": view(records or {})},
         rules={"growth": Rules(48 * 3600.0)},
         letter_topics={REJECTED: ("growth", "rejected"), CREDENTIALS: ("growth", "credentials.default")},
         **more,
@@ -155,9 +155,38 @@ def test_a_redriven_event_is_where_its_newest_copy_is() -> None:
     assert way([READ, COPY, REFUSED, back], known(committed=590, records=cursor)).state == "waiting"
 
 
+def test_a_letter_that_went_back_and_was_deleted_is_told_from_its_copy() -> None:
+    """Parked for credentials, redriven, rejected: the first of the three letters' bytes are gone within seconds."""
+    assert REFUSED.verdict is not None
+    back = replace(COPY, offset=590, written_ms=NOW - 30_000, verdict=REFUSED.verdict)
+    rejected = replace(
+        LETTER, offset=41, written_ms=NOW - 20_000, verdict=Verdict(400, "no", "default", NOW - 20_500, 2)
+    )
+    found = way([READ, COPY, back, rejected], known())
+    assert (found.state, whats(found)) == ("parked", ["routed", "parked", "redriven", "parked"])
+    first, last = found.steps[1], found.steps[3]
+    assert (first.at, first.place) == (NOW - 58_500, "")
+    assert first.detail == "credentials 401 unauthorized, scope default; its letter was not found"
+    assert (last.detail, last.place) == ("rejected 400 no, scope default", f"{REJECTED}/1/41")
+
+
+def test_a_copy_of_a_settled_letter_of_the_source_was_parked_by_no_sink() -> None:
+    back = replace(COPY, offset=590, written_ms=NOW - 30_000, verdict=Verdict(0, "x", "", NOW - 40_000, 1, 1, "j", "j"))
+    assert whats(way([READ, COPY, back], known())) == ["routed", "replayed again", "delivered"]
+
+
+def test_a_letter_that_kafka_did_not_take_back_is_told_to_have_moved() -> None:
+    detail = "Kafka does not take it back: streams.connector.growth: Message size too large"
+    moved = replace(LETTER, offset=41, written_ms=NOW - 20_000, verdict=Verdict(0, detail, "default", NOW - 20_500, 1))
+    found = way([READ, COPY, REFUSED, moved], known())
+    assert (found.state, whats(found)) == ("parked", ["routed", "parked", "moved"])
+    assert found.steps[-1].detail == f"from credentials to rejected: {detail}, scope default"
+    assert found.next_step.startswith("streams dlq replay growth")
+
+
 def test_a_replay_is_told_with_who_ordered_it_and_why_and_a_second_parking_with_what_followed() -> None:
     job = Job(
-        action="replay", status="done", who="ana@laptop", reason="mapping mended", created=NOW - 40_000,
+        action="replay", status="done", who="ana@laptop", reason="mapping fixed", created=NOW - 40_000,
         positions={"rejected/1": 40},
     )  # fmt: skip
     records: dict[str, Record] = {
@@ -170,7 +199,7 @@ def test_a_replay_is_told_with_who_ordered_it_and_why_and_a_second_parking_with_
     again = replace(LETTER, offset=41, written_ms=NOW - 20_000, verdict=replace(verdict, parked_at_ms=NOW - 20_000))
     found = way([READ, COPY, LETTER, back, again], known(records=records))
     assert (found.state, whats(found)) == ("parked", ["routed", "parked", "replayed", "parked"])
-    assert found.steps[2].detail == "by job j1 of ana@laptop: mapping mended"
+    assert found.steps[2].detail == "by job j1 of ana@laptop: mapping fixed"
 
 
 def test_a_redrive_after_a_replay_is_not_told_as_a_second_replay() -> None:
@@ -250,8 +279,8 @@ def test_a_letter_of_the_router_is_parked_at_the_source_until_it_is_routed_again
     (found,) = story.ways
     assert (found.connector, found.state) == ("source", "parked")
     assert found.next_step == "streams dlq replay source --event-id id-1"
-    gone = standing({key("settled", "source", "rejected", 1, 0): settled(30)}, "source")
-    about = replace(known(), standings={"source": gone})
+    gone = view({key("settled", "source", "rejected", 1, 0): settled(30)}, "source")
+    about = replace(known(), views={"source": gone})
     assert told([letter], about).ways[0].state == "returned"
 
 

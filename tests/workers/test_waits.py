@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from streams.state.records import BackOff, PartitionWait, Waits
-from streams.state.standing import Standing
+from streams.state.state_view import StateView
+from streams.state.worker_records import BackOff, PartitionWait, Waits
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeConsumer, FakeKafka, FakeTransactions
-from streams.workers.reading.paused_partitions import WaitingPartitions
 from streams.workers.reading.wait_report import WaitReport, partition_waits
+from streams.workers.reading.waiting_partitions import WaitingPartitions
 
 STATE = "streams.state"
 
@@ -37,11 +37,11 @@ class Scene:
         return [message.value() for message in self.kafka.read(STATE)]
 
     @property
-    def standing(self) -> Standing:
-        standing = Standing("growth")
+    def view(self) -> StateView:
+        view = StateView("growth")
         for message in self.kafka.read(STATE):
-            standing.apply((message.key() or b"").decode(), message.value())
-        return standing
+            view.apply((message.key() or b"").decode(), message.value())
+        return view
 
 
 def test_what_is_over_within_seconds_is_not_told() -> None:
@@ -55,7 +55,7 @@ def test_a_back_off_that_lasts_is_told_as_people_read_it() -> None:
     scene = Scene()
     scene.run(5, scene.back_off(next_try_in=17.0))
     now_ms = scene.clock.epoch_ms()
-    (back_off,) = scene.standing.back_offs(now_ms).values()
+    (back_off,) = scene.view.back_offs(now_ms).values()
     assert back_off.sentence(now_ms) == "backing off since 12:00, last answer 503, next try in 12 s"
 
 
@@ -75,15 +75,15 @@ def test_what_is_over_is_taken_back() -> None:
     scene.run(5, scene.back_off())
     scene.run(1, Waits())
     assert scene.told[-1] is None
-    assert scene.standing.back_offs(scene.clock.epoch_ms()) == {}
+    assert scene.view.back_offs(scene.clock.epoch_ms()) == {}
 
 
 def test_a_process_that_was_killed_is_not_believed_for_ever() -> None:
     scene = Scene()
     scene.run(5, scene.back_off())
-    assert scene.standing.back_offs(scene.clock.epoch_ms())
+    assert scene.view.back_offs(scene.clock.epoch_ms())
     scene.clock.advance(200.0)
-    assert scene.standing.back_offs(scene.clock.epoch_ms()) == {}
+    assert scene.view.back_offs(scene.clock.epoch_ms()) == {}
 
 
 def test_a_refused_transaction_is_told_again() -> None:

@@ -125,7 +125,7 @@ def find(paths: Iterable[str]) -> Found:
 
 def _named(text: str) -> list[Path]:
     if re.match(r"[a-z][a-z0-9]+://", text):
-        raise NoSuchFile(f"{text}: only local files can be read; copy them here first")
+        raise NoSuchFile(f"{text}: this kind of address is not read; use s3://, gs://, az:// or file://")
     path = Path(text)
     if os.path.lexists(path):
         return [path]
@@ -191,13 +191,17 @@ def _begins_as_avro(opening: Open) -> bool:
         return False
 
 
-def exports(path: Path) -> Iterator[Export | Broken]:
-    """Every Avro container file in this file, known by its first bytes, whatever its name."""
+def exports(path: Path, name: str = "") -> Iterator[Export | Broken]:
+    """Every Avro container file in this file, known by its first bytes, whatever its name.
+
+    `name` is what people call it, where that is not its path.
+    """
+    told = name or str(path)
     try:
         size_bytes = path.stat().st_size
-        yield from _unpacked(str(path), path, size_bytes, partial(path.open, "rb"), ARCHIVE_DEPTH_MAX)
+        yield from _unpacked(told, path, size_bytes, partial(path.open, "rb"), ARCHIVE_DEPTH_MAX)
     except _DAMAGE as error:
-        yield Broken(str(path), _reason(error))
+        yield Broken(told, _reason(error))
 
 
 def _unpacked(name: str, path: Path, size_bytes: int, opening: Open, depth: int) -> Iterator[Export | Broken]:
@@ -214,7 +218,7 @@ def _unpacked(name: str, path: Path, size_bytes: int, opening: Open, depth: int)
             for member in archive.infolist():
                 yield from _member(name, path, archive, member, depth - 1)
     else:
-        yield Broken(name, "is no Avro container file, gzip or zip" if magic else "is empty")
+        yield Broken(name, "is not an Avro container file, gzip or zip" if magic else "is empty")
 
 
 def _member(

@@ -25,7 +25,7 @@ class FileProblem(Exception):
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that appears under its name once everything is in it and on the disk. Raises `FileProblem`."""
     if path.exists():
-        raise FileProblem(f"{path} is there already: choose another name")
+        raise FileProblem(f"{path} exists already: choose another name")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "xb", opener=_for_the_owner) as raw:
@@ -41,7 +41,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file, with their ends. Raises `FileProblem`, and `ExportError` where it is no sound gzip."""
+    """The lines of a file, with their ends. Raises `FileProblem`, and `ExportError` where it is not sound gzip."""
     number = 0
     try:
         with path.open("rb") as raw:
@@ -52,7 +52,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
                 number += 1
                 yield line
     except (EOFError, zlib.error, igzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # a value in its stub
-        raise ExportError(number + 1, f"the gzip file is cut short or damaged ({type(error).__name__})") from None
+        raise ExportError(number + 1, f"the gzip file is not complete, or damaged ({type(error).__name__})") from None
     except OSError as error:
         raise FileProblem(f"{path} cannot be read: {error.strerror or error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 from confluent_kafka import (
@@ -15,6 +16,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import (
+    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -35,9 +37,11 @@ from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.ports.kafka import Partition
 
 ANSWER_SECONDS_MAX = 10.0
-"""A command is typed by a person: no answer within this is an answer."""
+"""A person waits at the terminal. Kafka counts as unreachable after this time."""
 
 COORDINATOR_RETRY_SECONDS = 0.2
+LEADER_RETRY_SECONDS = 0.02
+"""A broker leads a new partition within a few of these."""
 
 _COORDINATOR_STARTS = frozenset(
     {
@@ -46,7 +50,20 @@ _COORDINATOR_STARTS = frozenset(
         KafkaError.NOT_COORDINATOR,
     }
 )
-"""What a broker says of a group while it reads the group's offsets, after a start or a move: it soon knows."""
+"""A broker answers this while it still reads the group's offsets, after it started or took the group over."""
+
+_LEADER_UNKNOWN = frozenset(
+    {
+        KafkaError._NOENT,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+"""A partition is answered so while its topic is being made, and while another broker takes it over."""
 
 _SILENT = frozenset(
     {
@@ -71,10 +88,13 @@ class Administration:
         self._config = config
         self._silence = Silence()
         self._readers: dict[str, Consumer] = {}
-        self._client = clients.administration_client({**config, "log_level": 0}, self._silence)
+        self._client = self._connect()
+
+    def _connect(self) -> AdminClient:
+        return clients.administration_client({**self._config, "log_level": 0}, self._silence)
 
     def close(self) -> None:
-        """Let the readers of groups' offsets go."""
+        """Close the consumers that read groups' offsets."""
         for consumer in self._readers.values():
             consumer.close()
         self._readers.clear()
@@ -84,7 +104,7 @@ class Administration:
         return len(self._metadata().brokers)
 
     def broker_setting(self, name: str) -> str | None:
-        """A setting of one broker; None where it has none of that name."""
+        """A setting of one broker; None if it has no setting of that name."""
         broker = next(iter(self._metadata().brokers))
         resource = ConfigResource(ResourceType.BROKER, str(broker))
         found = self._call(lambda: self._client.describe_configs([resource], request_timeout=ANSWER_SECONDS_MAX))
@@ -92,7 +112,7 @@ class Administration:
         return str(settings[name].value) if name in settings else None
 
     def topic_setting(self, name: str, topics: Collection[str]) -> dict[str, str]:
-        """One setting of these topics; nothing of a topic that is gone, or whose settings may not be read."""
+        """One setting of these topics. Topics that are gone, or whose settings may not be read, are left out."""
         if not topics:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in sorted(topics)]
@@ -111,7 +131,7 @@ class Administration:
         return frozenset(self._metadata().topics)
 
     def topics(self, prefix: str) -> dict[str, ActualTopic]:
-        """Topics whose names begin so, with their settings."""
+        """Topics whose names begin with `prefix`, with their settings."""
         metadata = self._metadata().topics
         names = [name for name in metadata if name.startswith(prefix)]
         if not names:
@@ -130,7 +150,7 @@ class Administration:
         }
 
     def create_topic(self, name: str, partitions: int, replication: int, configuration: Mapping[str, str]) -> bool:
-        """Create a topic; False where it is there already."""
+        """Create a topic, and return once its partitions can be used; False if it exists already."""
         topic = NewTopic(name, partitions, replication, config=dict(configuration))
         futures = self._call(lambda: self._client.create_topics([topic], operation_timeout=ANSWER_SECONDS_MAX))
         try:
@@ -139,6 +159,8 @@ class Administration:
             if exception.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
             raise self._failure(exception, name) from exception
+        with suppress(KafkaUnreachable, KafkaRefusal):  # it is made, also where nothing else of it may be seen
+            self.starts([(name, number) for number in range(partitions)])
         return True
 
     def configure_topic(self, name: str, settings: Mapping[str, str]) -> None:
@@ -154,11 +176,11 @@ class Administration:
             self._answer(future, name)
 
     def commits(self, group: str, topics: Collection[str]) -> dict[Partition, Commit]:
-        """What a group committed for these topics; nothing where it never did.
+        """What a group committed for these topics. Partitions without a commit are left out.
 
-        By a consumer that never joins, not by the admin client's call for it: that one crashes the whole process
-        where the coordinator has just moved (librdkafka issue 5040). It does not wait for pending transactions: what
-        it gives is the last commit that stands.
+        A consumer that never joins the group asks. The admin client has a call for this, but it crashes the whole
+        process if the coordinator has just moved (librdkafka issue 5040). Pending transactions are not waited for:
+        the answer is the last commit that is complete.
         """
         metadata = self._metadata().topics
         wanted = [
@@ -181,16 +203,25 @@ class Administration:
         }
 
     def members(self, group: str) -> int:
-        """How many processes are in the group now."""
+        """How many processes are in the group now.
+
+        A broker must have answered just before, and a failed question is the last of its client: `Membership` says why.
+        """
+        self._metadata()
         found = self._of_group(group, lambda: self._described(group))
         return 0 if found is None else len(found.members or ())
 
     def _described(self, group: str) -> Any:
         futures = self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS_MAX)
-        return futures[group].result(2 * ANSWER_SECONDS_MAX)
+        try:
+            return futures[group].result(2 * ANSWER_SECONDS_MAX)
+        except KafkaException as exception:
+            if exception.args[0].code() in _SILENT:
+                self._client = self._connect()
+            raise
 
     def _of_group(self, group: str, call: Callable[[], Any]) -> Any:
-        """The answer of the group's coordinator, asked again while it only starts; None: there is no such group."""
+        """The answer of the group's coordinator. Asks again while it starts. None: there is no such group."""
         deadline = time.monotonic() + ANSWER_SECONDS_MAX
         while True:
             try:
@@ -204,12 +235,12 @@ class Administration:
             time.sleep(COORDINATOR_RETRY_SECONDS)
 
     def partitions(self, *topics: str) -> tuple[Partition, ...]:
-        """The partitions of these topics; none of one that is missing."""
+        """The partitions of these topics. Topics that do not exist are left out."""
         there = self._metadata().topics
         return tuple((name, number) for name in topics if name in there for number in sorted(there[name].partitions))
 
     def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
-        """Which topics these names stand for now, as far as Kafka tells."""
+        """The ids that these topics have now, as far as Kafka tells."""
         return topic_ids(self._client, topics)
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -218,7 +249,7 @@ class Administration:
         return self._offsets(partitions, latest, IsolationLevel.READ_COMMITTED)
 
     def high_watermarks(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """The end of each partition, records of open transactions among what is before it."""
+        """The end of each partition. Records of open transactions are before it, too."""
         latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         return self._offsets(partitions, latest, IsolationLevel.READ_UNCOMMITTED)
 
@@ -230,15 +261,31 @@ class Administration:
     def _offsets(
         self, partitions: Iterable[Partition], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[Partition, int]:
-        wanted = {TopicPartition(*partition): spec for partition in partitions}
-        if not wanted:
-            return {}
-        futures = self._call(
-            lambda: self._client.list_offsets(wanted, isolation_level=isolation, request_timeout=ANSWER_SECONDS_MAX)
-        )
-        return {
-            (part.topic, part.partition): self._answer(future, part.topic).offset for part, future in futures.items()
-        }
+        unanswered = {TopicPartition(*partition): spec for partition in partitions}
+        found = dict[Partition, int]()
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        while unanswered:
+            asked = self._call(
+                lambda wanted=unanswered: self._client.list_offsets(  # type: ignore[misc]
+                    wanted, isolation_level=isolation, request_timeout=ANSWER_SECONDS_MAX
+                )
+            )
+            unanswered = {}
+            for place, future in asked.items():
+                try:
+                    found[place.topic, place.partition] = future.result(2 * ANSWER_SECONDS_MAX).offset
+                except KafkaException as exception:
+                    if exception.args[0].code() not in _LEADER_UNKNOWN:
+                        raise self._failure(exception, place.topic) from exception
+                    if time.monotonic() >= deadline:
+                        raise self._failure(exception, place.topic) from exception
+                    unanswered[place] = spec
+            if unanswered:
+                time.sleep(LEADER_RETRY_SECONDS)
+                for topic in {place.topic for place in unanswered}:
+                    # Else the client may say for ever that there is no leader, without asking a broker.
+                    self._call(lambda name=topic: self._client.list_topics(name, timeout=ANSWER_SECONDS_MAX))  # type: ignore[misc]
+        return found
 
     def oldest_ms(self, positions: Mapping[Partition, int]) -> int | None:
         """When the oldest record from these offsets on was written (ms since 1970), as far as found in time."""
@@ -254,7 +301,7 @@ class Administration:
         starts = [TopicPartition(*partition, offset) for partition, offset in positions.items()]
         if not starts:
             return {}
-        # One record of each partition is wanted: by default megabytes of each would be fetched ahead.
+        # One record of each partition is enough. By default the client would fetch megabytes of each.
         sparing = {"fetch.message.max.bytes": 1_000, "queued.max.messages.kbytes": 1_024, "fetch.queue.backoff.ms": 10}
         client_id = str(self._config["client.id"])
         consumer = reader({**self._config, "log_level": 0}, client_id, tuning=sparing, isolation=isolation)
@@ -290,7 +337,7 @@ class Administration:
 
 
 def _times_of_first(consumer: Consumer, waiting: set[Partition]) -> dict[Partition, int]:
-    """Read one record of each partition, or its end; what does not come in time is left out."""
+    """Read one record of each partition, or its end. Partitions that do not answer in time are left out."""
     found: dict[Partition, int] = {}
     empty_polls_left = 5
     while waiting and empty_polls_left:

@@ -1,4 +1,5 @@
-"""Every client of Kafka is made here: its own lines go through our log, and settings that it refuses are a problem."""
+"""Makes every Kafka client. Its own lines go to our log; a setting that it refuses is a problem of the
+configuration."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ from streams.config.problems import ConfigurationError, Problem
 log = structlog.get_logger(__name__)
 
 SAY_SECONDS = 30.0
-"""A Kafka that is away makes a hundred lines a second: of each kind one is said, then silence for so long."""
+"""While Kafka is unreachable, the client writes a hundred lines a second. Of each kind we log one per this time."""
 KINDS_MAX = 200
 ERROR, WARNING, INFO, DEBUG = 40, 30, 20, 10
 QUIET = frozenset({"CONFWARN"})
-"""Kinds that say nothing new: options of one kind of client that another one passes over."""
+"""Kinds that are not logged: one kind of client ignores an option of another kind."""
 
 Client = TypeVar("Client")
 
@@ -28,8 +29,8 @@ Client = TypeVar("Client")
 class Lines:
     """Takes the lines of librdkafka, as its `logger`.
 
-    Critical and worse is an error. An "error" of the client is a warning: a connection failed, and the client tries
-    again by itself; what ends a call or a worker is raised there, and said there.
+    Its level "critical" and those above are errors here. Its level "error" is a warning here: a connection failed, and
+    the client tries again by itself. An error that ends a call or a worker is raised, and logged by the caller.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +56,7 @@ class Lines:
 
 
 LINES = Lines()
-"""Of all clients of this process: an outage is one thing, however many clients see it."""
+"""Shared by all clients of this process: an outage is logged once, not once for each client."""
 
 
 def consumer(settings: Mapping[str, Any]) -> Consumer:
@@ -76,7 +77,7 @@ def administration_client(
 
 
 def option_problem(options: Mapping[str, Any]) -> str | None:
-    """What the clients that we make have against these options, or None. Connects to nobody."""
+    """Why one of our clients refuses these options, or None. Makes no connection."""
     alone = {**options, "bootstrap.servers": "", "log_level": 0}
     group = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 2_000, **alone, "group.id": "streams-config-check"}
     times = {"transaction.timeout.ms": 10_000, "message.timeout.ms": 10_000}

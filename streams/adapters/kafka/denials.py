@@ -6,7 +6,7 @@ from confluent_kafka import KafkaError
 
 from streams.ports.errors import AccessDenied
 
-_MEND = "`streams topics acls` prints what each role needs"
+_FIX = "`streams topics acls` prints what each role needs"
 
 
 def denial(
@@ -24,4 +24,4 @@ def denial(
             missing = "an operation on the cluster"
         case _:
             return None
-    return AccessDenied(f"Kafka does not allow {missing}; {_MEND}")
+    return AccessDenied(f"Kafka does not allow {missing}; {_FIX}")

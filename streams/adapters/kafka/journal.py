@@ -1,49 +1,64 @@
-"""Follows one partition of a topic of ours from its beginning, as committed: the state's, which has only one."""
+"""Follows one partition of one of our topics from its beginning, as committed. The state topic has only one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
+from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 
-from streams.adapters.kafka.denials import denial
-from streams.adapters.kafka.readers import let_go, reader
-from streams.ports.errors import ClientFatal, KafkaUnreachable
+from streams.adapters.kafka.made_again import TOPIC_IDS_SECONDS, TopicWatch
+from streams.adapters.kafka.readers import let_go, read, reader
+from streams.adapters.kafka.stalled import StallWatch
+from streams.ports.errors import ClientFatal, JournalBegan, KafkaUnreachable
 from streams.ports.state import JournalRecord
 
 log = structlog.get_logger(__name__)
 
 READ_SECONDS_MAX = 60.0
-"""Without any record or end for this long, nobody answers. A keeper that was killed stalls readers for 10 s."""
+"""If no record and no end comes for this long, Kafka counts as unreachable. A killed keeper stalls readers for 10 s."""
 ANSWER_SECONDS_MAX = 10.0
 RETRY_SECONDS = 0.2
+RENEW_SECONDS = 15.0
+"""A client that does not find out for so long where the partition ends is replaced."""
 RECORDS_MAX = 500
 SAY_SECONDS = 30.0
-"""Between two lines of one kind."""
+"""The time between two log lines of one kind."""
 
 
 class StateJournal:
-    """The records of a partition, each once, in order."""
+    """The records of a partition, each once, in order.
+
+    After a broker restarted, a client may say for ever that it does not know the partition, or read nothing without a
+    word. A new client then reads on.
+
+    A topic that is deleted and made again has another id: it is looked for every 5 s. A client that knew the old topic
+    may read nothing of the new one, or begin in its middle. So a new client reads it, from its beginning.
+    """
 
     def __init__(self, options: Mapping[str, Any], topic: str, client_id: str, partition: int = 0) -> None:
         self._topic = topic
+        self._options = options
         self._group = client_id  # required by the client; nothing is ever committed
         self._place = Place(topic, partition, OFFSET_BEGINNING)
         self._is_assigned = False
         self._reached = 0
         self._say_at: dict[int, float] = {}
-        self._consumer = reader(options, client_id, tuning={"fetch.wait.max.ms": 100})
+        self._ask_at = 0.0
+        self._watch = TopicWatch({**options, "client.id": f"{client_id}-watch"})
+        self._stall_watch = StallWatch(self._watch.client, topic, partition)
+        self._consumer = self._new_reader()
 
     def read_to_end(self) -> Sequence[JournalRecord]:
-        """What was not read yet, up to the end as it is now. Raises `KafkaUnreachable`.
+        """All new records, up to the end as it is now. Raises `KafkaUnreachable`.
 
-        A round trip and no more where nothing is new, so it may be asked before each decision that needs it.
+        If nothing is new, this takes one round trip. So it may be called before each decision that needs it.
         """
+        self._look(self._asked_now)
         try:
             self._assign()
             records = self._read_until(self._end())
@@ -52,12 +67,41 @@ class StateJournal:
         return records
 
     def poll(self) -> Sequence[JournalRecord]:
-        """What has come since, without waiting; perhaps nothing."""
+        """New records, without waiting; perhaps none."""
+        self._look(lambda: self._watch.look([self._topic]))
         self._assign()
+        if self._stall_watch.look(self._reached):
+            self._renew("it reads nothing, and there is more")
         return self._consume(0.0)
+
+    @property
+    def topic_id(self) -> str:
+        """The topic's id, as it was asked for last; empty where Kafka does not tell."""
+        return self._watch.known_id(self._topic)
 
     def close(self) -> None:
         let_go(self._consumer)
+
+    def _asked_now(self) -> Mapping[str, str]:
+        """As it is now: who reads seldom must not act by a topic that is gone. Not asked more often than others ask."""
+        now = time.monotonic()
+        if now < self._ask_at:
+            return {}
+        self._ask_at = now + TOPIC_IDS_SECONDS
+        return self._watch.ask(self._topic)
+
+    def _look(self, made_again_now: Callable[[], Mapping[str, str]]) -> None:
+        """Ask from time to time which topic it is. Raises `JournalBegan` if it is another one."""
+        try:
+            made_again = made_again_now()
+        except KafkaUnreachable as error:
+            log.debug("could not read the id of the topic", topic=self._topic, error=str(error))
+            return
+        if made_again:
+            self._watch.remember(made_again)
+            self._reached = 0
+            self._read_anew(OFFSET_BEGINNING)
+            raise JournalBegan(f"{self._topic} was deleted and made again")
 
     def _assign(self) -> None:
         if not self._is_assigned:
@@ -65,20 +109,40 @@ class StateJournal:
             self._is_assigned = True
 
     def _end(self) -> int:
-        """As the isolation level is set, this end is before any open transaction.
+        """The end of what is committed: it is before any open transaction.
 
-        A broker that restarts says for seconds that it leads nothing, or knows no such partition: asked again.
+        A broker that restarts answers for some seconds that it does not lead or know the partition. So it is asked
+        again.
         """
         deadline = time.monotonic() + READ_SECONDS_MAX
+        renew_at = time.monotonic() + RENEW_SECONDS
         while True:
             try:
                 return int(self._consumer.get_watermark_offsets(self._place, timeout=ANSWER_SECONDS_MAX)[1])
-            except KafkaException:
+            except KafkaException as exception:
                 if time.monotonic() >= deadline:
                     raise
+                if time.monotonic() >= renew_at:
+                    renew_at = time.monotonic() + RENEW_SECONDS
+                    self._renew(str(exception.args[0]))
             time.sleep(RETRY_SECONDS)
             with suppress(KafkaException):
-                self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS_MAX)  # who leads now
+                self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS_MAX)  # finds out which broker leads now
+
+    def _renew(self, error: str) -> None:
+        """Read on with a new client, from the place that was reached."""
+        log.warning("a new Kafka client reads on", topic=self._topic, error=error)
+        self._read_anew(self._reached or OFFSET_BEGINNING)
+        self._assign()
+
+    def _read_anew(self, offset: int) -> None:
+        let_go(self._consumer)
+        self._consumer = self._new_reader()
+        self._place = Place(self._topic, self._place.partition, offset)
+        self._is_assigned = False
+
+    def _new_reader(self) -> Consumer:
+        return reader(self._options, self._group, tuning={"fetch.wait.max.ms": 100})
 
     def _read_until(self, end: int) -> list[JournalRecord]:
         records: list[JournalRecord] = []
@@ -93,29 +157,24 @@ class StateJournal:
         return records
 
     def _consume(self, timeout_seconds: float) -> list[JournalRecord]:
-        """Records; the ends that are told on the way count as reached, for markers of transactions are no records."""
-        records = []
-        for message in self._consumer.consume(RECORDS_MAX, timeout_seconds):
+        """New records. An end that Kafka reports counts as reached: markers before it are no records, but take
+        offsets."""
+        reading = read(self._consumer, self._group, RECORDS_MAX, timeout_seconds)
+        offsets = [message.offset() + 1 for message in reading.records]
+        self._reached = max([self._reached, *offsets, *reading.ends.values()])
+        for message in reading.errors:
             error = message.error()
-            if error is None:
-                records.append(_record(message))
-                self._reached = (message.offset() or 0) + 1
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._reached = max(self._reached, message.offset() or 0)
-            elif denied := denial(error, topic=self._topic, operation="Read", group=self._group):
-                raise denied
-            elif error.fatal():
-                raise ClientFatal(f"{self._topic} cannot be read any more: {error.str()}")
-            else:
-                self._say(error)
-        return records
+            if error.fatal():
+                raise ClientFatal(f"{self._topic} can no longer be read: {error.str()}")
+            self._say(error)
+        return [_record(message) for message in reading.records]
 
     def _say(self, error: KafkaError) -> None:
-        """The client goes on by itself; a fault that lasts repeats."""
+        """Log it; the client goes on by itself. A fault that lasts is logged again every 30 s."""
         now = time.monotonic()
         if now >= self._say_at.get(error.code(), 0.0):
             self._say_at[error.code()] = now + SAY_SECONDS
-            log.warning("kafka says", topic=self._topic, error=error.str())
+            log.warning("the Kafka client reports an error", topic=self._topic, error=error.str())
 
 
 def _record(message: Any) -> JournalRecord:

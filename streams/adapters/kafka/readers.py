@@ -1,20 +1,28 @@
-"""Consumers that belong to no group: they read what they are assigned, as committed, and commit nothing."""
+"""Consumers without a group: they read the partitions that they are given, as committed, and commit nothing.
+
+Partition EOF events tell the end. Offsets cannot: markers of transactions take offsets, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streams.adapters.kafka import clients
+from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.time_limits import within
+from streams.ports.errors import KafkaUnreachable
+from streams.ports.kafka import Message, Partition
 
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS_MAX = 10.0
-"""A reader has nothing to commit and no group to leave: it closes at once, or its client hangs."""
+"""A reader has nothing to commit and no group to leave. If it does not close within this time, its client hangs."""
 
 
 def reader(
@@ -25,8 +33,8 @@ def reader(
     out_of_range: Literal["earliest", "error"] = "earliest",
     isolation: Literal["read_committed", "read_uncommitted"] = "read_committed",
 ) -> Consumer:
-    """A consumer to `assign`. It is told the end of each partition, for offsets of a topic that transactions write
-    never count records. `tuning` gives way to the configuration's options."""
+    """A consumer for `assign`. It reports the end of each partition: offsets cannot tell it, because markers of
+    transactions take offsets, too. The configuration's options win over `tuning`."""
     return clients.consumer(
         {
             **(tuning or {}),
@@ -42,8 +50,71 @@ def reader(
 
 
 def let_go(consumer: Consumer) -> None:
-    """Close a reader. One that cannot be closed is abandoned: the next reader must not wait for it."""
+    """Close a reader. If it does not close, leave it: the next reader must not wait for it."""
     try:
         within(CLOSE_SECONDS_MAX, consumer.close)
     except TimeoutError:
-        log.warning("a reader of Kafka does not close, it is left behind")
+        log.warning("a Kafka reader does not close: it is left open, and a new one is made")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one read gave: records in offset order per partition, ends that were reached, and errors. The client
+    recovers from most errors by itself."""
+
+    records: list[Message]
+    ends: Mapping[Partition, int]
+    errors: Sequence[Any]
+
+
+def read(consumer: Consumer, group: str, records_max: int, timeout_seconds: float) -> Reading:
+    """Read once. Raises `AccessDenied`."""
+    messages: list[Any] = consumer.consume(records_max, timeout_seconds)
+    records = [message for message in messages if message.error() is None]
+    ends: dict[Partition, int] = {}
+    errors = []
+    if len(records) != len(messages):
+        for message in messages:
+            error = message.error()
+            if error is None:
+                continue
+            topic, number = message.topic() or "", message.partition() or 0
+            if error.code() == KafkaError._PARTITION_EOF:
+                ends[topic, number] = message.offset() or 0
+            elif denied := denial(error, topic=topic, operation="Read", group=group):
+                raise denied
+            else:
+                errors.append(message)
+    return Reading(records, ends, errors)
+
+
+def raise_unless_retriable(reading: Reading) -> None:
+    """A command tells its user at once. Raises `KafkaException`."""
+    for message in reading.errors:
+        if not message.error().retriable():
+            raise KafkaException(message.error())
+
+
+def read_to_ends(
+    consumer: Consumer,
+    unread: set[Partition],
+    group: str,
+    *,
+    records_max: int,
+    look_seconds: float,
+    silence_seconds_max: float,
+) -> Iterator[Reading]:
+    """Read until `unread` is empty. A partition whose end was reached leaves it; the caller may take out more.
+
+    Raises `AccessDenied`. Raises `KafkaUnreachable` if no record and no end comes for `silence_seconds_max`.
+    """
+    deadline = time.monotonic() + silence_seconds_max
+    while unread:
+        reading = read(consumer, group, records_max, look_seconds)
+        unread.difference_update(reading.ends)
+        yield reading
+        if reading.records or reading.ends:
+            deadline = time.monotonic() + silence_seconds_max
+        elif time.monotonic() >= deadline:
+            topics = ", ".join(sorted({topic for topic, _ in unread}))
+            raise KafkaUnreachable(f"{topics} was not read to its end: no answer for {silence_seconds_max:.0f} s")

@@ -1,18 +1,15 @@
-"""Reads dead-letter topics for the command line: whole stretches fast, and the edges of each partition.
+"""Reads dead-letter topics for the command line: many letters fast, or only the first and last of each partition.
 
-Both end where the topic ended when they began: letters that are parked meanwhile are left for the next look.
+Both stop where the topic ended when they began. Letters that are parked meanwhile are not read.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from streams.adapters.kafka.denials import denial
-from streams.adapters.kafka.readers import reader
+from streams.adapters.kafka.readers import raise_unless_retriable, read_to_ends, reader
 from streams.config.kafka import ClientConfig
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Message, Partition
@@ -20,27 +17,26 @@ from streams.ports.letters import Edges, Stretch
 
 PREFETCH_KILOBYTES_MAX = 4_096
 FETCH_BYTES_MAX = 262_144
-"""Of one partition in one answer, compressed. Both bound the memory of a scan, whatever the topic holds; more of
-either was not faster."""
+"""Compressed bytes of one partition in one answer. Both limit the memory of a scan. Larger values were not faster."""
 BATCH_LETTERS_MAX = 1_000
 SILENCE_SECONDS_MAX = 30.0
-"""Without a letter or an end for so long, nobody answers. A killed sink's open transaction stalls readers for 10 s."""
+"""If no letter and no end comes for this long, Kafka counts as unreachable. A killed sink stalls readers for 10 s."""
 ANSWER_SECONDS_MAX = 10.0
 EDGE_FETCH_BYTES = 65_536
-"""One letter is wanted: brokers send at least one batch, however large."""
+"""Only one letter is needed. Brokers send at least one batch, of any size."""
 LAST_LETTER_STEPS = (2, 16, 256, 4_096, 65_536)
-"""How far before the end the last letter is looked for: markers of transactions take offsets, too."""
+"""The last letter is searched this far before the end: markers of transactions take offsets, too."""
 
 Scanned = Callable[[int], None]
-"""Told after each batch how many letters were read in all."""
+"""Called after each batch with the number of letters read so far."""
 
 
 def scan(
     config: ClientConfig, starts: Mapping[Partition, int], report: Scanned = lambda _count: None
 ) -> Iterator[Stretch]:
-    """Letters from these offsets on, as committed, in offset order per partition; 0 is the earliest that there is.
+    """Letters from these offsets on, as committed, in offset order per partition; 0 is the earliest letter.
 
-    Letters before a start that retention or somebody else deleted are passed over. Raises `KafkaUnreachable`.
+    If letters after a start were deleted, it goes on with the first that exists. Raises `KafkaUnreachable`.
     """
     if not starts:
         return
@@ -65,7 +61,7 @@ IsSettled = Callable[[Partition, int], bool]
 
 
 def edges(config: ClientConfig, starts: Mapping[Partition, int], is_settled: IsSettled) -> dict[Partition, Edges]:
-    """The edges of each partition from its start on. Reads a few letters, however many there are.
+    """The first and last letters of each partition from its start on. Reads only a few letters.
 
     Raises `KafkaUnreachable`.
     """
@@ -85,7 +81,7 @@ def edges(config: ClientConfig, starts: Mapping[Partition, int], is_settled: IsS
 
 
 class DeadLetterScan:
-    """The `LetterScan` of one cluster: each call has a consumer of its own."""
+    """The `LetterScan` of one cluster. Each call makes a consumer."""
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
@@ -115,47 +111,40 @@ def _place(partition: Partition, offset: int) -> TopicPartition:
 
 
 def _read(consumer: Consumer, waiting: set[Partition], ends: Mapping[Partition, int]) -> Iterator[Stretch]:
-    """Letters until every partition that is waited for was read up to its end."""
-    deadline = time.monotonic() + SILENCE_SECONDS_MAX
-    while waiting:
-        messages: list[Any] = consumer.consume(BATCH_LETTERS_MAX, 0.1)
-        if messages:
-            deadline = time.monotonic() + SILENCE_SECONDS_MAX
-        elif time.monotonic() >= deadline:
-            names = ", ".join(sorted({topic for topic, _ in waiting}))
-            raise KafkaUnreachable(f"{names} was not read to its end: no answer for {SILENCE_SECONDS_MAX:.0f} s")
-        yield from _sorted(messages, waiting, ends)
+    """Letters, until every partition in `waiting` was read up to its end."""
+    for reading in read_to_ends(
+        consumer,
+        waiting,
+        "of this command",
+        records_max=BATCH_LETTERS_MAX,
+        look_seconds=0.1,
+        silence_seconds_max=SILENCE_SECONDS_MAX,
+    ):
+        raise_unless_retriable(reading)
+        yield from _sorted(reading.records, waiting, ends)
 
 
-def _sorted(messages: list[Any], waiting: set[Partition], ends: Mapping[Partition, int]) -> list[Stretch]:
-    """The letters among these; partitions whose end they show are waited for no more."""
-    letters: dict[Partition, list[Message]] = {}
-    for message in messages:
-        error = message.error()
-        if error is None:
-            partition = (message.topic(), message.partition())
-            if partition in letters:
-                letters[partition].append(message)
-            else:
-                letters[partition] = [message]
-        elif error.code() == KafkaError._PARTITION_EOF:
-            waiting.discard((message.topic(), message.partition()))
-        elif denied := denial(error, topic=message.topic() or "", operation="Read", group="of this command"):
-            raise denied
-        elif not error.retriable():
-            raise KafkaException(error)
-    for partition, of_partition in letters.items():
+def _sorted(letters: Sequence[Message], waiting: set[Partition], ends: Mapping[Partition, int]) -> list[Stretch]:
+    """The letters by partition. A partition that reached its end leaves `waiting`."""
+    sorted_letters: dict[Partition, list[Message]] = {}
+    for letter in letters:
+        partition = (letter.topic(), letter.partition())
+        if partition in sorted_letters:
+            sorted_letters[partition].append(letter)
+        else:
+            sorted_letters[partition] = [letter]
+    for partition, of_partition in sorted_letters.items():
         if of_partition[-1].offset() + 1 >= ends[partition]:
             waiting.discard(partition)
             while of_partition and of_partition[-1].offset() >= ends[partition]:
                 of_partition.pop()
-    return [(partition, of_partition) for partition, of_partition in letters.items() if of_partition]
+    return [(partition, of_partition) for partition, of_partition in sorted_letters.items() if of_partition]
 
 
 def _unsettled(
     starts: Mapping[Partition, int], ends: Mapping[Partition, int], is_settled: IsSettled
 ) -> dict[Partition, int]:
-    """The first offset of each that is not settled, where it has one before its end."""
+    """The first offset of each partition that is not settled, if there is one before its end."""
     found = {}
     for partition, start in starts.items():
         offset = start
@@ -184,7 +173,8 @@ def _firsts(
 def _lasts(
     reader: Consumer, firsts: Mapping[Partition, Message], ends: Mapping[Partition, int], is_settled: IsSettled
 ) -> dict[Partition, Message]:
-    """The last unsettled letter of each partition that has a first one: near the end, else further and further off."""
+    """The last unsettled letter of each partition that has a first one. Looks near the end, then further back each
+    time."""
     found: dict[Partition, Message] = {}
     befores = {partition: _last_unsettled(partition, ends[partition], is_settled) for partition in firsts}
     for step in LAST_LETTER_STEPS:

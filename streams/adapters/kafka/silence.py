@@ -1,4 +1,4 @@
-"""Why no broker answers: what a client was told meanwhile says more than that its time was up."""
+"""Why no broker answers. The client's own error events say more than the time-out that ends a call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 from confluent_kafka import KafkaError, KafkaException
 
 _TELLING = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
-"""Refused passwords and certificates; whatever follows them, follows from them."""
+"""Refused passwords and certificates. The errors after them are their consequence."""
 
 
 class _Client(Protocol):
@@ -15,7 +15,7 @@ class _Client(Protocol):
 
 
 class Silence:
-    """An `error_cb` for a client that is asked while nobody answers."""
+    """An `error_cb` that remembers why no broker answers."""
 
     def __init__(self) -> None:
         self._last: KafkaError | None = None
@@ -26,7 +26,7 @@ class Silence:
         self._last = error
 
     def reason(self, client: _Client, exception: KafkaException) -> str:
-        """The cause as far as the client was told; else what the call ended with."""
-        client.poll(0.0)  # clients tell nothing while a call blocks
+        """The cause, if the client reported one; else the error that ended the call."""
+        client.poll(0.0)  # a client reports nothing while a call blocks
         error = self._last or exception.args[0]
         return error.str() if isinstance(error, KafkaError) else str(error)

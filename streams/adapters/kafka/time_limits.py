@@ -1,4 +1,4 @@
-"""Waits for calls into a client library no longer than for a named time, whether they return or not."""
+"""Limits how long a call into a client library is waited for, also if the call never returns."""
 
 from __future__ import annotations
 
@@ -6,40 +6,88 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
 
+CALL_SECONDS_MAX = 10.0
+"""The time-out that the client gets for one call."""
+CONTACT_SECONDS_MAX = 60.0
+"""How long a call is tried again while no broker accepts it."""
 PAUSE_SECONDS = 0.2
-"""Between two tries of a call: five a second while Kafka says "not now"."""
+"""The pause between two tries of a call."""
 SLICE_SECONDS = 0.5
-"""Waited for at a time. Only time in which the process ran counts: a process that was stopped, however long, has used
-one of these slices."""
+"""The wait is made of slices of this length. A process that is stopped for an hour loses one slice, not the hour."""
 
 
 def within(seconds_max: float, call: Callable[[], Result]) -> Result:
-    """What the call gives or raises. Raises `TimeoutError` where it does neither while this process ran for so long.
+    """What the call returns or raises. Raises `TimeoutError` if it does neither while this process ran for
+    `seconds_max`.
 
-    A call that hangs is left to hang, on a thread of its own that keeps no process alive.
+    A call that hangs stays on its own thread. That thread does not keep the process alive.
     """
-    outcome: Future[Result] = Future()
+    aside = Aside()
+    try:
+        return aside.within(seconds_max, call)
+    finally:
+        aside.close()
 
-    def carry_out() -> None:
+
+class Aside:
+    """Makes calls like `within`, one after the other, on one thread: to start a thread costs more than most calls."""
+
+    def __init__(self) -> None:
+        self._calls: _Calls | None = None
+
+    def within(
+        self, seconds_max: float, call: Callable[[], Result], is_excused: Callable[[], bool] = lambda: False
+    ) -> Result:
+        """As the function of this name. After a call that hangs the next one gets a new thread.
+
+        Each time that `seconds_max` are over, `is_excused` says whether the call is waited for once more.
+        """
+        if self._calls is None:
+            self._calls = SimpleQueue()
+            threading.Thread(target=_carry_out, args=(self._calls,), name="may hang", daemon=True).start()
+        outcome: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        self._calls.put((call, outcome))
+        while True:
+            for _ in range(math.ceil(seconds_max / SLICE_SECONDS)):
+                try:
+                    result, failure = outcome.get(timeout=min(SLICE_SECONDS, seconds_max))
+                except Empty:
+                    continue
+                if failure is not None:
+                    raise failure
+                return cast("Result", result)
+            if not is_excused():
+                break
+        self.close()
+        raise TimeoutError(f"did not return within {seconds_max:g} s")
+
+    def close(self) -> None:
+        """The thread ends, once its last call has returned."""
+        if self._calls is not None:
+            self._calls.put(None)
+            self._calls = None
+
+
+_Call = tuple[Callable[[], Any], SimpleQueue[tuple[Any, BaseException | None]]]
+_Calls = SimpleQueue[_Call | None]
+
+
+def _carry_out(calls: _Calls) -> None:
+    while (given := calls.get()) is not None:
+        call, outcome = given
         try:
-            outcome.set_result(call())
+            outcome.put((call(), None))
         except BaseException as failure:
-            outcome.set_exception(failure)
-
-    threading.Thread(target=carry_out, name="may hang", daemon=True).start()
-    for _ in range(math.ceil(seconds_max / SLICE_SECONDS)):
-        if wait([outcome], min(SLICE_SECONDS, seconds_max)).done:
-            return outcome.result()
-    raise TimeoutError(f"did not return within {seconds_max:g} s")
+            outcome.put((None, failure))
 
 
 class Patience:
-    """Tries that go on until a deadline. Between two of them is a pause: what fails at once would keep a core busy."""
+    """Tries until a deadline, with a pause between two tries: a call that fails at once must not use a whole core."""
 
     def __init__(
         self,

@@ -1,9 +1,10 @@
-"""Which topic a name stands for: a topic that was deleted and made again has another id (KIP-516)."""
+"""Ids of topics: a topic that was deleted and made again has the same name and another id (KIP-516)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -14,9 +15,9 @@ from streams.ports.errors import KafkaUnreachable
 
 ANSWER_SECONDS_MAX = 10.0
 NONE = "AAAAAAAAAAAAAAAAAAAAAA"
-"""Sixteen zero bytes: brokers before 2.8 know no ids."""
+"""Sixteen zero bytes: the answer of brokers before 2.8, which know no ids."""
 GONE = ""
-"""Instead of an id: there is no such topic now."""
+"""Stands for an id if the topic does not exist now."""
 
 Asked = Mapping[str, "Future[Any]"]
 
@@ -30,7 +31,7 @@ def ask_topic_ids(client: AdminClient, topics: Collection[str]) -> Asked:
 
 
 def answered(asked: Asked) -> dict[str, str]:
-    """Ids by topic, `GONE` where there is none. Topics whose ids Kafka does not tell are left out.
+    """Ids by topic; `GONE` if the topic does not exist. Topics whose ids Kafka does not tell are left out.
 
     Raises `KafkaUnreachable`.
     """
@@ -45,13 +46,24 @@ def answered(asked: Asked) -> dict[str, str]:
             elif denial(error) is None:
                 raise KafkaUnreachable(f"{topic}: {error.str()}") from exception
         except TimeoutError as error:
-            raise KafkaUnreachable(f"{topic}: its id was not told within {2 * ANSWER_SECONDS_MAX:.0f} s") from error
+            raise KafkaUnreachable(
+                f"{topic}: Kafka did not tell its id within {2 * ANSWER_SECONDS_MAX:.0f} s"
+            ) from error
         else:
             if name != NONE:
                 found[topic] = name
     return found
 
 
+def partition_counts(asked: Asked) -> dict[str, int]:
+    """How many partitions each topic has, by the answers that came; others are left out."""
+    counts: dict[str, int] = {}
+    for topic, future in asked.items():
+        with suppress(KafkaException):
+            counts[topic] = len(future.result(0).partitions)
+    return counts
+
+
 def topic_ids(client: AdminClient, topics: Collection[str]) -> dict[str, str]:
-    """Ids of the topics that there are, as far as Kafka tells them. Raises `KafkaUnreachable`."""
+    """Ids of the topics that exist, as far as Kafka tells them. Raises `KafkaUnreachable`."""
     return {topic: name for topic, name in answered(ask_topic_ids(client, topics)).items() if name != GONE}

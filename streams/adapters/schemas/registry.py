@@ -14,22 +14,20 @@ Only the registry's own word may park a record: an ingress without a backend ans
 
 from __future__ import annotations
 
-import base64
 import time
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from streams.adapters.http import HttpTransport
-from streams.delivery.contract import NoResponse, Request, Response
+from streams.config.source import SchemaRegistry, schema_path
+from streams.delivery.contract import NoResponse, Response
 from streams.events.references import inlined
 from streams.events.schema import WriterSchema
 from streams.events.schemas import writer_schema
 from streams.ports.errors import SchemasUnavailable
 from streams.ports.schemas import NoSchema
-from streams.values import Secret
 
 ANSWER_SECONDS_MAX = 5.0
 """The caller has a Kafka transaction open, which ends after 10 s."""
@@ -44,38 +42,19 @@ REFUSALS = frozenset({400, 410, 422})
 KINDS = {"JSON": "JSON Schema", "PROTOBUF": "Protobuf"}
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Who we are at the registry: Basic, bearer or nobody. Read anew for each question."""
-
-    username: str | None = None
-    password: Secret | None = None
-    bearer_token: Secret | None = None
-
-    def headers(self) -> dict[str, str]:
-        """Raises `SchemasUnavailable` where a secret cannot be read now."""
-        if self.bearer_token is not None:
-            return {"Authorization": f"Bearer {_revealed('bearer_token', self.bearer_token)}"}
-        if self.username is not None and self.password is not None:
-            pair = f"{self.username}:{_revealed('password', self.password)}".encode()
-            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-        return {}
-
-
 class RegistrySchemas:
     """Asks `GET /schemas/ids/{id}`, and `GET /subjects/{subject}/versions/{version}` for references."""
 
-    def __init__(self, url: str, transport: HttpTransport, login: Login | None = None) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, registry: SchemaRegistry, transport: HttpTransport) -> None:
+        self._registry = registry
         self._transport = transport
-        self._login = login or Login()
         self._silent_until = float("-inf")
         self._silence = ""
 
     def find(self, header: bytes) -> WriterSchema | NoSchema:
         """The schema of a Confluent header, else what the registry says. Raises `SchemasUnavailable`."""
         number = int.from_bytes(header[1:], "big")
-        found = self._get(f"/schemas/ids/{number}")
+        found = self._get(schema_path(number))
         if isinstance(found, NoSchema):
             return found
         kind = found.get("schemaType", "AVRO")
@@ -90,7 +69,7 @@ class RegistrySchemas:
             return NoSchema(str(error), "unreadable")
 
     def _references(self, schema: dict[str, Any]) -> list[Any] | NoSchema:
-        """The schemas that this one names, and that those name. Raises `ValueError` where one is no JSON."""
+        """The schemas that this one names, and that those name. Raises `ValueError` where one is not JSON."""
         found: dict[tuple[str, str], Any] = {}
         to_ask = _named(schema)
         while to_ask:
@@ -113,8 +92,11 @@ class RegistrySchemas:
         """The registry's object with a `schema`, or its own no. Raises `SchemasUnavailable`."""
         if time.monotonic() < self._silent_until:
             raise SchemasUnavailable(self._silence)
-        headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json", **self._login.headers()}
-        answer = self._transport.fetch(Request("GET", f"{self._url}{path}", headers, b""))
+        try:
+            request = self._registry.request(path)
+        except ValueError as error:
+            raise SchemasUnavailable(str(error)) from None
+        answer = self._transport.fetch(request)
         if isinstance(answer, NoResponse):
             self._silence, self._silent_until = answer.detail, time.monotonic() + SILENT_SECONDS
             raise SchemasUnavailable(answer.detail)
@@ -135,7 +117,7 @@ def _named(schema: dict[str, Any]) -> list[tuple[str, str]]:
         isinstance(one, dict) and isinstance(one.get("subject"), str) and isinstance(one.get("version"), int)
         for one in references
     ):
-        raise ValueError("its references are no list of subjects and versions")
+        raise ValueError("its references are not a list of subjects and versions")
     return [(one["subject"], str(one["version"])) for one in references]
 
 
@@ -182,10 +164,3 @@ def _why(answer: Response) -> str:
     if answer.status in (408, 429) or answer.status >= 500:
         return ""
     return ", and not in the registry's own words: check source.schema_registry.url, and what stands before it"
-
-
-def _revealed(key: str, secret: Secret) -> str:
-    try:
-        return secret.reveal()
-    except ValueError as error:
-        raise SchemasUnavailable(f"source.schema_registry.{key}: {error}") from None

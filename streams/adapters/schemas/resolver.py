@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from streams.adapters.clock import SystemClock
-from streams.adapters.http import HttpTransport
-from streams.adapters.schemas.registry import ANSWER_SECONDS_MAX, Login, RegistrySchemas
 from streams.adapters.schemas.sources import FolderSchemas, TopicSchemas
 from streams.config import Settings
 from streams.events.schemas import shipped
@@ -26,9 +24,13 @@ def schema_resolver(settings: Settings, client_id: str, stack: ExitStack, wait_s
         sources.insert(0, FolderSchemas(source.schema_folders))
     registry = None
     if (there := source.schema_registry) is not None:
+        # Imported here: it brings aiohttp, which most commands and a router do without.
+        from streams.adapters.http import HttpTransport
+        from streams.adapters.schemas.registry import ANSWER_SECONDS_MAX, RegistrySchemas
+
         transport = HttpTransport(settings.http, request_seconds_max=ANSWER_SECONDS_MAX)
         stack.callback(transport.close)
-        registry = RegistrySchemas(there.url, transport, Login(there.username, there.password, there.bearer_token))
+        registry = RegistrySchemas(there, transport)
     return SchemaResolver(
         shipped(),
         sources,

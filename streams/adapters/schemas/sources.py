@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from streams.adapters.kafka.denials import denial
-from streams.adapters.kafka.readers import reader
+from streams.adapters.kafka.readers import let_go, read_to_ends, reader
 from streams.events.schema import WriterSchema
 from streams.events.schemas import read_folder, schema_files, topic_schema
 from streams.ports.errors import SchemasUnavailable
+from streams.ports.kafka import Partition
 
 log = structlog.get_logger(__name__)
 
 READ_SECONDS_MAX = 5.0
 """The caller has a transaction open, and Kafka ends it after 10 s."""
+LOOK_SECONDS = 0.05
+"""A fetch that finds nothing shows the end. A longer wait would use up the time that the resolver has for asking."""
 FRESH_SECONDS = 0.2
 """What was read to its end so recently is not read again: a thousand unknown fingerprints would each wait for Kafka."""
 
@@ -52,7 +56,7 @@ class FolderSchemas:
             self._schemas |= {schema.fingerprint: schema for schema in schemas}
             problems.update(faults)
         for problem in sorted(problems - self._said):
-            log.warning("schema file not read", error=problem)
+            log.warning("could not read a schema file", error=problem)
         self._said = problems
 
 
@@ -70,7 +74,7 @@ class TopicSchemas:
     def __init__(self, options: Mapping[str, Any], topic: str, client_id: str) -> None:
         self._topic = topic
         self._schemas: dict[bytes, WriterSchema] = {}
-        self._ends: dict[int, bool] = {}
+        self._partitions: Sequence[Partition] = ()
         self._options = options
         self._client_id = client_id
         self._opened: Consumer | None = None
@@ -80,7 +84,9 @@ class TopicSchemas:
     def _consumer(self) -> Consumer:
         """Connected when a schema is missed for the first time: most processes never miss one."""
         if self._opened is None:
-            self._opened = reader(self._options, self._client_id)
+            self._opened = reader(
+                self._options, self._client_id, tuning={"fetch.wait.max.ms": round(LOOK_SECONDS * 1000)}
+            )
         return self._opened
 
     def find(self, header: bytes) -> WriterSchema | None:
@@ -95,27 +101,27 @@ class TopicSchemas:
             self._opened.close()
 
     def _read_to_end(self) -> None:
-        if not self._ends and not self._assign():
+        if not self._partitions and not self._assign():
             return
-        self._ends = dict.fromkeys(self._ends, False)
+        unread = set(self._partitions)
         # The end is told once per assignment: assigned again where it stands, the reader is told again.
-        self._consumer.assign(self._consumer.position([TopicPartition(self._topic, number) for number in self._ends]))
+        self._consumer.assign(self._consumer.position([TopicPartition(*partition) for partition in unread]))
         deadline = time.monotonic() + READ_SECONDS_MAX
-        while not all(self._ends.values()):
-            if time.monotonic() >= deadline:
+        for reading in read_to_ends(
+            self._consumer,
+            unread,
+            self._client_id,
+            records_max=500,
+            look_seconds=LOOK_SECONDS,
+            silence_seconds_max=math.inf,
+        ):
+            for message in reading.records:
+                self._add(message.key(), message.value())
+            if unread and time.monotonic() >= deadline:
+                # If the topic was made again, this client may never read it (see `ClientTopics`). The next one can.
+                let_go(self._consumer)
+                self._opened, self._partitions = None, ()
                 raise SchemasUnavailable(f"{self._topic} was not read to its end within {READ_SECONDS_MAX:.0f} s")
-            for message in self._consumer.consume(500, 0.2):
-                error = message.error()
-                if error is None:
-                    self._add(message.key(), message.value())
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    self._ends[message.partition() or 0] = True
-                else:
-                    self._raise_if_denied(error)
-
-    def _raise_if_denied(self, error: KafkaError) -> None:
-        if denied := denial(error, topic=self._topic, operation="Read", group=self._client_id):
-            raise denied
 
     def _assign(self) -> bool:
         try:
@@ -123,11 +129,13 @@ class TopicSchemas:
         except KafkaException as exception:
             raise SchemasUnavailable(str(exception.args[0])) from exception
         if topic is None or topic.error is not None:
-            if topic is not None:
-                self._raise_if_denied(topic.error)
+            if topic is not None and (
+                denied := denial(topic.error, topic=self._topic, operation="Read", group=self._client_id)
+            ):
+                raise denied
             return False
-        self._ends = dict.fromkeys(topic.partitions, False)
-        self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in topic.partitions])
+        self._partitions = [(self._topic, number) for number in topic.partitions]
+        self._consumer.assign([TopicPartition(*partition, OFFSET_BEGINNING) for partition in self._partitions])
         return True
 
     def _add(self, key: str | bytes | None, value: str | bytes | None) -> None:

@@ -16,11 +16,12 @@ from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.ports.errors import KafkaRefusal, KafkaUnreachable, NoKeeperAnswers
 from streams.ports.state import What
-from streams.state.records import Answer, Request, key, parse
+from streams.state.kinds import parse
+from streams.state.records import Answer, Request, key
 
 CLIENT_ID = "streams-requests"
 EXPIRES_MS = 60_000
-"""A keeper that takes office later than this refuses the request: the caller does not wait any more."""
+"""A keeper that takes the lease later than this refuses the request: the caller does not wait any more."""
 WRITE_SECONDS_MAX = 10.0
 LOOK_SECONDS = 0.2
 """A look for the answer lasts so long, so that Ctrl-C is heard."""
@@ -46,7 +47,7 @@ class KeeperRequests:
         answer_key = key("answer", connector, request_id)
         try:
             answer = state.follow(answer_key, offset, time.monotonic() + wait_seconds)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: nobody waits for the answer any more
             state.write(request_key, None)
             raise
         if answer is None:

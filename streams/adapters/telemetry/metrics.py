@@ -7,44 +7,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+from streams.adapters.telemetry.inlet_metrics import INLET_METRICS
+from streams.adapters.telemetry.metric import (
+    BODY_BUCKETS,
+    FRESHNESS_BUCKETS,
+    RECORDS_BUCKETS,
+    REQUEST_BUCKETS,
+    Metric,
+)
 
 BEGIN = "<!-- metrics: begin (made by python -m streams.adapters.telemetry.metrics) -->"
 END = "<!-- metrics: end -->"
 
-Reporter = Literal["every process", "router", "sink", "keeper"]
-
-REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Seconds; a request is given up after 30."""
-RECORDS_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 100.0, 128.0, 256.0, 512.0, 1024.0, 2000.0)
-"""Powers of two, and what a full request of the shipped destinations holds: 100 or 2,000."""
-FRESHNESS_BUCKETS = (
-    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 21600.0, 86400.0, 172800.0, 432000.0,
-)  # fmt: skip
-"""Seconds: half a second to the 5 days of the longest grace."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. A counter's name ends in `_total`; a histogram has `buckets`; anything else is a gauge."""
-
-    name: str
-    labels: tuple[str, ...]
-    by: Reporter
-    meaning: str
-    buckets: tuple[float, ...] = ()
-
-    @property
-    def kind(self) -> Literal["counter", "gauge", "histogram"]:
-        if self.buckets:
-            return "histogram"
-        return "counter" if self.name.endswith("_total") else "gauge"
-
-
 _CONNECTOR = ("connector",)
 _SCOPED = ("connector", "scope")
+_ENTRY = ("connector", "entry")
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
@@ -83,7 +62,8 @@ METRICS: Mapping[str, Metric] = {
             "streams_skipped_records_total",
             ("connector", "reason"),
             "sink",
-            "Records that were not sent: `no_credentials_for_feed`, or `refused_by_kafka` (not even as a dead letter).",
+            "Records that were not sent: `no_credentials_for_feed`, `forgotten` (of a user to be forgotten), or "
+            "`refused_by_kafka` (not even as a dead letter).",
         ),
         Metric(
             "streams_parked_records_total",
@@ -149,7 +129,8 @@ METRICS: Mapping[str, Metric] = {
             "streams_waiting_partitions",
             ("connector", "reason"),
             "sink",
-            "Partitions that are stopped at a record: `schema` (not known yet), `registry` (does not answer). "
+            "Partitions that are stopped at a record: `schema` (not known yet), `registry` (does not answer), `memory` "
+            "(what the sink remembers cannot be opened), `counts` (no room for them in a commit). "
             "The router reports those of Currents topics, with the connector `source`.",
         ),
         Metric(
@@ -194,6 +175,12 @@ METRICS: Mapping[str, Metric] = {
             "When the credentials became INVALID, in seconds since 1970; 0 while VALID.",
         ),
         Metric(
+            "streams_scope_refused_though_valid",
+            _SCOPED,
+            "keeper",
+            "1 while the destination answers 401 or 403 to traffic, and accepts a probe with the same credentials.",
+        ),
+        Metric(
             "streams_purge_deadline_seconds",
             _SCOPED,
             "keeper",
@@ -230,9 +217,106 @@ METRICS: Mapping[str, Metric] = {
             "streams_alerts_total",
             ("connector", "kind"),
             "keeper",
-            "Alerts that were sent: `invalid`, `half` and `most` of the grace, `recovered`, `suspended`, `purged`, "
-            "`lost`.",
+            "Alerts that were sent: `invalid`, `half` and `most` of the grace, `recovered`, `refused` (though a probe "
+            "is accepted), `suspended`, `purged`, `lost`.",
         ),
+        Metric(
+            "streams_receiver_requests_total",
+            ("connector", "entry", "code"),
+            "receiver",
+            "Requests of vendors, by the status of the answer; `none` if the sender went away. Connector and entry are "
+            "`-` for an address that no entry has.",
+        ),
+        Metric(
+            "streams_braze_data_points_total",
+            ("connector", "kind"),
+            "keeper",
+            "Data points by kind of object, an estimate: custom attributes, events, purchases.",
+        ),
+        Metric(
+            "streams_braze_dropped_values_total",
+            ("connector", "reason"),
+            "keeper",
+            "Values that Braze does not take, left out or `cut`: by `type`, `name`, `reserved`, `value`.",
+        ),
+        Metric(
+            "streams_braze_maybe_doubled_total",
+            _CONNECTOR,
+            "keeper",
+            "Events that Braze may have counted once too often: a crash or a lost answer hides it.",
+        ),
+        Metric(
+            "streams_braze_unaccounted_total",
+            _CONNECTOR,
+            "keeper",
+            "Events that Braze refused without naming one; they cannot be sent again.",
+        ),
+        Metric(
+            "streams_sessions_dropped_total",
+            _CONNECTOR,
+            "keeper",
+            "Full copies of a cohort that never became complete, by partition.",
+        ),
+        Metric(
+            "streams_segments_cut_total",
+            _CONNECTOR,
+            "keeper",
+            "Audiences that had no room in `SegmentMembership`.",
+        ),
+        Metric(
+            "streams_sent_rows",
+            _CONNECTOR,
+            "sink",
+            "Rows that this process remembers of what was sent to Braze: one a user, and few others. With the next "
+            "three this is measured every 30 s.",
+        ),
+        Metric("streams_scratch_bytes", _CONNECTOR, "sink", "Size of the files that hold these rows."),
+        Metric(
+            "streams_sessions_open",
+            _CONNECTOR,
+            "sink",
+            "Full copies of a cohort of which pages are missing. Each process that has a partition counts a copy once.",
+        ),
+        Metric(
+            "streams_session_open_seconds",
+            _CONNECTOR,
+            "sink",
+            "Since the oldest of these full copies began; 0 if there is none.",
+        ),
+        Metric("streams_receiver_requests_in_hand", (), "receiver", "Requests that wait for their answer now."),
+        Metric(
+            "streams_receiver_seconds",
+            _ENTRY,
+            "receiver",
+            "From a request's header to its answer, which comes after the commit.",
+            REQUEST_BUCKETS,
+        ),
+        Metric(
+            "streams_receiver_body_bytes", _ENTRY, "receiver", "Size of whole bodies, as inflated.", BODY_BUCKETS
+        ),
+        Metric(
+            "streams_receiver_records_total",
+            _ENTRY,
+            "receiver",
+            "Records that were written onto the connector's topic. A page of a full copy counts once a partition.",
+        ),
+        Metric(
+            "streams_receiver_skipped_total",
+            ("connector", "entry", "reason"),
+            "receiver",
+            "Items that were left out: `loop`, `not_selected`, `no_external_user_id`, `hashed_identity`, `not_mapped`, "
+            "`refused_by_kafka`.",
+        ),
+        Metric(
+            "streams_receiver_auth_failures_total", _ENTRY, "receiver", "Requests with a wrong key, or without one."
+        ),
+        Metric(
+            "streams_receiver_aborted_transactions_total",
+            (),
+            "receiver",
+            "Transactions of which nothing is left. Their senders were told to try again.",
+        ),
+        *INLET_METRICS,
     )
 }  # fmt: skip
 

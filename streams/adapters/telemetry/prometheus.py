@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, get_args
 
 from prometheus_client import (
@@ -17,27 +18,29 @@ from prometheus_client import (
 )
 
 from streams import __version__
-from streams.adapters.telemetry.metrics import METRICS, Metric
+from streams.adapters.telemetry.metric import Metric
+from streams.adapters.telemetry.metrics import METRICS
+from streams.adapters.telemetry.way_back import WayBackCounters
 from streams.config.names import SOURCE
 from streams.delivery.account import Cause, RouterCounts, RouterSkip, SinkSkip
 from streams.delivery.batch import Batch
 from streams.delivery.contract import Delivered, NoResponse, Refused, Verdict
-from streams.delivery.ledger import Parking
+from streams.delivery.ledger import ParkedRecord
 from streams.operations.survey import Surveyed
 from streams.ports.clock import Clock
 from streams.ports.http import Answer
 from streams.ports.kafka import Message
-from streams.ports.meters import Kept, Moved
-from streams.state.records import Waits
-from streams.state.standing import CONNECTOR_SCOPE
-from streams.workers.reading.paused_partitions import Why
+from streams.ports.meters import Kept, Memorized, Moved
+from streams.state.state_view import CONNECTOR_SCOPE
+from streams.state.worker_records import Waits
+from streams.workers.reading.waiting_partitions import Why
 
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx", "none")
 SUSPENDERS = ("operator", "flood", "configuration")
 PURGE_REASONS = ("deadline", "ordered", "expired")
 UNDECODABLE = "undecodable"
 """The router counts both causes of its letters as this one."""
-ALERTS = ("invalid", "half", "most", "recovered", "suspended", "purged", "lost")
+ALERTS = ("invalid", "half", "most", "recovered", "refused", "suspended", "purged", "lost")
 
 EventTime = Callable[[Message], int | None]
 """An event's own time in seconds since 1970; None where its record does not tell."""
@@ -87,7 +90,7 @@ class Metrics:
         return found
 
     def forget(self, name: str, *labels: str) -> None:
-        """A gauge that nobody keeps up any more is not shown."""
+        """A series that nobody keeps up any more is not shown."""
         if name in self._of:
             self._of[name].remove(*labels)
 
@@ -195,27 +198,26 @@ class SinkTelemetry:
         for reason in get_args(SinkSkip):
             metrics.counter("streams_skipped_records_total", connector, reason)
         metrics.counter("streams_parked_records_total", connector, "rejected", CONNECTOR_SCOPE)
-        for scope in scopes:
-            self._begin_at_zero(scope)
+        self._of_scope = {scope: _ScopeMetrics(metrics, connector, scope) for scope in scopes}
 
     def sent(self, ticket: int, batch: Batch[Message]) -> None:
         request = batch.request
         assert request is not None, "a batch that was sent has a request"
-        self._metrics.gauge("streams_requests_in_flight", self._connector, batch.scope).inc()
+        self._of_scope[batch.scope].in_flight.inc()
         self._bytes.inc(len(request.body))
         self._batch_records.observe(len(batch))
         if batch.attempts > 1:
-            self._metrics.counter("streams_delivery_retries_total", self._connector, batch.scope).inc()
+            self._of_scope[batch.scope].retries.inc()
         if self._spans is not None:
             self._spans.sent(ticket, batch)
 
     def answered(self, batch: Batch[Message], answer: Answer, verdict: Verdict) -> None:
-        place = (self._connector, batch.scope)
-        self._metrics.gauge("streams_requests_in_flight", *place).dec()
-        self._metrics.histogram("streams_delivery_request_seconds", *place).observe(answer.seconds)
-        self._metrics.counter("streams_delivery_requests_total", *place, status_class(answer)).inc()
+        scope = self._of_scope[batch.scope]
+        scope.in_flight.dec()
+        scope.seconds.observe(answer.seconds)
+        scope.requests(status_class(answer)).inc()
         if isinstance(verdict, Delivered | Refused):
-            self._metrics.counter("streams_delivered_records_total", *place).inc(delivered(batch, verdict))
+            scope.delivered.inc(delivered(batch, verdict))
             event_time = self._event_time(batch.sources[0])
             if event_time is not None:
                 # Restamped samples and clocks that differ lie in the future: as fresh as can be.
@@ -223,7 +225,7 @@ class SinkTelemetry:
         if self._spans is not None:
             self._spans.answered(batch, answer, verdict)
 
-    def committed(self, skipped: Mapping[str, int], letters: Sequence[Parking[Message]]) -> None:
+    def committed(self, skipped: Mapping[str, int], letters: Sequence[ParkedRecord[Message]]) -> None:
         for reason, count in skipped.items():
             self._metrics.counter("streams_skipped_records_total", self._connector, reason).inc(count)
         parked: dict[tuple[str, str], int] = {}
@@ -245,20 +247,42 @@ class SinkTelemetry:
     def waits(self, waits: Waits) -> None:
         self._waits.set(waits)
 
-    def _begin_at_zero(self, scope: str) -> None:
-        place = (self._connector, scope)
-        self._metrics.counter("streams_delivered_records_total", *place)
-        self._metrics.counter("streams_delivery_retries_total", *place)
-        self._metrics.histogram("streams_delivery_request_seconds", *place)
-        self._metrics.gauge("streams_requests_in_flight", *place)
+    def remembers(self, memorized: Memorized) -> None:
+        for name, value in (
+            ("streams_sent_rows", memorized.rows),
+            ("streams_scratch_bytes", memorized.scratch_bytes),
+            ("streams_sessions_open", memorized.open_copies),
+            ("streams_session_open_seconds", memorized.oldest_copy_seconds),
+        ):
+            self._metrics.gauge(name, self._connector).set(value)
+
+
+class _ScopeMetrics:
+    """What each request of a scope is counted on: looked up once, for a look-up costs more than a count."""
+
+    def __init__(self, metrics: Metrics, connector: str, scope: str) -> None:
+        place = (connector, scope)
+        self.delivered = metrics.counter("streams_delivered_records_total", *place)
+        self.retries = metrics.counter("streams_delivery_retries_total", *place)
+        self.seconds = metrics.histogram("streams_delivery_request_seconds", *place)
+        self.in_flight = metrics.gauge("streams_requests_in_flight", *place)
+        self._requests: dict[str, Counter] = {}
+        self._new_requests = partial(metrics.counter, "streams_delivery_requests_total", *place)
         for status in STATUS_CLASSES:
-            self._metrics.counter("streams_delivery_requests_total", *place, status)
+            self.requests(status)
         for cause in get_args(Cause):
-            self._metrics.counter("streams_parked_records_total", self._connector, cause, scope)
+            metrics.counter("streams_parked_records_total", connector, cause, scope)
+
+    def requests(self, status: str) -> Counter:
+        """Of a status class, which may be one that no server should answer with."""
+        found = self._requests.get(status)
+        if found is None:
+            found = self._requests[status] = self._new_requests(status)
+        return found
 
 
 class KeeperTelemetry:
-    """What one connector's keeper reports; how it stands is shown only while the office is held."""
+    """What one connector's keeper reports; how it stands is shown only while the lease is held."""
 
     def __init__(self, metrics: Metrics, connector: str, scopes: Sequence[str]) -> None:
         self._metrics = metrics
@@ -266,17 +290,18 @@ class KeeperTelemetry:
         self._is_source = connector == SOURCE
         self._causes: tuple[str, ...] = (UNDECODABLE,) if self._is_source else get_args(Cause)
         self._scopes = scopes
-        self._in_office = metrics.gauge("streams_keeper", connector)
+        self._lease_held = metrics.gauge("streams_keeper", connector)
         self._redriven = metrics.counter("streams_redriven_records_total", connector)
         self._replayed = metrics.counter("streams_replayed_records_total", connector)
         self._purged = {why: metrics.counter("streams_purged_records_total", connector, why) for why in PURGE_REASONS}
         self._alerts = {kind: metrics.counter("streams_alerts_total", connector, kind) for kind in ALERTS}
         self._topics: frozenset[str] = frozenset()
-        self.is_in_office = False
+        self._way_back = WayBackCounters(connector, metrics.counter, metrics.forget)
+        self.holds_lease = False
 
-    def in_office(self, is_held: bool) -> None:
-        self.is_in_office = is_held
-        self._in_office.set(is_held)
+    def lease_held(self, is_held: bool) -> None:
+        self.holds_lease = is_held
+        self._lease_held.set(is_held)
         if not is_held:
             self.forget()
 
@@ -298,6 +323,7 @@ class KeeperTelemetry:
             gauge("streams_scope_invalid_since_seconds", name, scope).set(since)
             gauge("streams_purge_deadline_seconds", name, scope).set(kept.deadlines.get(scope, 0) / 1000)
             gauge("streams_purge_overdue", name, scope).set(bool(state_of_scope.overdue))
+            gauge("streams_scope_refused_though_valid", name, scope).set(bool(state_of_scope.refused_though_good))
 
     def moved(self, moved: Moved) -> None:
         self._redriven.inc(moved.redriven)
@@ -321,7 +347,9 @@ class KeeperTelemetry:
             self._metrics.gauge("streams_source_waiting_records", topic).set(found.waiting)
             self._metrics.gauge("streams_source_lag_seconds", topic).set(found.lag_seconds)
         self._topics = frozenset(surveyed.topics)
-        if not self.is_in_office:
+        if surveyed.composed is not None:
+            self._way_back.follow(surveyed.composed)
+        if not self.holds_lease:
             self.forget()
 
     def _forget_topic(self, topic: str) -> None:
@@ -330,6 +358,7 @@ class KeeperTelemetry:
 
     def forget(self) -> None:
         """The next keeper tells it, from another process."""
+        self._way_back.forget()
         name = self._connector
         topics, self._topics = self._topics, frozenset()
         for topic in topics:
@@ -347,6 +376,7 @@ class KeeperTelemetry:
             "streams_scope_invalid_since_seconds",
             "streams_purge_deadline_seconds",
             "streams_purge_overdue",
+            "streams_scope_refused_though_valid",
         ):
             for scope in self._scopes:
                 self._metrics.forget(metric, name, scope)

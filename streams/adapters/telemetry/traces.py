@@ -209,7 +209,7 @@ def tracing_from(environment: Mapping[str, str], service: str, instance: str) ->
     elif name == "console":
         exporter = ConsoleSpanExporter()
     else:
-        raise TracingUnavailable(f"OTEL_TRACES_EXPORTER is {name}: there is otlp, console and none")
+        raise TracingUnavailable(f"OTEL_TRACES_EXPORTER is {name}: use otlp, console or none")
     _say_what_is_not_exported()
     sampler = None if environment.get("OTEL_TRACES_SAMPLER") else ParentBased(TraceIdRatioBased(SAMPLED_SHARE))
     return Tracing(environment.get("OTEL_SERVICE_NAME") or service, instance, exporter, sampler)

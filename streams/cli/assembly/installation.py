@@ -12,6 +12,7 @@ from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.letters import DeadLetterReader
 from streams.adapters.kafka.scan import DeadLetterScan
 from streams.adapters.kafka.search import TopicSearch
+from streams.adapters.kafka.sent import SentTopic
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.adapters.schemas.resolver import schema_resolver
 from streams.adapters.state.requests import KeeperRequests
@@ -36,6 +37,7 @@ def connect(settings: Settings, client_id: str) -> Installation:
         open_transactions=lambda transactional_id: _transactions(settings, transactional_id),
         open_search=lambda report: TopicSearch(options, report),
         read_latest=lambda topic, key_prefix: read_to_end(options, topic, client_id, key_prefix),
+        read_rows=lambda topic, partition: SentTopic(options, topic, client_id).rows(partition),
         clock=SystemClock(),
     )
 

@@ -6,48 +6,57 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
 from streams.adapters.clock import SystemClock
-from streams.adapters.http import HttpTransport
+from streams.adapters.kafka.admin import Administration
 from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.letters import DeadLetterReader, DeadLetterTopics
 from streams.adapters.kafka.transactions import TransactionalProducer
-from streams.adapters.notify import Notifications
 from streams.adapters.schemas.resolver import schema_resolver
-from streams.adapters.state.standings import read_standings
+from streams.adapters.state.views import read_state_views
 from streams.cli.assembly.installation import connect
 from streams.cli.assembly.observation import Observation
 from streams.config import Connector, Settings
 from streams.config.names import SOURCE
-from streams.delivery.pace import TokenBucket
-from streams.operations.books import KeptBooks
+from streams.delivery.handover import HandedOver
+from streams.delivery.pace import SharedBucket
+from streams.operations.event_topics import EventTopics
+from streams.operations.keeper_accounts import KeeperAccounts
 from streams.ports.kafka import Partition
 from streams.state.credentials import Rules
+from streams.state.state_view import StateView
 from streams.workers.keeper.alerts import RUNBOOKS, Alerts
-from streams.workers.keeper.deletion import Collection
+from streams.workers.keeper.commit_copies import CommitCopies
+from streams.workers.keeper.deletion import LetterDeletion
 from streams.workers.keeper.expiry import Expiry
-from streams.workers.keeper.jobs.cursor import Settling
+from streams.workers.keeper.forget_job import Forgetting
+from streams.workers.keeper.group_orders import GroupOrders
+from streams.workers.keeper.jobs.currents_letters import WrittenAgain
+from streams.workers.keeper.jobs.cursor import RejectedCursor
 from streams.workers.keeper.jobs.jobs import Jobs
-from streams.workers.keeper.jobs.outcome import BackToConnector, RoutedAgain
-from streams.workers.keeper.keeper import Keeper, Task
+from streams.workers.keeper.jobs.ways import BackToConnector, RoutedAgain, Way
+from streams.workers.keeper.keeper import Keeper, KeeperDuty
 from streams.workers.keeper.known_topics import KnownTopics
-from streams.workers.keeper.office import Office, OfficeTopics, OpenOffice
-from streams.workers.keeper.offset_backup import Bookkeeping
+from streams.workers.keeper.lease import Lease, LeaseTopics, TakeLease
 from streams.workers.keeper.probes import Probes
 from streams.workers.keeper.purge import Purge
 from streams.workers.keeper.redrive import Redrive
-from streams.workers.keeper.report import Reporting
-from streams.workers.keeper.requests import Asking
+from streams.workers.keeper.report import StateReport
+from streams.workers.keeper.requests import Requests
+from streams.workers.keeper.retirement import Retirement
+from streams.workers.keeper.rewrite import Rewrite
 from streams.workers.reading.event_reader import EventReader
-from streams.workers.reading.start_positions import Copied
+from streams.workers.reading.schema_resolver import SchemaResolver
+from streams.workers.reading.start_positions import Copied, copied
 from streams.workers.router.routes import Routes, Routing
 
 log = structlog.get_logger(__name__)
 
-BOOKS_CLIENT_ID = "streams-keeper"
+ACCOUNTS_CLIENT_ID = "streams-keeper"
 
 Result = TypeVar("Result")
 
@@ -63,6 +72,8 @@ def connector_keeper(
     settings: Settings, connector: Connector, instance: str, observation: Observation
 ) -> Iterator[Keeper]:
     """The keeper of one connector; what it opened is closed at the end."""
+    from streams.adapters.http import HttpTransport
+
     name = connector.name
     client_id = settings.groups.keeper(name)
     options = settings.kafka.client_config(client_id)
@@ -71,48 +82,72 @@ def connector_keeper(
         transport = HttpTransport(settings.http)
         stack.callback(transport.close)
         topics = DeadLetterTopics(options)
-        watching, reading = (DeadLetterReader(options, f"{client_id}-{role}") for role in ("redrive", "letters"))
-        for reader in (watching, reading):
-            stack.callback(reader.close)
-
-        def open_letters() -> DeadLetterReader:
-            return DeadLetterReader(options, f"{client_id}-job")
-
-        resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
-        events = EventReader(resolver)
-        books = KeptBooks(lambda: connect(settings, BOOKS_CLIENT_ID), name)
-        stack.callback(books.close)
+        watching, reading = (_letters(options, f"{client_id}-{role}", stack) for role in ("redrive", "letters"))
+        open_letters = partial(DeadLetterReader, options, f"{client_id}-job")
+        events = EventReader(schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait))
+        accounts = KeeperAccounts(lambda: connect(settings, ACCOUNTS_CLIENT_ID), name)
+        stack.callback(accounts.close)
         rules = Rules(connector.grace_seconds)
         probes = Probes(connector.build, transport, rules)
-        share = TokenBucket(_returning_rate(connector), clock.monotonic())
+        share = SharedBucket(_returning_rate(connector), clock.monotonic())
         purge = Purge(probes, topics, reading, events, rules)
-        jobs = Jobs(open_letters, topics, events, BackToConnector(settings.topics.connector(name)), share)
+        jobs = Jobs(open_letters, topics, events, BackToConnector(settings.topics.connector(name)), share.of("replay"))
+        forgetting = Forgetting(
+            settings.topics.forgotten,
+            probes.scopes,
+            [*settings.entries.get(name, {})],
+            open_letters=open_letters,
+            open_journal=partial(StateJournal, options, settings.topics.forgotten, f"{client_id}-forgotten"),
+            topics=topics,
+            events=events,
+        )
         meter = observation.keeper_meter(settings, name, probes.scopes, stack)
-        tasks: list[Task] = [
-            KnownTopics(probes.scopes, topics, books.missing, _in_background),
-            Reporting(meter, probes.scopes, purge.next_at),
-            Asking(probes, jobs),
+        duties: list[KeeperDuty] = [
+            KnownTopics(probes.scopes, topics, accounts.missing, _in_background),
+            StateReport(meter, probes.scopes, purge.next_at),
+            Requests(probes, jobs, GroupOrders([*settings.entries.get(name, {})], topics.partitions), forgetting),
             probes,
-            Alerts(
-                Notifications(name, connector.notify, settings.http),
-                rules,
-                purge,
-                probes.scopes,
-                count_parked=books.parked,
-                run=_in_background,
-                runbooks=connector.notify.runbooks or RUNBOOKS,
-                contact=connector.contact,
-            ),
-            Redrive(probes.scopes, topics, watching, _redrive_rate(connector), share),
+            _alerts(settings, connector, rules, purge, probes.scopes, accounts),
+            Redrive(probes.scopes, topics, watching, _redrive_rate(connector), share.of("redrive")),
             purge,
             Expiry(topics, reading, events),
             jobs,
-            Settling(open_letters, topics),
-            Collection(topics),
-            Bookkeeping(books.of_sinks, books.excess, _in_background),
+            forgetting,
+            Rewrite(open_letters, topics),
+            RejectedCursor(open_letters, topics),
+            LetterDeletion(topics),
+            CommitCopies(accounts.of_sinks, accounts.excess, _in_background),
         ]
-        opener = _opener(settings, name, office_topics(settings, name), instance)
-        yield Keeper(name, opener, tasks, clock, meter, observation.pulse)
+        opener = _opener(settings, name, lease_topics(settings, name), instance)
+        yield Keeper(name, opener, duties, clock, meter, observation.pulse)
+
+
+def _letters(options: Mapping[str, Any], client_id: str, stack: ExitStack) -> DeadLetterReader:
+    reader = DeadLetterReader(options, client_id)
+    stack.callback(reader.close)
+    return reader
+
+
+def _alerts(
+    settings: Settings,
+    connector: Connector,
+    rules: Rules,
+    purge: Purge,
+    scopes: tuple[str, ...],
+    accounts: KeeperAccounts,
+) -> Alerts:
+    from streams.adapters.notify import Notifications
+
+    return Alerts(
+        Notifications(connector.name, connector.notify, settings.http),
+        rules,
+        purge,
+        scopes,
+        count_parked=accounts.parked,
+        run=_in_background,
+        runbooks=connector.notify.runbooks or RUNBOOKS,
+        contact=connector.contact,
+    )
 
 
 @contextmanager
@@ -123,29 +158,35 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
     options = settings.kafka.client_config(client_id)
     with ExitStack() as stack:
         topics = DeadLetterTopics(options)
-        reading = DeadLetterReader(options, f"{client_id}-letters")
-        stack.callback(reading.close)
+        reading = _letters(options, f"{client_id}-letters", stack)
         resolver = schema_resolver(settings, client_id, stack, settings.source.unknown_schema_wait)
         events = EventReader(resolver)
-        books = KeptBooks(lambda: connect(settings, BOOKS_CLIENT_ID), SOURCE)
-        stack.callback(books.close)
-
-        def open_letters() -> DeadLetterReader:
-            return DeadLetterReader(options, f"{client_id}-job")
-
-        jobs = Jobs(open_letters, topics, events, RoutedAgain(Routes(routing, resolver)))
+        accounts = KeeperAccounts(lambda: connect(settings, ACCOUNTS_CLIENT_ID), SOURCE)
+        stack.callback(accounts.close)
+        open_letters = partial(DeadLetterReader, options, f"{client_id}-job")
+        jobs = Jobs(open_letters, topics, events, _way_of_source(settings, routing, resolver, client_id, stack))
+        forgetting = Forgetting(
+            settings.topics.forgotten,
+            (),
+            (),
+            open_letters=open_letters,
+            open_journal=partial(StateJournal, options, settings.topics.forgotten, f"{client_id}-forgotten"),
+            topics=topics,
+            events=events,
+        )
         meter = observation.keeper_meter(settings, SOURCE, (), stack)
-        tasks: list[Task] = [
-            KnownTopics((), topics, books.missing, _in_background),
-            Reporting(meter, (), lambda _office, _scope: 0),
-            Asking(None, jobs),
+        duties: list[KeeperDuty] = [
+            KnownTopics((), topics, accounts.missing, _in_background),
+            StateReport(meter, (), lambda _lease, _scope: 0),
+            Requests(None, jobs, GroupOrders((), topics.partitions), forgetting),
             Expiry(topics, reading, events),
             jobs,
-            Settling(open_letters, topics),
-            Collection(topics),
-            Bookkeeping(books.of_routers, lambda: None, _in_background),
+            forgetting,
+            RejectedCursor(open_letters, topics),
+            LetterDeletion(topics),
+            CommitCopies(accounts.of_routers, lambda: None, _in_background, Retirement(settings.connectors)),
         ]
-        names = OfficeTopics(
+        names = LeaseTopics(
             state=settings.topics.state,
             audit=settings.topics.audit,
             connector="",
@@ -153,32 +194,50 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
             credentials="",
         )
         opener = _opener(settings, SOURCE, names, instance)
-        yield Keeper(SOURCE, opener, tasks, SystemClock(), meter, observation.pulse)
+        yield Keeper(SOURCE, opener, duties, SystemClock(), meter, observation.pulse)
 
 
-def _opener(settings: Settings, name: str, topics: OfficeTopics, instance: str) -> OpenOffice:
-    """Takes office: a producer that fences the predecessor's first, then the state."""
+def _way_of_source(
+    settings: Settings, routing: Routing, resolver: SchemaResolver, client_id: str, stack: ExitStack
+) -> Way:
+    """What a replay does with the source's letters: to connectors, or to Currents topics where none gets events."""
+    schemas_topic = settings.topics.schemas if settings.http_inlets else ""
+    routed = RoutedAgain(Routes(routing, resolver), schemas_topic)
+    if settings.routed or not settings.http_inlets:
+        return routed
+
+    def prefix_of(inlet: str) -> str:
+        known = settings.http_inlets.get(inlet)
+        return settings.source.topic_prefix if known is None else settings.inlet_prefix(known)
+
+    administration = Administration(settings.kafka.client_config(client_id))
+    stack.callback(administration.close)
+    return WrittenAgain(resolver, EventTopics(settings.kafka.topics, administration), prefix_of, schemas_topic, routed)
+
+
+def _opener(settings: Settings, name: str, topics: LeaseTopics, instance: str) -> TakeLease:
+    """Takes the lease: a producer that fences the predecessor's first, then the state."""
     client_id = settings.groups.keeper(name)
     options = settings.kafka.client_config(client_id)
 
-    def open_office() -> Office:
+    def take_lease() -> Lease:
         transactions = TransactionalProducer(options, client_id, f"{client_id}-{instance}")
         transactions.start()
         journal = StateJournal(options, settings.topics.state, f"{client_id}-state")
         try:
-            return Office(name, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
-        except BaseException:
+            return Lease(name, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
+        except BaseException:  # Ctrl-C, too: its transactional id and its reader must not stay open
             transactions.close()
             journal.close()
             raise
 
-    return open_office
+    return take_lease
 
 
-def office_topics(settings: Settings, name: str) -> OfficeTopics:
+def lease_topics(settings: Settings, name: str) -> LeaseTopics:
     """The topics of a connector's keeper."""
     topics = settings.topics
-    return OfficeTopics(
+    return LeaseTopics(
         state=topics.state,
         audit=topics.audit,
         connector=topics.connector(name),
@@ -195,7 +254,7 @@ def kept(keeper: Keeper, stop: threading.Event) -> Iterator[None]:
     def run() -> None:
         try:
             keeper.run(stop)
-        except BaseException as failure:
+        except BaseException as failure:  # of a thread: the main thread raises it
             failures.append(failure)
             stop.set()
 
@@ -217,7 +276,7 @@ def _in_background(call: Callable[[], Result]) -> Future[Result]:
     def run() -> None:
         try:
             future.set_result(call())
-        except BaseException as failure:
+        except BaseException as failure:  # the one who asks for the result gets it
             future.set_exception(failure)
 
     threading.Thread(target=run, name="keeper-background", daemon=True).start()
@@ -236,10 +295,16 @@ def _redrive_rate(connector: Connector) -> float:
 
 
 def copies_of(settings: Settings, name: str) -> Mapping[Partition, Copied]:
-    """A keeper's copies of what its group committed. Raises `KafkaUnreachable` and `StateError`."""
-    copies = read_standings(settings)[name].copies
-    return {
-        (topic, int(number)): Copied(*commit, copy.topic_id)
-        for topic, copy in copies.items()
-        for number, commit in copy.partitions.items()
-    }
+    """A keeper's copies of what its group committed, and what processes committed last where that is newer. Raises
+    `KafkaUnreachable` and `StateError`."""
+    return copied(read_state_views(settings)[name])
+
+
+def handed_over(settings: Settings) -> Mapping[Partition, HandedOver]:
+    """What the source's keeper took over of the router's commits. Raises `KafkaUnreachable` and `StateError`."""
+    return read_state_views(settings)[SOURCE].handed_over
+
+
+def source_view(settings: Settings) -> StateView:
+    """The state of the source as it is now. Raises `KafkaUnreachable` and `StateError`."""
+    return read_state_views(settings)[SOURCE]

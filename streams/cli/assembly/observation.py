@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,22 +15,23 @@ import structlog
 from streams.adapters.clock import SystemClock
 from streams.cli.errors import CommandError, ExitCode
 from streams.ports.clock import Clock
-from streams.ports.meters import UNMEASURED, KeeperMeter, RouterMeter, SinkMeter
+from streams.ports.meters import UNMEASURED, InletMeter, KeeperMeter, ReceiverMeter, RouterMeter, SinkMeter
 from streams.ports.pulse import Pulse
 
 if TYPE_CHECKING:
     from streams.adapters.telemetry.prometheus import EventTime, KeeperTelemetry, Metrics
     from streams.adapters.telemetry.traces import Tracing
     from streams.config import Settings
+    from streams.config.receiver import Entries
     from streams.operations.survey import Survey
-    from streams.web.pages import Page
+    from streams.web.page_server import Page
 
 log = structlog.get_logger(__name__)
 
 HOST = "0.0.0.0"  # noqa: S104 - a probe comes from the node, a scrape from another pod
 SURVEY_SECONDS = 15.0
 """Between two looks at Kafka for what no process knows by itself; Prometheus looks as often."""
-OFFICE_SECONDS = 1.0
+LEASE_SECONDS = 1.0
 """How soon a new keeper looks for the first time."""
 STOP_SECONDS_MAX = 2.0
 
@@ -63,8 +64,23 @@ class Observation:
         spans = None if self.tracing is None else self.tracing.sink(connector, topic, group)
         return SinkTelemetry(self.metrics, connector, scopes, event_time=event_time, clock=clock, spans=spans)
 
+    def receiver_meter(self, entries: Entries, inlets: Iterable[str]) -> ReceiverMeter:
+        if self.metrics is None:
+            return UNMEASURED
+        from streams.adapters.telemetry.receiver import ReceiverTelemetry
+
+        places = [(name, entry) for name, those in entries.items() for entry in those]
+        return ReceiverTelemetry(self.metrics, places, inlets)
+
+    def inlet_meter(self, name: str) -> InletMeter:
+        if self.metrics is None:
+            return UNMEASURED
+        from streams.adapters.telemetry.inlets import InletTelemetry
+
+        return InletTelemetry(self.metrics, name)
+
     def keeper_meter(self, settings: Settings, connector: str, scopes: Sequence[str], stack: ExitStack) -> KeeperMeter:
-        """With a thread that counts what Kafka tells while the office is held; it ends with the stack."""
+        """With a thread that counts what Kafka tells while the lease is held; it ends with the stack."""
         if self.metrics is None or not self.is_listening:
             return UNMEASURED
         from streams.adapters.telemetry.prometheus import KeeperTelemetry
@@ -108,7 +124,8 @@ def observed(
 
 
 def _serve(port: int, host: str, pulse: Pulse, metrics: Metrics, stack: ExitStack) -> None:
-    from streams.web.pages import Page, PageServer, PortTaken
+    from streams.web.page_server import Page, PageServer
+    from streams.web.server import PortTaken
 
     def metrics_page() -> Page:
         return Page(200, metrics.exposition(), "text/plain; version=0.0.4; charset=utf-8")
@@ -127,7 +144,7 @@ def _serve(port: int, host: str, pulse: Pulse, metrics: Metrics, stack: ExitStac
 
 
 def _verdict(problem: str) -> Page:
-    from streams.web.pages import Page
+    from streams.web.page_server import Page
 
     return Page(503, f"{problem}\n".encode()) if problem else Page(200, b"ok\n")
 
@@ -157,8 +174,8 @@ def _tracing(service: str, instance: str, environment: Mapping[str, str]) -> Tra
 
 def _look_around(survey: Survey, meter: KeeperTelemetry, stop: threading.Event) -> None:
     due = 0.0
-    while not stop.wait(OFFICE_SECONDS):
-        if not meter.is_in_office:
+    while not stop.wait(LEASE_SECONDS):
+        if not meter.holds_lease:
             due = 0.0
         elif time.monotonic() >= due:
             due = time.monotonic() + SURVEY_SECONDS

@@ -16,10 +16,11 @@ from streams.adapters.telemetry.log import configure_log
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.options import settings_from
 from streams.config import Settings, access, topology
-from streams.delivery.account import MetadataError
+from streams.delivery.metadata import MetadataError
 from streams.operations.group_protocol import FIX, group_protocol_problem
 from streams.operations.topics import unread_sentence, wanted
 from streams.ports.errors import ClientFatal, Fenced, KafkaRefusal, KafkaUnreachable
+from streams.ports.memory import RowsNotUnderstood
 from streams.state.records import StateError, StateTooNew
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,8 @@ def prepared(path: Path | None, role: str | None = None) -> Iterator[Settings]:
         raise CommandError(f"{settings.topics.state}: {error}", ExitCode.STATE_TOO_NEW) from error
     except StateError as error:
         raise CommandError(f"{settings.topics.state}: {error}", ExitCode.FAILED) from error
+    except RowsNotUnderstood as error:
+        raise CommandError(str(error), ExitCode.STATE_TOO_NEW) from error
     except Fenced as error:
         raise CommandError(
             f"another process took this one's place ({error}); give each process its own STREAMS_INSTANCE",
@@ -63,22 +66,26 @@ def prepared(path: Path | None, role: str | None = None) -> Iterator[Settings]:
         raise CommandError(str(error), ExitCode.CLIENT_FATAL) from error
 
 
+def _usual_topics(settings: Settings, administration: Administration) -> tuple[topology.WantedTopic, ...]:
+    """What this configuration needs, once a broker answers. Raises `KafkaUnreachable`."""
+    deadline = time.monotonic() + CONTACT_SECONDS_MAX
+    while True:
+        try:
+            return topology.wanted_topics(settings, administration.brokers())
+        except KafkaUnreachable as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("waiting for Kafka", error=str(error))
+            time.sleep(CONTACT_RETRY_SECONDS)
+
+
 def _ready_topics(settings: Settings, role: str | None) -> None:
     """Create the topics that are missing, where the configuration allows it; name them where it does not.
 
     Only those of the role: where access is as narrow as can be, others are not seen.
     """
     administration = Administration(settings.kafka.client_config("streams-start"))
-    deadline = time.monotonic() + CONTACT_SECONDS_MAX
-    while True:
-        try:
-            usual = topology.wanted_topics(settings, administration.brokers())
-            break
-        except KafkaUnreachable as error:
-            if time.monotonic() >= deadline:
-                raise
-            log.warning("waiting for Kafka", error=str(error))
-            time.sleep(CONTACT_RETRY_SECONDS)
+    usual = _usual_topics(settings, administration)
     if protocol_problem := group_protocol_problem(settings, administration):
         raise CommandError(f"{protocol_problem}; {FIX}", ExitCode.CLIENT_FATAL)
     there = administration.topic_names()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,9 @@ from streams.adapters.kafka import clients
 from streams.adapters.kafka.admin import Administration
 from streams.cli.assembly.installation import connect
 from streams.cli.assembly.processes import Workers
+from streams.cli.demo.console import beside
 from streams.cli.errors import CommandError, ExitCode
+from streams.cli.output import note
 from streams.config import load, topology
 from streams.delivery.account import Account, RouterCounts
 from streams.events.catalogue import CATALOGUE
@@ -86,6 +88,21 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What an emulated destination says that keeps users: how often one was written. Several records of one user are
+    one object, so no count of records follows from it."""
+
+    objects: int
+
+    def problem(self, delivered: int) -> str | None:
+        """Nothing can be delivered that was not written."""
+        return f"{delivered:,} delivered, nothing was written" if delivered and not self.objects else None
+
+    def __str__(self) -> str:
+        return f"the destination wrote {self.objects:,} objects"
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What came of it. `arrived` is what each connector's destination says. `remarks` are no problems of the accounts:
     who stops a demo stops it with records under way."""
@@ -93,7 +110,7 @@ class Result:
     sent: int
     router: RouterCounts
     accounts: dict[str, Account]
-    arrived: dict[str, Arrived]
+    arrived: Mapping[str, Arrived | Written]
     first_delivery_seconds: float | None
     problems: tuple[str, ...] = field(default=())
     remarks: tuple[str, ...] = field(default=())
@@ -108,7 +125,7 @@ class Result:
         """The summary: every event sent, and where it went."""
         lines = [f"sent to Currents topics   {self.sent:>8,}"]
         skipped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.router.skipped.items()))
-        lines.append(f"skipped by the router     {sum(self.router.skipped.values()):>8,}  {skipped}")
+        lines.append(f"skipped by the router     {sum(self.router.skipped.values()):>8,}  {skipped}".rstrip())
         if self.router.undecodable:
             lines.append(f"undecodable               {self.router.undecodable:>8,}")
         for name, totals in self.accounts.items():
@@ -132,25 +149,27 @@ class Result:
 class Demonstration:
     """One run: `run`, then `result`. As a context manager it starts and ends everything that it needs."""
 
-    def __init__(self, source: Source, seconds_max: float | None, *, is_quiet: bool) -> None:
+    def __init__(self, source: Source, seconds_max: float | None, *, is_quiet: bool, has_console: bool = False) -> None:
         self._source = source
+        self._has_console = has_console
         self._seconds_max = seconds_max
         self._is_quiet = is_quiet
         self._began = time.monotonic()
         self._first_delivery_seconds: float | None = None
         self._printed_at = self._began
         self._sent = 0
+        self._is_cut_short = False
+        """Whether it had an end of its own, and was stopped before."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Demonstration:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streams-demo-")))
             broker = stack.enter_context(embedded())
-            self._mixpanel = stack.enter_context(MixpanelEmulator())
-            self._mparticle = stack.enter_context(MParticleEmulator())
-            config = folder / "streams.yaml"
+            self._folder = folder
+            self._emulate(stack)
+            config = self._config = folder / "streams.yaml"
             config.write_text(yaml.safe_dump(self._configuration(broker.bootstrap_servers)))
-            self._config = config
             self._settings = load(config)
             self._administration = Administration(self._settings.kafka.client_config("streams-demo"))
             self._account_reader = Accounts(connect(self._settings, "streams-demo"))
@@ -158,11 +177,12 @@ class Demonstration:
             self._make_topics()
             self._log_path = folder / "workers.log"
             log_file = stack.enter_context(self._log_path.open("wb"))
-            commands = [["router"], ["sink", MIXPANEL], ["sink", MPARTICLE]]
             # One port cannot serve three processes, and nobody probes a demonstration.
             environment = {"STREAMS_LOG_LEVEL": "warning", "STREAMS_HTTP_PORT": ""}
-            self._workers = Workers(config, commands, environment, stderr=log_file)
+            self._workers = Workers(config, self._commands(), environment, stderr=log_file)
             stack.callback(self._workers.stop, LEAVE_SECONDS_MAX)
+            if self._has_console:
+                note(f"the console is at {stack.enter_context(beside(self._settings))}")
             self._stack = stack.pop_all()
         return self
 
@@ -180,6 +200,7 @@ class Demonstration:
                 show(self._accounts())
                 stop.wait(max(0.0, VIEW_SECONDS - (time.monotonic() - tick)))
                 self._require_workers()
+            self._is_cut_short = stop.is_set() and (self._seconds_max is not None or bool(self._source.paths))
             self._settle(stop, show)
 
     def _settle(self, stop: Event, show: Callable[[dict[str, Account]], None]) -> None:
@@ -198,7 +219,7 @@ class Demonstration:
     def result(self, *, is_stopped: bool = False) -> Result:
         """The accounts, compared with what was sent and with what the emulators took.
 
-        Where somebody stopped it, records under way are a remark.
+        Where somebody stopped it, records under way are a remark, and so is an end that did not come.
         """
         router, accounts = self._account_reader.router(), self._accounts()
         arrived = self._arrived()
@@ -211,6 +232,8 @@ class Demonstration:
                 problems.append(f"{name}: {problem}")
         if self._sent != router.read:
             under_way.append(f"{self._sent:,} events were sent, the router read {router.read:,}")
+        if self._is_cut_short:
+            under_way.append("it was not over yet")
         if is_stopped:
             remarks = tuple(f"stopped: {text}" for text in under_way)
         else:
@@ -218,7 +241,7 @@ class Demonstration:
             problems += [*under_way, *self._further_problems(accounts)]
         return Result(self._sent, router, accounts, arrived, self._first_delivery_seconds, tuple(problems), remarks)
 
-    def _arrived(self) -> dict[str, Arrived]:
+    def _arrived(self) -> Mapping[str, Arrived | Written]:
         mixpanel, mparticle = self._mixpanel.totals(), self._mparticle.totals()
         taken = mixpanel["imported"] - mixpanel["ignored"]  # probes are ignored, as they ask for
         is_whole = taken == mixpanel["rows"]
@@ -233,6 +256,15 @@ class Demonstration:
         return []
 
     # The stage.
+
+    def _emulate(self, stack: ExitStack) -> None:
+        """Start the destinations; they end with the stack."""
+        self._mixpanel = stack.enter_context(MixpanelEmulator())
+        self._mparticle = stack.enter_context(MParticleEmulator())
+
+    def _commands(self) -> list[list[str]]:
+        """The processes, as arguments of `streams run`."""
+        return [["router"], ["sink", MIXPANEL], ["sink", MPARTICLE]]
 
     def _configuration(self, bootstrap_servers: str) -> dict[str, Any]:
         feeds = {
@@ -304,10 +336,10 @@ class Demonstration:
 
     def _send_files(self, stop: Event) -> Iterator[int]:
         """Files by `streams ingest`, as a user would."""
-        from streams.cli.assembly.ingest import ingesting
+        from streams.cli.assembly.ingest import ingest_files
         from streams.operations.ingest.run import Order
 
-        with ingesting(self._settings, self._source.paths) as work:
+        with ingest_files(self._settings, self._source.paths) as work:
             order = Order(restamp=self._source.is_restamped)
             outcome = work.run(work.plan(), order, is_stopped=stop.is_set)
         for failure in outcome.failures:

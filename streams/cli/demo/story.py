@@ -1,17 +1,14 @@
-"""The story of dead credentials in under a minute: keys die, records are parked, some expire, keys are fixed, and all
-the rest goes out by itself."""
+"""The story of dead credentials in under a minute: keys die, records are parked, some are purged, keys are fixed,
+and all the rest goes out by itself."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from threading import Event
 from typing import Any
 
 from streams.adapters.kafka.journal import StateJournal
-from streams.cli.demo.stage import MIXPANEL, Demonstration
-from streams.cli.errors import CommandError, ExitCode
+from streams.cli.demo.acts import Story
+from streams.cli.demo.stage import MIXPANEL
 from streams.delivery.account import Account
 from streams.state.audit import ReceiptLine, parse_line
 from streams.state.credentials import Rules, deadline_ms
@@ -22,28 +19,11 @@ GRACE_SECONDS = 12.0
 """Instead of 48 hours; probes and the clocks' margin shrink with it."""
 HEALTHY_SECONDS = 3.0
 AFTER_RECEIPT_SECONDS = 3.0
-TICK_SECONDS = 0.5
-COUNTDOWN_SECONDS = 3.0
-"""How often the countdown is told."""
-ACT_SECONDS_MAX = 60.0
 SCOPE = "default"
 
 
-class _Stopped(Exception):
-    """Somebody stopped the story."""
-
-
-class CredentialsStory(Demonstration):
+class CredentialsStory(Story):
     """`run` plays it, `result` is its account."""
-
-    def run(self, stop: Event) -> None:
-        self._stop = stop
-        self._sends: Iterator[int] = self._sending(stop)
-        self._told_at = 0.0
-        try:
-            self._play()
-        except _Stopped:
-            self._settle(stop, lambda _accounts: None)
 
     def _play(self) -> None:
         self._until(lambda accounts: accounts[MIXPANEL].delivered > 0, "events are delivered")
@@ -86,53 +66,19 @@ class CredentialsStory(Demonstration):
             problems.append(f"{totals.parked['credentials']:,} letters are still parked, but the key works")
         return problems
 
-    # Acts.
-
-    def _until(self, is_over: Callable[[dict[str, Account]], bool], what: str) -> None:
-        """Send and show until the condition holds. Raises `CommandError` where it does not come about."""
-        deadline = time.monotonic() + ACT_SECONDS_MAX
-        while True:
-            accounts = self._tick()
-            if is_over(accounts):
-                return
-            if time.monotonic() >= deadline:
-                raise CommandError(f"the story stops: waited {ACT_SECONDS_MAX:.0f} s until {what}", ExitCode.FAILED)
-
-    def _for(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self._tick()
-
-    def _tick(self) -> dict[str, Account]:
-        """Send, look, and wait for the next turn. Raises `_Stopped`."""
-        if self._stop.is_set():
-            raise _Stopped
-        began = time.monotonic()
-        next(self._sends, None)
-        self._require_workers()
-        accounts = self._accounts()
-        if began - self._told_at >= COUNTDOWN_SECONDS:
-            self._told_at = began
-            self._tell(self._status(accounts[MIXPANEL]))
-        self._stop.wait(max(0.0, TICK_SECONDS - (time.monotonic() - began)))
-        return accounts
-
-    def _status(self, totals: Account) -> str:
+    def _status(self, accounts: dict[str, Account]) -> str:
+        totals = accounts[MIXPANEL]
         text = f"  delivered {totals.delivered:,}, parked {totals.parked.get('credentials', 0):,}"
         scope = self._scope()
         if scope.state == "VALID":
             return f"{text}, waiting {totals.waiting:,}"
         now = time.time_ns() // 1_000_000
-        state = self._account_reader.standings()[MIXPANEL].state
+        state = self._account_reader.state_views()[MIXPANEL].state
         left = (deadline_ms(0, scope, state, Rules(GRACE_SECONDS), now) - now) / 1000
         return f"{text}; the first is purged in {left:.0f} s" if left > 0 else f"{text}; past the first deadline"
 
-    def _tell(self, text: str) -> None:
-        if not self._is_quiet:
-            print(f"{time.monotonic() - self._began:4.0f} s  {text}", file=sys.stderr)
-
     def _scope(self) -> ScopeState:
-        return self._account_reader.standings()[MIXPANEL].scope(SCOPE)
+        return self._account_reader.state_views()[MIXPANEL].scope(SCOPE)
 
     def _receipts(self) -> list[ReceiptLine]:
         """Receipts of purges, from the audit topic."""

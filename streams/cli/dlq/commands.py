@@ -7,7 +7,7 @@ import typer
 from streams.cli.dlq import deadline, files, groups, jobs, letter, orders, overview
 from streams.cli.help import examples
 
-app = typer.Typer(help="Dead letters: listed, looked at, replayed, purged, exported.", no_args_is_help=True)
+app = typer.Typer(help="List, show, replay, purge, export and import dead letters.", no_args_is_help=True)
 app.command("list", epilog=examples("streams dlq list growth", "streams dlq list source -o json"))(
     overview.list_letters
 )

@@ -31,5 +31,5 @@ def extend(
     if output is Format.JSON:
         print_json({"connector": name, "scope": scope, "extended_seconds": extended_ms / 1000})
         return
-    print(f"the letters of {scope} live {by} longer, {told(extended_ms / 1000)} in all beyond the grace")
-    note(f"by when: streams dlq list {name}")
+    print(f"the letters of {scope} live {by} longer; extensions in total: {told(extended_ms / 1000)}")
+    note(f"see the new deadline: streams dlq list {name}")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from streams.cli.dlq.progress import progress
 from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json
+
+if TYPE_CHECKING:
+    from streams.operations.dead_letters.imports import ImportedLetters
 
 STDOUT = Path("-")
 
@@ -52,7 +55,7 @@ def export(
         print_json({"connector": name, "file": str(to), "letters": exported.letters, "sha256": exported.sha256})
         return
     print(f"{exported.letters:,} letters of {name} are in {to}")
-    note("they are still dead letters too. If they are purged, this makes dead letters of the file again:")
+    note("the letters are still on their topics. If they are purged, this command brings them back from the file:")
     note(f"  streams dlq import {name} --from {to}")
 
 
@@ -81,23 +84,27 @@ def import_letters(
         imported = imports.import_letters(installation, name, letters, again=again, report=report)
     for number, why in imported.refusals:
         note(f"not imported: letter {number:,}: Kafka does not take it: {why}")
-    if output is Format.JSON:
-        print_json(
-            {
-                "connector": name,
-                "file": str(file),
-                "sha256": imported.sha256,
-                "letters": imported.letters,
-                "letters_before": imported.letters_before,
-                "causes": dict(imported.causes),
-                "refused": len(imported.refusals),
-            }
-        )
-    else:
-        print(f"{imported.letters:,} letters imported, {imported.letters_before:,} were imported before")
-        note(f"what they are: streams dlq top {name}")
+    _print_imported(name, file, imported, output)
     if imported.refusals:
         raise typer.Exit(ExitCode.PARTLY_DONE if imported.letters + imported.letters_before else ExitCode.FAILED)
+
+
+def _print_imported(name: str, file: Path, imported: ImportedLetters, output: Format) -> None:
+    if output is not Format.JSON:
+        print(f"{imported.letters:,} letters imported, {imported.letters_before:,} were imported before")
+        note(f"what they are: streams dlq top {name}")
+        return
+    print_json(
+        {
+            "connector": name,
+            "file": str(file),
+            "sha256": imported.sha256,
+            "letters": imported.letters,
+            "letters_before": imported.letters_before,
+            "causes": dict(imported.causes),
+            "refused": len(imported.refusals),
+        }
+    )
 
 
 def _target(to: Path) -> AbstractContextManager[IO[bytes]]:

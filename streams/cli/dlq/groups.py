@@ -35,25 +35,25 @@ def top(
     """Group the dead letters by cause, status and message without its variable parts, over all event types."""
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters.groups import grouped
-    from streams.state.moments import iso
+    from streams.operations.dead_letters.groups import listed as in_json
 
     with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation, progress("read") as report:
         groups = grouped(installation, name, report)
     listed: Sequence[Group | Trouble] = groups.most_first() if by_type else groups.troubles()
     if output is Format.JSON:
-        letters = sum(group.count for group in listed) + groups.others
-        content = {"connector": name, "letters": letters, "groups_found": len(listed), "others": groups.others}
-        print_json({**content, "groups": [group.to_json(iso) for group in listed[:limit]]})
+        print_json(in_json(groups, name, limit=limit, by_type=by_type))
         return
     if by_type:
         _print_groups(groups.most_first()[:limit])
     else:
         _print_troubles(groups.troubles()[:limit])
     if groups.others:
-        note(f"{groups.others:,} more letters belong to groups that are not listed")
+        note(f"{groups.others:,} more letters are in groups that are not listed")
     if len(listed) > limit:
         note(f"{len(listed) - limit:,} rows more: --limit {len(listed)}")
-    if listed:
+    if not listed:
+        note(f"{name} has no dead letters")
+    else:
         _say_next(name, groups.troubles()[0], by_type)
 
 
@@ -108,7 +108,7 @@ def _types(trouble: Trouble) -> str:
 
 
 def _say_next(name: str, first: Trouble, by_type: bool) -> None:
-    note(f"one of them whole:\n  streams dlq show {name} --fingerprint {first.largest.fingerprint}")
+    note(f"show one of them:\n  streams dlq show {name} --fingerprint {first.largest.fingerprint}")
     if not by_type:
         note(
             f"each event type, with the fingerprint that `replay` and `purge` take:\n  streams dlq top {name} --by-type"

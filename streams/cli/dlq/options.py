@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli.options import connector_names_and
+from streams.cli.plans import in_place_of
 
 if TYPE_CHECKING:
     from streams.operations.dead_letters.filters import Filters
@@ -31,10 +31,12 @@ _FILTERS: dict[str, Any] = {
         list[str] | None, typer.Option("--cause", metavar="CAUSE", help="Only letters with this cause.")
     ],
     "since": Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Parked at or after: a time, a day, or `2h` for ago.")
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Parked at or after this: a time, a day, or how long ago (`2h`)."),
     ],
     "until": Annotated[
-        str | None, typer.Option("--until", metavar="TIME", help="Parked before: a time, a day, or `2h` for ago.")
+        str | None,
+        typer.Option("--until", metavar="TIME", help="Parked before this: a time, a day, or how long ago (`2h`)."),
     ],
     "event_type": Annotated[
         list[str] | None, typer.Option("--event-type", metavar="TYPE", help="Only this event type, or glob in quotes.")
@@ -60,19 +62,7 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         command(**{name: value for name, value in given.items() if name not in _FILTERS}, filters=_filters(given))
 
-    hints = get_type_hints(command, include_extras=True)
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name == "filters":
-            parameters += [
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
-                for name, option in _FILTERS.items()
-            ]
-        else:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(parameter.replace(kind=kind, annotation=hints[parameter.name]))
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    in_place_of(run, command, "filters", {name: (option, None) for name, option in _FILTERS.items()})
     return run
 
 

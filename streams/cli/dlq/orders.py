@@ -13,6 +13,7 @@ from streams.cli.dlq.progress import progress
 from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table, told
+from streams.cli.plans import Wish, note_that_nothing_was_done, planning
 
 if TYPE_CHECKING:
     from streams.config import Settings
@@ -21,124 +22,108 @@ if TYPE_CHECKING:
     from streams.operations.installation import Installation
     from streams.state.orders import Action
 
-Execute = Annotated[bool, typer.Option("--execute", help="Act; without it only the plan is printed.")]
-PlanId = Annotated[
-    str | None, typer.Option("--plan", metavar="ID", help="Act only if this plan still holds, else exit with 7.")
-]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is written to the audit topic.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the job to end.")]
 Rate = Annotated[float | None, typer.Option("--rate", min=0.001, metavar="N", help="Letters per second.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is to become of a plan."""
+class _Asked:
+    """What the caller wants done with the plan, at which rate, and what it wants to see of it."""
 
-    execute: bool
-    plan_id: str | None
-    reason: str
+    wish: Wish
     no_wait: bool
     output: Format
     rate: float | None = None
 
 
 @translated
+@planning
 @selecting
 def replay(
     name: Name,
     filters: Any,
     again: Again = False,
     rate: Rate = None,
-    execute: Execute = False,
-    plan: PlanId = None,
-    reason: Reason = "",
+    wish: Any = None,
     no_wait: NoWait = False,
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Plan which letters are sent again; with --execute send them."""
-    wishes = Wishes(execute, plan, reason, no_wait, output, rate)
-    _order(settings_from(config, reads_secrets=False), name, "replay", replace(filters, again=again), wishes)
+    asked = _Asked(wish, no_wait, output, rate)
+    _order(settings_from(config, reads_secrets=False), name, "replay", replace(filters, again=again), asked)
 
 
 @translated
+@planning
 @selecting
 def purge(
     name: Name,
     filters: Any,
-    execute: Execute = False,
-    plan: PlanId = None,
-    reason: Reason = "",
+    wish: Any = None,
     no_wait: NoWait = False,
     config: ConfigPath = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Plan which letters are deleted for good; with --execute and --reason delete them. A receipt stays."""
-    if execute and not reason.strip():
-        raise CommandError("a purge is for good: say why with --reason; the receipt keeps it", ExitCode.USAGE)
-    _order(
-        settings_from(config, reads_secrets=False),
-        name,
-        "purge",
-        filters,
-        Wishes(execute, plan, reason, no_wait, output),
-    )
+    if wish.execute and not wish.reason.strip():
+        raise CommandError(
+            "a purge deletes for good: give the reason with --reason; it is written to the receipt", ExitCode.USAGE
+        )
+    _order(settings_from(config, reads_secrets=False), name, "purge", filters, _Asked(wish, no_wait, output))
 
 
-def _order(settings: Settings, name: str, action: Action, filters: Filters, wishes: Wishes) -> None:
+def _order(settings: Settings, name: str, action: Action, filters: Filters, asked: _Asked) -> None:
     from streams.cli.assembly.installation import connected
     from streams.operations.dead_letters.plans import planned
 
-    if wishes.plan_id is not None and not wishes.execute:
-        raise CommandError("--plan needs --execute: it names the plan to carry out", ExitCode.USAGE)
     with connected(settings, CLIENT_ID) as installation:
         with progress("read") as report:
             plan = planned(
-                installation, name, action, filters, rate=wishes.rate, expected=wishes.plan_id, report=report
+                installation, name, action, filters, rate=asked.rate, expected=asked.wish.plan_id, report=report
             )
         for warning in plan.warnings:
             note(f"warning: {warning}")
-        if not wishes.execute:
-            _show(plan, wishes)
+        if not asked.wish.execute:
+            _show(plan, asked)
         else:
-            _execute(installation, plan, wishes)
+            _execute(installation, plan, asked)
 
 
-def _show(plan: OrderPlan, wishes: Wishes) -> None:
-    if wishes.output is Format.JSON:
+def _show(plan: OrderPlan, asked: _Asked) -> None:
+    if asked.output is Format.JSON:
         print_json(plan.to_json())
         return
     _print_plan(plan)
     why = " and --reason" if plan.plan.action == "purge" else ""
-    identity = plan.plan.id
-    note(f"nothing was done; the same command with --execute --plan {identity}{why} does it, if nothing changes first")
+    note_that_nothing_was_done(plan.plan.id, why)
 
 
-def _execute(installation: Installation, plan: OrderPlan, wishes: Wishes) -> None:
+def _execute(installation: Installation, plan: OrderPlan, asked: _Asked) -> None:
     from streams.cli.actor import who
     from streams.operations.dead_letters.jobs import order
 
-    if wishes.output is Format.TABLE:
+    if asked.output is Format.TABLE:
         _print_plan(plan)
-    is_bound = wishes.plan_id is not None
-    job_id = order(installation, plan, who=who(), reason=wishes.reason, is_bound=is_bound)
-    if wishes.no_wait:
-        _leave(plan, wishes, job_id)
+    is_bound = asked.wish.plan_id is not None
+    job_id = order(installation, plan, who=who(), reason=asked.wish.reason, is_bound=is_bound)
+    if asked.no_wait:
+        _leave(plan, asked, job_id)
     else:
-        _wait(installation, plan, wishes, job_id)
+        _wait(installation, plan, asked, job_id)
 
 
-def _leave(plan: OrderPlan, wishes: Wishes, job_id: str) -> None:
-    if wishes.output is Format.JSON:
+def _leave(plan: OrderPlan, asked: _Asked, job_id: str) -> None:
+    if asked.output is Format.JSON:
         print_json({**plan.to_json(), "job": job_id})
         return
     print(f"job {job_id}")
     note(f"watch it with: streams dlq jobs {plan.connector}")
 
 
-def _wait(installation: Installation, plan: OrderPlan, wishes: Wishes, job_id: str) -> None:
+def _wait(installation: Installation, plan: OrderPlan, asked: _Asked, job_id: str) -> None:
     named = watched(installation, plan.connector, job_id)
-    if wishes.output is Format.JSON:
+    if asked.output is Format.JSON:
         print_json({**plan.to_json(), "job": job_id, "outcome": named.to_json()})
     else:
         print_job(named)

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """Count the dead letters of a connector by cause, with the oldest, the newest and the first deadline."""
     from streams.cli.assembly.installation import connected
-    from streams.operations.dead_letters.overview import overview
+    from streams.operations.dead_letters.overview import export_command, overview
     from streams.state.moments import iso
 
     with connected(settings_from(config, reads_secrets=False), CLIENT_ID) as installation:
         found = overview(installation, name)
     if output is Format.JSON:
-        print_json(_listed(found))
+        print_json(found.to_json())
         return
     print_table(
         ("CAUSE", "LETTERS", "OLDEST", "NEWEST", "FIRST DEADLINE"),
@@ -41,16 +41,7 @@ def list_letters(name: Name, config: ConfigPath = None, output: OutputFormat = F
     _say_next(found)
     for topic, owner in found.orphaned.items():
         note(f"orphaned: {topic} belongs to nothing in the configuration and is not changed; keep it with")
-        note(f"  {_export_command(owner)}")
-
-
-def _listed(found: LettersOverview) -> dict[str, object]:
-    return {
-        "connector": found.connector,
-        "causes": [row.to_json() for row in found.causes],
-        "scopes": [row.to_json() for row in found.scopes],
-        "orphaned": [{"topic": topic, "next": _export_command(owner)} for topic, owner in found.orphaned.items()],
-    }
+        note(f"  {export_command(owner)}")
 
 
 def _say_next(found: LettersOverview) -> None:
@@ -67,7 +58,7 @@ def _say_next(found: LettersOverview) -> None:
             note("or, for more time")
             note(f"  streams dlq extend {name} --scope {row.scope} --by 24h --reason WHY")
     if any(row.letters for row in found.causes if row.cause != "credentials"):
-        note("what they are, most first:")
+        note("what went wrong, most frequent first:")
         note(f"  streams dlq top {name}")
 
 
@@ -80,7 +71,3 @@ def deadline(deadline_ms: int | None, now_ms: int) -> str | None:
     if deadline_ms <= now_ms:
         return "now"
     return f"{iso(deadline_ms)} (in {told((deadline_ms - now_ms) / 1000)})"
-
-
-def _export_command(owner: str) -> str:
-    return f"streams dlq export {owner} --orphaned --to {owner}.letters.gz"

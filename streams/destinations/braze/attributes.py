@@ -68,7 +68,7 @@ def _identities(changes: Mapping[str, Any]) -> dict[str, Any]:
             case "facebook" | "twitter":
                 found[name] = None if value is None else {"id": value}
             case _:
-                pass  # other identities are no attributes of Braze
+                pass  # other identities are not attributes of Braze
     return found
 
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from functools import lru_cache
+from time import gmtime
 from typing import Any, Literal, get_args
 
 import orjson
 
 from streams.delivery.contract import Rejected
 from streams.destinations.braze.attributes import braze_attributes
-from streams.destinations.braze.values import Losses, PropertyTypes, detected, name_of, property_value
+from streams.destinations.braze.values import (
+    CHANGED_FIRST,
+    SENT_AS_IT_IS,
+    TEXT_CHARACTERS_MAX,
+    Losses,
+    PropertyTypes,
+    detected,
+    name_of,
+    property_value,
+)
 from streams.wayback.entries import DataKeys
-from streams.wayback.records import Attributes, AttributesMessage, Event, Purchase
+from streams.wayback.records import Attributes, AttributesMessage, Event, Purchase, Record
 
 Array = Literal["attributes", "events", "purchases"]
 ARRAYS: tuple[Array, ...] = get_args(Array)
@@ -28,17 +38,17 @@ RESERVED_OF_PURCHASES = RESERVED_OF_EVENTS | {"product_id", "quantity", "price",
 
 @dataclass(frozen=True, slots=True)
 class BrazeObject:
-    """One object: its array, whom it is about, and what it says beside that."""
+    """One object: its array, whom it is about, and what it says beside that. `json` is its body as it is sent."""
 
     array: Array
     external_id: str
     only_existing: bool
     content: Mapping[str, Any]
+    json: bytes = field(default=b"", compare=False, repr=False)
 
     def body(self) -> dict[str, Any]:
         """As it stands in the array."""
-        only = {"_update_existing_only": True} if self.only_existing else {}
-        return {"external_id": self.external_id, **only, **self.content}
+        return _content(self.external_id, self.only_existing, self.content)
 
 
 Made = tuple[BrazeObject | Rejected | None, Losses]
@@ -50,14 +60,14 @@ def of_attributes(record: Attributes, entry: DataKeys, types: PropertyTypes) -> 
     losses = Losses()
     changes = _parsed(record.changes)
     if changes is None:
-        return Rejected("changes: no JSON object"), losses
+        return Rejected("changes: not a JSON object"), losses
     if record.message_type not in get_args(AttributesMessage):
         return Rejected("message_type: not known here; a newer version of streams wrote it"), losses
     message: AttributesMessage = record.message_type  # type: ignore[assignment]
     found = braze_attributes(changes, message, entry, types, record.time_ms, record.platform, losses)
     if not found:
         return None, losses
-    return _sized(BrazeObject("attributes", record.external_user_id, not entry.create_users, found)), losses
+    return _sized("attributes", record, entry, found), losses
 
 
 def of_event(record: Event, entry: DataKeys, types: PropertyTypes) -> Made:
@@ -67,14 +77,14 @@ def of_event(record: Event, entry: DataKeys, types: PropertyTypes) -> Made:
     if name is None:
         return Rejected("name: empty"), losses
     if properties is None:
-        return Rejected("properties: no JSON object"), losses
+        return Rejected("properties: not a JSON object"), losses
     if name == ORDER_PLACED:
         types = "nested"
     kept = _properties(properties, RESERVED_OF_EVENTS, entry, types, losses)
     content: dict[str, Any] = {"name": name, "time": iso(record.time_ms), **_app(record.platform, entry)}
     if kept:
         content["properties"] = kept
-    return _sized(BrazeObject("events", record.external_user_id, not entry.create_users, content)), losses
+    return _sized("events", record, entry, content), losses
 
 
 def of_purchase(record: Purchase, entry: DataKeys, types: PropertyTypes) -> Made:
@@ -84,7 +94,7 @@ def of_purchase(record: Purchase, entry: DataKeys, types: PropertyTypes) -> Made
     if not product_id:
         return Rejected("product_id: empty"), losses
     if properties is None:
-        return Rejected("properties: no JSON object"), losses
+        return Rejected("properties: not a JSON object"), losses
     kept = _properties(properties, RESERVED_OF_PURCHASES, entry, types, losses)
     content: dict[str, Any] = {
         "product_id": product_id,
@@ -96,13 +106,20 @@ def of_purchase(record: Purchase, entry: DataKeys, types: PropertyTypes) -> Made
     }
     if kept:
         content["properties"] = kept
-    return _sized(BrazeObject("purchases", record.external_user_id, not entry.create_users, content)), losses
+    return _sized("purchases", record, entry, content), losses
 
 
 def iso(time_ms: int) -> str:
     """ISO 8601, UTC, with milliseconds."""
     seconds, milliseconds = divmod(time_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03}Z"
+    return f"{second(seconds).decode()}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=1_024)
+def second(epoch_s: int) -> bytes:
+    """A moment without its milliseconds. Records that come one after the other are of the same few seconds."""
+    year, month, day, hour, minute, seconds, *_ = gmtime(epoch_s)
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{seconds:02}".encode()
 
 
 def _properties(
@@ -111,11 +128,16 @@ def _properties(
     detects = entry.detect_types in ("events", "both")
     found: dict[str, Any] = {}
     for given, value in properties.items():
-        name = name_of(given, losses)
+        # Nearly all names are sent as they are: no call for these.
+        is_plain = given[:1] not in CHANGED_FIRST and len(given) <= TEXT_CHARACTERS_MAX
+        name = given if is_plain else name_of(given, losses)
         if name is None:
             continue
         if name in reserved:
             losses.add("reserved", name)
+            continue
+        if not detects and type(value) in SENT_AS_IT_IS:
+            found[name] = value
             continue
         good = property_value(name, detected(value) if detects else value, types, losses)
         if good is not None:
@@ -128,9 +150,18 @@ def _app(platform: str | None, entry: DataKeys) -> dict[str, str]:
     return {"app_id": app_ids[platform]} if platform is not None and platform in app_ids else {}
 
 
-def _sized(made: BrazeObject) -> BrazeObject | Rejected:
-    size = len(orjson.dumps(made.body()))
-    return made if size <= OBJECT_BYTES_MAX else Rejected(f"the object has {size} bytes, Braze takes 100,000")
+def _sized(array: Array, record: Record, entry: DataKeys, content: Mapping[str, Any]) -> BrazeObject | Rejected:
+    only_existing, user = not entry.create_users, record.external_user_id
+    body = orjson.dumps(_content(user, only_existing, content))
+    if len(body) > OBJECT_BYTES_MAX:
+        return Rejected(f"the object has {len(body)} bytes, Braze takes 100,000")
+    return BrazeObject(array, user, only_existing, content, body)
+
+
+def _content(external_id: str, only_existing: bool, content: Mapping[str, Any]) -> dict[str, Any]:
+    if only_existing:
+        return {"external_id": external_id, "_update_existing_only": True, **content}
+    return {"external_id": external_id, **content}
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

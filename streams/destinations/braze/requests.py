@@ -9,15 +9,13 @@ from typing import Any
 import orjson
 
 from streams.delivery.contract import Layout, Request
-from streams.destinations.braze.objects import ARRAYS, Array, BrazeObject, iso
-from streams.destinations.braze.settings import BrazeSettings, CohortApi
+from streams.destinations.braze.objects import iso
+from streams.destinations.braze.settings import COHORTS, BrazeSettings, CohortApi
 
 TRACK = "/users/track"
 REQUEST_BYTES_MAX = 4_000_000
 COHORT_IDS_MAX = 1_000
 COHORT_PROBE = "streams-probe"
-DEFAULT, COHORTS = "default", "cohorts"
-"""Credential scopes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +24,6 @@ class Track:
 
     body: bytes
     layout: Layout
-
-
-def track(objects: Sequence[BrazeObject]) -> Track:
-    """One body with these objects, in their order; attributes of one user merge into one object, the last word wins.
-
-    The same objects give the same bytes.
-    """
-    arrays: dict[Array, list[dict[str, Any]]] = {array: [] for array in ARRAYS}
-    records: dict[Array, list[tuple[int, ...]]] = {array: [] for array in ARRAYS}
-    of_user: dict[tuple[str, bool], int] = {}
-    for position, each in enumerate(objects):
-        key = (each.external_id, each.only_existing)
-        if each.array == "attributes" and key in of_user:
-            place = of_user[key]
-            arrays["attributes"][place] = _merged(arrays["attributes"][place], each.content)
-            records["attributes"][place] += (position,)
-            continue
-        if each.array == "attributes":
-            of_user[key] = len(arrays["attributes"])
-        arrays[each.array].append(each.body())
-        records[each.array].append((position,))
-    body = orjson.dumps({array: items for array, items in arrays.items() if items})
-    layout: Layout = {(array, index): place for array in ARRAYS for index, place in enumerate(records[array])}
-    return Track(body, layout)
 
 
 def track_request(settings: BrazeSettings, sent: Track) -> Request:
@@ -89,40 +63,3 @@ def _cohort_request(settings: BrazeSettings, path: str, content: Mapping[str, An
     body = {"partner_api_key": keys.partner_api_key.reveal(), "client_secret": keys.data_import_key.reveal(), **content}
     url = f"{settings.base}/partners/{keys.partner}/cohorts{path}"
     return Request("POST", url, {"Content-Type": "application/json"}, orjson.dumps(body))
-
-
-def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(first)
-    for name, value in second.items():
-        before = merged.get(name)
-        if _is_change(before) and _is_change(value):
-            merged[name] = _both(before, value)
-        elif name == "subscription_groups" and isinstance(before, list):
-            merged[name] = list({each["subscription_group_id"]: each for each in [*before, *value]}.values())
-        elif name == "push_tokens" and isinstance(before, list):
-            merged[name] = list({(each["app_id"], each.get("device_id")): each for each in [*before, *value]}.values())
-        else:
-            merged[name] = value
-    return merged
-
-
-def _is_change(value: object) -> bool:
-    """Whether it changes an array: `{"add": […]}`, `{"remove": […]}` or both."""
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and value.keys() <= {"add", "remove"}
-        and all(isinstance(items, list) for items in value.values())
-    )
-
-
-def _both(first: Any, second: Any) -> dict[str, list[Any]]:
-    """Two changes as one: what is added later is not removed, and the other way round."""
-    word: dict[Any, str] = {}
-    for change in (first, second):
-        for kind in ("add", "remove"):
-            for item in change.get(kind, ()):
-                word.pop(item, None)
-                word[item] = kind
-    merged = {kind: [item for item, last in word.items() if last == kind] for kind in ("add", "remove")}
-    return {kind: items for kind, items in merged.items() if items}

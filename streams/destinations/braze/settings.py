@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
 from streams.values import HttpUrl, Seconds, Secret
 from streams.wayback.entries import DataKeys, Entry, Firehose, MixpanelCohorts, MParticleAudiences
 
+DEFAULT, COHORTS = "default", "cohorts"
+"""Credential scopes: the REST key's, and the cohort import's."""
 OBJECTS_MAX = 75
 """Of a request, in all three arrays together."""
 ENTRIES_MAX = 20
@@ -93,7 +95,7 @@ class BrazeSettings(_Section):
         for name, entry in self.receive.items():
             if not ENTRY_NAME.fullmatch(name):
                 found.append(
-                    f"receive.{name} is no entry's name: a lower-case letter, then a-z, 0-9 and dashes, 40 at most"
+                    f"receive.{name} is not a name of an entry: a lower-case letter, then a-z, 0-9, dashes, 40 at most"
                 )
             if isinstance(entry, MixpanelCohorts) and entry.write_as != "attribute" and self.cohort_api is None:
                 found.append(
@@ -107,6 +109,10 @@ class BrazeSettings(_Section):
     def base(self) -> str:
         """The address without a slash at its end."""
         return (self.base_url or BASES[self.instance or "US-01"]).rstrip("/")
+
+    def scopes(self) -> Mapping[str, str]:
+        """The credential scope of each section of keys that is set."""
+        return {"rest_key": DEFAULT} | ({"cohort_api": COHORTS} if self.cohort_api is not None else {})
 
     def membership_attributes(self) -> frozenset[str]:
         """Attributes that memberships are written to, by name; `In ` stands for all of `per_segment`."""
@@ -139,12 +145,20 @@ def overlaps(connectors: Mapping[str, BrazeSettings]) -> tuple[str, ...]:
             one, other = connectors[first], connectors[second]
             found += [
                 f"connectors.{second}.receive.{entry}: {first} has an entry of this name; choose another"
-                for entry in one.receive.keys() & other.receive.keys()
+                for entry in sorted(one.receive.keys() & other.receive.keys())
             ]
-            if one.rest_key.reveal() == other.rest_key.reveal():
+            if _is_same(one.rest_key, other.rest_key):
                 found += [
                     f"connectors.{second}: writes {attribute.strip()!r} with the same rest_key as {first}, "
                     "so each overwrites the other: put both entries under one connector, or name another attribute"
                     for attribute in sorted(one.membership_attributes() & other.membership_attributes())
                 ]
     return tuple(found)
+
+
+def _is_same(one: Secret, other: Secret) -> bool:
+    """By what they hold; where that cannot be read here, by what the file says."""
+    try:
+        return one.reveal() == other.reveal()
+    except ValueError:
+        return one == other

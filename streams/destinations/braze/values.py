@@ -1,7 +1,7 @@
 """Names and values as Braze takes them, and what is dropped or cut on the way, by name of the field, never of a value.
 
-Sources: Braze's pages on event, purchase and attribute objects, and the founding documents: properties are text,
-number, boolean or date; custom attributes may be arrays too.
+Sources: Braze's pages on event, purchase and attribute objects, and on its integrations with Mixpanel and mParticle:
+properties are text, number, boolean or date; custom attributes may be arrays too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ PropertyTypes = Literal["scalar", "nested"]
 Loss = Literal["type", "name", "reserved", "value", "cut"]
 """Why a value is not sent as it came. `cut`: it is sent, shorter."""
 
+CHANGED_FIRST = frozenset({"", "$", " "})
+"""A name may be changed or dropped that begins so. Others of at most 255 characters are sent as they are."""
+SENT_AS_IT_IS = frozenset({int, bool})
+"""Types of values that every property may have, whatever the value."""
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _FLOAT = re.compile(r"-?\d{1,15}\.\d{1,15}([eE][+-]?\d{1,2})?")
@@ -40,6 +45,8 @@ class Losses:
 
 def name_of(given: str, losses: Losses) -> str | None:
     """A name without its leading `$`, cut at 255 characters; None where nothing is left of it."""
+    if given[:1] not in CHANGED_FIRST and len(given) <= TEXT_CHARACTERS_MAX:
+        return given  # nearly all are so
     name = given.lstrip("$")
     if not name.strip():
         losses.add("name", given)
@@ -65,6 +72,13 @@ def detected(value: Any) -> Any:
 
 def property_value(name: str, value: Any, types: PropertyTypes, losses: Losses) -> Any:
     """A property of an event or purchase; None where it is not sent."""
+    kind = type(value)
+    if (
+        kind in SENT_AS_IT_IS
+        or (kind is str and len(value) <= TEXT_CHARACTERS_MAX)
+        or (kind is float and math.isfinite(value))
+    ):
+        return value  # nearly all are so
     if isinstance(value, dict | list):
         if types == "scalar":
             losses.add("type", name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -40,28 +39,25 @@ _ANSWER_KEYS = frozenset({"message", "errors", "attributes_processed", "events_p
 """An answer of Braze has at least one of them."""
 
 
-@dataclass(frozen=True, slots=True)
 class Verdicts:
     """Interprets answers. `secrets` are removed from Braze's words."""
 
-    secrets: tuple[str, ...]
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        self.secrets = secrets
+        self._of_track = Answers(
+            "Braze", self._accepted, refused=self._refused, words=self._words, retry_after=_retry_after
+        )
+        self._of_imports = Answers("Braze", _imported, words=self._words, retry_after=_retry_after)
 
     def verdict(self, response: Response, request: Request, records: int) -> Verdict:
         """Of `/users/track` or of the cohort import, as the request's address says."""
-        is_track = request.url.endswith(TRACK)
-        answers = Answers(
-            "Braze",
-            self._accepted if is_track else _imported,
-            refused=self._refused if is_track else None,
-            words=self._words,
-            retry_after=_retry_after,
-        )
+        answers = self._of_track if request.url.endswith(TRACK) else self._of_imports
         found = answers.verdict(response, request, records)
         if isinstance(found, Unauthorised):
             return Unauthorised(found.status, f"{found.detail} ({WRONG_INSTANCE})")
         return found
 
-    def _accepted(self, response: Response, request: Request, _records: int) -> Verdict:
+    def _accepted(self, response: Response, request: Request, records: int) -> Verdict:
         content = _content(response)
         if content is None:
             return Misconfigured(f"status {response.status} without Braze's JSON: is this Braze?")
@@ -72,7 +68,9 @@ class Verdicts:
         if objects is not None:
             return _refused(objects)
         if any(array != "attributes" for array, _ in request.layout):
-            return Delivered(rate_used(response))  # an object that Braze does not name may be lost: never sent twice
+            # An object that Braze does not name may be lost, and none may be sent twice.
+            unaccounted = len(errors) if isinstance(errors, list) else 1
+            return Delivered(rate_used(response), min(unaccounted, records))
         return Undetermined(self._words(response) or f"status {response.status}", response.status)
 
     def _refused(self, response: Response, request: Request, _records: int) -> Verdict:
@@ -115,8 +113,8 @@ def rate_used(response: Response) -> float | None:
 
 
 def _imported(response: Response, _request: Request, _records: int) -> Verdict:
-    """The cohort import refuses as a whole or not at all."""
-    if response.body and _content(response) is None:
+    """The cohort import refuses as a whole or not at all. It says so in words: an empty body may be a proxy's."""
+    if _content(response) is None:
         return Misconfigured(f"status {response.status} without Braze's JSON: is this Braze?")
     return Delivered()
 

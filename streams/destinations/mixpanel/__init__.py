@@ -13,4 +13,6 @@ def _example() -> MixpanelSettings:
     return MixpanelSettings(project_token=Secret("0123456789abcdef0123456789abcdef"))
 
 
-MIXPANEL = DestinationKind("mixpanel", MixpanelSettings, MixpanelDestination, EVENTS, _example)
+MIXPANEL = DestinationKind(
+    "mixpanel", MixpanelSettings, MixpanelDestination, EVENTS, _example, private=MixpanelDestination
+)

@@ -30,8 +30,9 @@ from streams.destinations.answers import Answers
 from streams.destinations.detail import masked
 from streams.destinations.mixpanel import encoder as encoding
 from streams.destinations.mixpanel.settings import MixpanelSettings
+from streams.destinations.privacy import EVERYTHING, Privacy
 from streams.destinations.wire import basic
-from streams.events.source import EventSource
+from streams.events.schema import WriterSchema
 
 LIMITS = Limits(
     batch_records_max=2_000,
@@ -49,8 +50,9 @@ GZIP_LEVEL = 1
 class MixpanelDestination(Destination):
     """One configured project."""
 
-    def __init__(self, settings: MixpanelSettings) -> None:
+    def __init__(self, settings: MixpanelSettings, privacy: Privacy = EVERYTHING) -> None:
         self._settings = settings
+        self._privacy = privacy
         self._token = settings.project_token.reveal()
         query = "strict=1"
         if settings.auth is None:
@@ -83,12 +85,13 @@ class MixpanelDestination(Destination):
 
     # No `again`: the same `$insert_id` overwrites an event, which is what a copy is wanted for.
 
-    def encoder(self, source: EventSource) -> Encoder | None:
+    def encoder(self, schema: WriterSchema) -> Encoder | None:
         return encoding.encoder(
-            source,
+            schema,
             project_token=self._token,
             event_names=self._settings.event_names,
             device_properties=self._settings.device_properties,
+            privacy=self._privacy,
         )
 
     def request(self, scope: str, bodies: Sequence[bytes]) -> Request:

@@ -5,7 +5,6 @@ Rules are Mixpanel's (its pages on importing events and on property limits) wher
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,20 +12,14 @@ from typing import Any
 import orjson
 
 from streams.delivery.contract import Encoder, Encoding, Rejected
+from streams.destinations.event_encoder import event_encoder
 from streams.destinations.mixpanel.mapping import CUSTOM_EVENT, EVENTS, JSON_PREFIXES, NAME_PLACE
-from streams.destinations.wire import UNDECODABLE_DETAIL, encoded_repaired, is_safe, safe_id
-from streams.events.source import EventSource
-from streams.events.walker import (
-    CORRUPT,
-    FIRST_FREE_SLOT,
-    ID,
-    NO_LIMIT,
-    TIME,
-    USER,
-    pick,
-    plan,
-    walk,
-)
+from streams.destinations.privacy import EVERYTHING, Privacy, parsed
+from streams.destinations.private_events import Finish
+from streams.destinations.wire import is_safe, safe_id
+from streams.events.schema import WriterSchema
+from streams.events.walker import FIRST_FREE_SLOT, ID, NO_LIMIT, TIME, USER
+from streams.events.walker_table import plan
 
 SCOPE = "default"
 RECORD_BYTES_MAX = 1_000_000
@@ -38,18 +31,21 @@ DEPTH_MAX = 3
 """Fewer than 255 properties, keys of an object and elements of an array; three levels of nesting."""
 NESTING_MAX = 50
 """Arrays in arrays, which Mixpanel's rule does not count: bounds the recursion here."""
-SECONDS_MAX = (2**63 - 1) // 1000
-"""Beyond this a time in milliseconds is no 64-bit number."""
 
 NAME, JSON = FIRST_FREE_SLOT, FIRST_FREE_SLOT + 1
 SLOTS = FIRST_FREE_SLOT + 2
 
 
 def encoder(
-    source: EventSource, *, project_token: str, event_names: Mapping[str, str], device_properties: bool
+    schema: WriterSchema,
+    *,
+    project_token: str,
+    event_names: Mapping[str, str],
+    device_properties: bool,
+    privacy: Privacy = EVERYTHING,
 ) -> Encoder | None:
-    """The encoder for events of this source; None where Mixpanel has no mapping for its event type."""
-    mapped = EVENTS.get(source.event_type)
+    """The encoder for events of this schema; None if Mixpanel has no mapping for its event type."""
+    mapped = EVENTS.get(schema.event_type)
     if mapped is None:
         return None
     keys = {field: keys[0] for field, keys in mapped.fields.items()}
@@ -59,39 +55,34 @@ def encoder(
             field: (key,) for field, key in {"device_model": "$device", "os_version": "$os"}.items() if field in keys
         }
     slots = {"id": ID, "time": TIME, "external_user_id": USER}
-    if source.event_type == CUSTOM_EVENT:
+    if schema.event_type == CUSTOM_EVENT:
         slots["name"] = NAME
-    if source.event_type in JSON_PREFIXES:
+    if schema.event_type in JSON_PREFIXES:
         slots["properties"] = JSON
-    ops = plan(source, keys, slots)
-    constants = {"token": project_token, "$partner_id": "braze", "ip": 0}
-    name = event_names.get(source.event_type, mapped.name)
-    takes_name = source.event_type == CUSTOM_EVENT and NAME_PLACE in name
-    prefix = JSON_PREFIXES.get(source.event_type)
-    is_walkable = source.is_walkable
+    name = event_names.get(schema.event_type, mapped.name)
+    if "name" in privacy.drop:  # the name of a custom event
+        name = name.replace(NAME_PLACE, "").strip()
+    return event_encoder(
+        schema,
+        plan(schema, keys, slots),
+        slots=SLOTS,
+        string_bytes_max=NO_LIMIT,
+        constants={"token": project_token, "$partner_id": "braze", "ip": 0},
+        finish=_finish(schema.event_type, name, copies),
+        privacy=privacy,
+    )
+
+
+def _finish(event_type: str, name: str, copies: Mapping[str, tuple[str, ...]]) -> Finish:
+    """Makes Mixpanel's event of the properties."""
+    takes_name = event_type == CUSTOM_EVENT and NAME_PLACE in name
+    prefix = JSON_PREFIXES.get(event_type)
     dumps = orjson.dumps
 
-    def encode(value: bytes, start: int, /) -> Encoding:
-        properties: dict[str, Any] = dict(constants)
-        captured: list[Any] = [None] * SLOTS
-        try:
-            if is_walkable:
-                walk(value, start, ops, properties, captured, NO_LIMIT)
-            else:
-                pick(source.decode(value, start), source, ops, properties, captured, NO_LIMIT)
-        except (ValueError, *CORRUPT) as error:
-            if is_walkable and isinstance(error, UnicodeDecodeError):
-                return encoded_repaired(encode, ops, value, start)
-            return Rejected(UNDECODABLE_DETAIL)
-        user, time, event_id = captured[USER], captured[TIME], captured[ID]
-        if not user or user.isspace():
-            return Rejected("no external_user_id")
-        if time is None or not -SECONDS_MAX <= time <= SECONDS_MAX:
-            return Rejected("time is missing or out of range")
-        if event_id is None:
-            return Rejected("id is missing")
-        properties["distinct_id"] = properties["$user_id"] = user
-        properties["time"] = time * 1000
+    def finish(properties: dict[str, Any], captured: list[Any], cuts: int) -> Encoding:
+        event_id = captured[ID]
+        properties["distinct_id"] = properties["$user_id"] = captured[USER]
+        properties["time"] = captured[TIME] * 1000
         properties["$insert_id"] = event_id if is_safe(event_id) else safe_id(event_id)
         if copies:
             _copy(properties, copies)
@@ -107,12 +98,12 @@ def encoder(
         try:
             body = dumps({"event": event, "properties": properties})
         except TypeError:  # numbers and surrogates that Python reads and JSON over the wire cannot say
-            return Rejected("properties is no JSON that can be sent")
+            return Rejected("properties is not JSON that can be sent")
         if len(body) >= RECORD_BYTES_MAX:
             return Rejected(f"the event is {len(body)} bytes of JSON, and Mixpanel takes less than {RECORD_BYTES_MAX}")
-        return SCOPE, body, 0
+        return SCOPE, body, cuts
 
-    return encode
+    return finish
 
 
 def _copy(properties: dict[str, Any], copies: Mapping[str, tuple[str, ...]]) -> None:
@@ -128,11 +119,11 @@ def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) ->
     if text is None or text.isspace():
         return None
     try:
-        content = _parsed(text)
+        content = parsed(text)
     except (ValueError, RecursionError):
-        return "properties is no JSON"
+        return "properties is not JSON"
     if not isinstance(content, dict):
-        return "properties is no JSON object"
+        return "properties is not a JSON object"
     for key, item in content.items():
         if item is None or item == "" or (isinstance(item, float) and not math.isfinite(item)):
             continue
@@ -143,14 +134,6 @@ def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) ->
     if len(properties) > PROPERTIES_MAX:
         return f"the event has {len(properties)} properties, and Mixpanel takes {PROPERTIES_MAX}"
     return None
-
-
-def _parsed(text: str) -> Any:
-    """The JSON, where NaN and infinities are numbers too: some writers of JSON know no better. Raises `ValueError`."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
 
 
 def _problem(item: Any, depth: int, nesting: int = 1) -> str | None:

@@ -1,8 +1,9 @@
 """Which Currents events Mixpanel gets, under which names, with which properties.
 
-A line is: event type | Mixpanel's event name | `default` where the founding documents list it for Mixpanel |
-Avro fields. Capitals stand for `table.GROUPS`; `field>name` is sent under another name; a field that a writer's
-schema lacks is left out. Names marked inferred are in no document: they follow from their neighbours.
+A line is: event type | Mixpanel's event name | `default` where Braze lists it for its own connector to Mixpanel, so
+that a connector without `events` selects it | Avro fields. Capitals stand for `table.GROUPS`; `field>name` is sent
+under another name; a field that a writer's schema lacks is left out. Names marked inferred are in no document: they
+follow from their neighbours.
 
 Names: as in Braze's pages on Mixpanel, but "SMS Send to Carrier" as Mixpanel spells it among the events that do not
 count as monthly tracked users. Device model and version go as `device_model` and `os_version`, for `$os` is no version.

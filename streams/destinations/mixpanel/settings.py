@@ -60,7 +60,7 @@ def _is_token(secret: Secret, info: ValidationInfo) -> Secret:
 def _are_event_names(names: dict[str, str]) -> dict[str, str]:
     for event_type, name in names.items():
         if event_type not in EVENTS:
-            raise ValueError(f"{event_type} is no event type that Mixpanel has a mapping for")
+            raise ValueError(f"{event_type} is not an event type that Mixpanel has a mapping for")
         if not name.strip():
             raise ValueError(f"the name for {event_type} must not be blank")
     return names

@@ -14,4 +14,6 @@ def _example() -> MParticleSettings:
     return MParticleSettings(feeds=pairs)
 
 
-MPARTICLE = DestinationKind("mparticle", MParticleSettings, MParticleDestination, EVENTS, _example)
+MPARTICLE = DestinationKind(
+    "mparticle", MParticleSettings, MParticleDestination, EVENTS, _example, private=MParticleDestination
+)

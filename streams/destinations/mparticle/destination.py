@@ -27,8 +27,9 @@ from streams.destinations.answers import Answers
 from streams.destinations.detail import masked
 from streams.destinations.mparticle import encoder as encoding
 from streams.destinations.mparticle.settings import MParticleSettings
+from streams.destinations.privacy import EVERYTHING, Privacy
 from streams.destinations.wire import basic
-from streams.events.source import EventSource
+from streams.events.schema import WriterSchema
 
 LIMITS = Limits(
     batch_records_max=100,
@@ -49,8 +50,9 @@ ERRORS_MAX = 10
 class MParticleDestination(Destination):
     """One configured account, with its feeds' credentials as scopes."""
 
-    def __init__(self, settings: MParticleSettings) -> None:
+    def __init__(self, settings: MParticleSettings, privacy: Privacy = EVERYTHING) -> None:
         self._settings = settings
+        self._privacy = privacy
         self._scope_of_feed = settings.scopes()
         self._scopes = tuple(dict.fromkeys(self._scope_of_feed.values()))
         pairs = {scope: settings.feeds[scope].pair() for scope in self._scopes}  # type: ignore[index]
@@ -84,8 +86,8 @@ class MParticleDestination(Destination):
         """A `source_request_id` that was seen within 30 to 60 days is swallowed: a copy has another."""
         return _again
 
-    def encoder(self, source: EventSource) -> Encoder | None:
-        return encoding.encoder(source, self._settings, self._scope_of_feed)
+    def encoder(self, schema: WriterSchema) -> Encoder | None:
+        return encoding.encoder(schema, self._settings, self._scope_of_feed, self._privacy)
 
     def request(self, scope: str, bodies: Sequence[bytes]) -> Request:
         """An array to `/v2/bulkevents`. Not compressed: no page allows it."""

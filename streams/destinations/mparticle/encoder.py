@@ -13,13 +13,16 @@ from typing import Any
 import orjson
 
 from streams.delivery.contract import Encoder, Encoding, Rejected, Skipped
+from streams.destinations.event_encoder import event_encoder
 from streams.destinations.mparticle.feed_event import FeedEvent
 from streams.destinations.mparticle.mapping import CLASSIC, EVENTS, UNINSTALL
 from streams.destinations.mparticle.settings import MParticleSettings
-from streams.destinations.wire import UNDECODABLE_DETAIL, encoded_repaired, is_safe, safe_id
-from streams.events.schema import Kind
-from streams.events.source import EventSource
-from streams.events.walker import CORRUPT, FIRST_FREE_SLOT, ID, TIME, USER, cut, pick, plan, walk
+from streams.destinations.privacy import EVERYTHING, Privacy
+from streams.destinations.private_events import Finish
+from streams.destinations.wire import is_safe, safe_id
+from streams.events.schema import Kind, WriterSchema
+from streams.events.walker import FIRST_FREE_SLOT, ID, TIME, USER, cut
+from streams.events.walker_table import plan
 
 RECORD_BYTES_MAX = 128_000
 """One batch must not exceed 128 kB; a kB is taken as 1,000 bytes."""
@@ -27,11 +30,11 @@ VALUE_BYTES_MAX = 4_096
 NAME_BYTES_MAX = 256
 """Attribute values and event names beyond these are cut here, where it is counted, not there, where it is not."""
 UTF8_BYTES_MAX = 4
-SECONDS_MAX = (2**63 - 1) // 1000
-"""Beyond this a time in milliseconds is no 64-bit number."""
 
 APP, PLATFORM, DEVICE, MODEL, AD_ID, AD_TYPE, AD_TRACKING, EMAIL, PHONE = range(FIRST_FREE_SLOT, FIRST_FREE_SLOT + 9)
-SLOTS = FIRST_FREE_SLOT + 9
+ROUTED_APP, ROUTED_PLATFORM = FIRST_FREE_SLOT + 9, FIRST_FREE_SLOT + 10
+"""What chooses the feed, where it must not leave as it is."""
+SLOTS = FIRST_FREE_SLOT + 11
 SLOT_KINDS = {"time": Kind.LONG, "ad_tracking_enabled": Kind.BOOLEAN}
 
 PLATFORMS = {
@@ -50,90 +53,99 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 Captured = list[Any]
 
 
-def encoder(source: EventSource, settings: MParticleSettings, scopes: Mapping[str, str]) -> Encoder | None:
-    """The encoder for events of this source; None where mParticle has no mapping for its event type."""
-    mapped = EVENTS.get(source.event_type)
+def encoder(
+    schema: WriterSchema, settings: MParticleSettings, scopes: Mapping[str, str], privacy: Privacy = EVERYTHING
+) -> Encoder | None:
+    """The encoder for events of this schema; None if mParticle has no mapping for its event type."""
+    mapped = EVENTS.get(schema.event_type)
     if mapped is None:
         return None
     name, keys = _name_and_keys(mapped, settings)
-    name_cuts = int(len(name.encode()) > NAME_BYTES_MAX)
-    name = cut(name, NAME_BYTES_MAX)
-    for field in source.fields:  # attributes are scalars, and a writer may have made an array of one
+    for field in schema.fields:  # attributes are scalars, and a writer may have made an array of one
         if field.kind in (Kind.STRINGS, Kind.NULLABLE_STRINGS):
             keys.pop(field.name, None)
-    ops = plan(source, keys, _slots(mapped), SLOT_KINDS)
-    feed_of = _feed_rule(mapped, settings.apps)
-    skips_without_feed = settings.feed_fallback == "skip"
+    finish = _finish(mapped, name, settings, scopes, privacy)
+    return event_encoder(
+        schema,
+        plan(schema, keys, _slots(mapped), SLOT_KINDS),
+        slots=SLOTS,
+        string_bytes_max=VALUE_BYTES_MAX,
+        constants={},
+        finish=finish if schema.is_walkable else _without_arrays(finish),
+        privacy=privacy,
+        kept={APP: ROUTED_APP, PLATFORM: ROUTED_PLATFORM},
+    )
+
+
+def _without_arrays(finish: Finish) -> Finish:
+    def without_arrays(attributes: dict[str, Any], captured: Captured, cuts: int) -> Encoding:
+        return finish({key: item for key, item in attributes.items() if not isinstance(item, list)}, captured, cuts)
+
+    return without_arrays
+
+
+def _finish(
+    mapped: FeedEvent, name: str, settings: MParticleSettings, scopes: Mapping[str, str], privacy: Privacy
+) -> Finish:
+    """Makes mParticle's batch of the attributes."""
+    feed_of = _feed_rule(mapped, settings.apps, privacy)
+    fallback = None if settings.feed_fallback == "skip" else scopes["unbound"]
     is_braze = settings.wire == "braze"
     identity = "customerid" if is_braze and settings.identity == "customer_id" else settings.identity
     constants: dict[str, Any] = {"environment": settings.environment}
     if is_braze:
         constants["schema_version"] = 2
-    is_uninstall = source.event_type == UNINSTALL
-    event_type = "uninstall" if is_uninstall else "custom_event"
-    described = {} if is_uninstall else {"event_name": name, "custom_event_type": "other"}
-    moves, apps, is_walkable, dumps = mapped.moves, settings.apps, source.is_walkable, orjson.dumps
+    event_type, described, name_cuts = _description(mapped, name)
+    moves, apps, dumps = mapped.moves, settings.apps, orjson.dumps
 
-    def encode(value: bytes, start: int, /) -> Encoding:
-        attributes: dict[str, Any] = {}
-        captured: Captured = [None] * SLOTS
-        try:
-            if is_walkable:
-                cuts = walk(value, start, ops, attributes, captured, VALUE_BYTES_MAX)
-            else:
-                cuts = pick(source.decode(value, start), source, ops, attributes, captured, VALUE_BYTES_MAX)
-                attributes = {key: item for key, item in attributes.items() if not isinstance(item, list)}
-        except (ValueError, *CORRUPT) as error:
-            if is_walkable and isinstance(error, UnicodeDecodeError):
-                return encoded_repaired(encode, ops, value, start)
-            return Rejected(UNDECODABLE_DETAIL)
-        user, time, event_id = captured[USER], captured[TIME], captured[ID]
-        if not user or user.isspace():
-            return Rejected("no external_user_id")
-        if time is None or not -SECONDS_MAX <= time <= SECONDS_MAX:
-            return Rejected("time is missing or out of range")
-        if event_id is None:
-            return Rejected("id is missing")
-        feed = feed_of(captured)
-        scope = scopes.get(feed)
+    def finish(attributes: dict[str, Any], captured: Captured, cuts: int) -> Encoding:
+        scope = scopes.get(feed_of(captured), fallback)
         if scope is None:
-            if skips_without_feed:
-                return Skipped("no_credentials_for_feed")
-            scope = scopes["unbound"]
+            return Skipped("no_credentials_for_feed")
+        event_id = captured[ID]
         safe = event_id if is_safe(event_id) else safe_id(event_id)
         attributes["source_request_id"] = safe
-        identities: dict[str, str] = {identity: user}
+        identities: dict[str, str] = {identity: captured[USER]}
         if captured[EMAIL] is not None and identity != "email":
             identities["email"] = captured[EMAIL]
         batch = {**constants, "source_request_id": safe, "user_identities": identities}
         device = _device(captured, moves, apps)
         if device or is_braze:
             batch["device_info"] = device
-        phone = captured[PHONE]
-        if phone is not None:
-            if len(phone) * UTF8_BYTES_MAX > VALUE_BYTES_MAX and len(phone.encode()) > VALUE_BYTES_MAX:
-                phone = cut(phone, VALUE_BYTES_MAX)
-                cuts += 1
+        if captured[PHONE] is not None:
+            phone, phone_cuts = _phone(captured[PHONE])
+            cuts += phone_cuts
             batch["user_attributes"] = {"$mobile": phone}
         elif is_braze:
             batch["user_attributes"] = {}
-        batch["events"] = [
-            {
-                "event_type": event_type,
-                "data": {
-                    **described,
-                    "timestamp_unixtime_ms": time * 1000,
-                    "source_message_id": safe,
-                    "custom_attributes": attributes,
-                },
-            }
-        ]
+        data = {
+            **described,
+            "timestamp_unixtime_ms": captured[TIME] * 1000,
+            "source_message_id": safe,
+            "custom_attributes": attributes,
+        }
+        batch["events"] = [{"event_type": event_type, "data": data}]
         body = dumps(batch)
         if len(body) > RECORD_BYTES_MAX:
             return Rejected(f"the batch is {len(body)} bytes of JSON, and mParticle takes {RECORD_BYTES_MAX}")
         return scope, body, cuts + name_cuts
 
-    return encode
+    return finish
+
+
+def _description(mapped: FeedEvent, name: str) -> tuple[str, dict[str, str], int]:
+    """The event's type, what says which event it is, and how many strings of that were cut."""
+    if mapped.event_type == UNINSTALL:
+        return "uninstall", {}, int(len(name.encode()) > NAME_BYTES_MAX)
+    described = {"event_name": cut(name, NAME_BYTES_MAX), "custom_event_type": "other"}
+    return "custom_event", described, int(len(name.encode()) > NAME_BYTES_MAX)
+
+
+def _phone(text: str) -> tuple[str, int]:
+    """The phone number, and whether it was cut."""
+    if len(text) * UTF8_BYTES_MAX > VALUE_BYTES_MAX and len(text.encode()) > VALUE_BYTES_MAX:
+        return cut(text, VALUE_BYTES_MAX), 1
+    return text, 0
 
 
 def _name_and_keys(mapped: FeedEvent, settings: MParticleSettings) -> tuple[str, dict[str, str]]:
@@ -174,17 +186,19 @@ def _slots(mapped: FeedEvent) -> dict[str, int]:
     return slots
 
 
-def _feed_rule(mapped: FeedEvent, apps: Mapping[str, str]) -> Callable[[Captured], str]:
-    """Which feed an event belongs to, by the type's rule."""
+def _feed_rule(mapped: FeedEvent, apps: Mapping[str, str], privacy: Privacy) -> Callable[[Captured], str]:
+    """Which feed an event belongs to, by the type's rule, also where what it is told by must not leave."""
+    app = ROUTED_APP if privacy.hides("app_id") else APP
+    platform = ROUTED_PLATFORM if privacy.hides("platform") else PLATFORM
 
     def unbound(_captured: Captured) -> str:
         return "unbound"
 
     def by_app(captured: Captured) -> str:
-        return apps.get(captured[APP], "unbound")
+        return apps.get(captured[app], "unbound")
 
     def by_platform(captured: Captured) -> str:
-        return apps.get(captured[APP]) or FEED_OF_PLATFORM.get(captured[PLATFORM], "unbound")
+        return apps.get(captured[app]) or FEED_OF_PLATFORM.get(captured[platform], "unbound")
 
     return {"unbound": unbound, "by app_id": by_app, "platform": by_platform}[mapped.feed_rule]
 

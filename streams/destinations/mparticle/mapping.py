@@ -1,10 +1,10 @@
 """Which Currents events mParticle gets, under which names, with which attributes, through which feed.
 
-A line is: event type | mParticle's event name | `default` where the founding documents list it for mParticle |
-feed rule | Avro fields. Capitals stand for `table.GROUPS`; `field>name` is sent under another name; `field@mobile`
-is a phone number that becomes the user attribute `$mobile`; `@idfv @model @platform @ads @email` say which of
-device_id, device_model, platform, ad_id and email_address move into device_info and user_identities. A field that a
-writer's schema lacks is left out. Names marked inferred are in no document.
+A line is: event type | mParticle's event name | `default` where Braze lists it for its own connector to mParticle, so
+that a connector without `events` selects it | feed rule | Avro fields. Capitals stand for `table.GROUPS`; `field>name`
+is sent under another name; `field@mobile` is a phone number that becomes the user attribute `$mobile`; `@idfv @model
+@platform @ads @email` say which of device_id, device_model, platform, ad_id and email_address move into device_info and
+user_identities. A field that a writer's schema lacks is left out. Names marked inferred are in no document.
 
 Feed rules: `platform` is by the app of app_id, else by the record's platform, else unbound; `by app_id` is by the
 app, else unbound; `unbound` is always unbound.

@@ -46,7 +46,7 @@ def _are_event_names(names: object) -> object:
     if isinstance(names, dict):
         for event_type, name in names.items():
             if event_type not in EVENTS:
-                raise ValueError(f"{event_type} is no event type that mParticle has a mapping for")
+                raise ValueError(f"{event_type} is not an event type that mParticle has a mapping for")
             if not name.strip():
                 raise ValueError(f"the name for {event_type} must not be blank")
     return names

@@ -1,4 +1,4 @@
-"""How strict the emulated Braze is, which keys open it, and what it keeps."""
+"""Options of the emulated Braze: how strict it is, which keys it accepts, what it remembers."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ class CohortApi(_Section):
 
 
 class Limits(_Section):
-    """What requests, objects and a window of time may hold."""
+    """Limits of a request, an object and a window of time."""
 
     objects_max: int = 75
-    """Of a request; `objects_in` says where."""
+    """The most objects of a request. `objects_in` says how they are counted."""
     objects_in: Literal["request", "array"] = "request"
     """`request`: in all three arrays together. `array`: in each, as for customers on legacy limits."""
     request_bytes_max: int = 4_000_000
     too_large_status: Literal[400, 413] = 413
-    """Answer to more bytes than that: Braze's pages name both."""
+    """The status for a request with more bytes. Braze's pages name both."""
     object_bytes_max: int = 100_000
     external_id_bytes_max: int = 987
     text_characters_max: int = 255
-    """Of a name or a text; longer texts are cut, longer names refused."""
+    """The longest name or text. Longer texts are cut, longer names are refused."""
     array_items_max: int = 500
-    """Of an attribute that is an array; further items are dropped."""
+    """The most items of an attribute that is an array. More items are dropped."""
     quantity_max: int = 100
     """Of one purchase."""
     cohort_ids_max: int = 1_000
-    """Of one request of the cohort import."""
+    """The most ids of one request of the cohort import."""
     requests_per_window: Annotated[int, Field(ge=1)] = 3_000
     window_seconds: Annotated[int, Field(ge=1)] = 3
-    """Requests to `/users/track` are counted from one multiple of this to the next."""
+    """Requests to `/users/track` are counted in windows of this length. A window begins at a multiple of it."""
     reset_as: Literal["epoch", "seconds"] = "epoch"
-    """What `X-RateLimit-Reset` holds: Braze's pages say one, others have seen the other."""
+    """What `X-RateLimit-Reset` holds. Braze's pages name one form, and users report the other."""
 
 
 class BrazeOptions(_Section):
@@ -60,17 +60,17 @@ class BrazeOptions(_Section):
     cohort_api: CohortApi | None = CohortApi()
     limits: Limits = Limits()
     users: tuple[str, ...] = ()
-    """External ids of users that Braze has at the start."""
+    """External ids of the users that exist at the start."""
     success_status: Literal[200, 201] = 201
     maintenance: bool = False
-    """Answer 202 `queued`, which is accepted too."""
+    """Answer 202 `queued` instead of `success_status`. It also means that the request is accepted."""
     retry_after: bool = True
     """Whether a 429 says `X-Ratelimit-Retry-After`."""
     keep: Literal["full", "counts", "discard"] = "full"
     """`full`: rows, users and requests. `counts`: every rule checked, users and totals. `discard`: the key and a count
     of objects, nothing else: for benchmarks."""
     rows_max: Annotated[int, Field(ge=1)] = 500_000
-    """Newest rows kept, at about 1 kB each; older ones are forgotten, users and totals are not."""
+    """How many rows are kept, at about 1 kB each. Older ones are forgotten; users and totals stay."""
 
     @model_validator(mode="after")
     def _has_each_key_once(self) -> BrazeOptions:

@@ -1,4 +1,4 @@
-"""What Braze refuses about one object of `/users/track`, in its words where they are known, and what it cuts.
+"""What Braze refuses about one object of `/users/track`, in its words if they are known; and what it cuts.
 
 Rules and their sources: `docs/emulators.md`. Pure.
 """
@@ -15,7 +15,7 @@ import orjson
 from streams.emulators.braze.options import Limits
 
 ARRAYS = ("attributes", "events", "purchases")
-"""In the order in which Braze applies them."""
+"""The arrays of a request, in the order in which Braze applies them."""
 
 IDENTIFIERS_REQUIRED = "'external_id', 'braze_id', 'user_alias', 'email' or 'phone' is required"
 PRIMARY = ("external_id", "braze_id", "user_alias")
@@ -28,14 +28,14 @@ STANDARD = frozenset(
     | {"first_name", "gender", "home_city", "language", "last_name", "marked_email_as_spam_at", "phone"}
     | {"push_subscribe", "push_tokens", "subscription_groups", "time_zone", "twitter"}
 )
-"""Attributes that Braze itself knows; every other is a custom attribute."""
+"""Braze's standard attributes. Every other is a custom attribute."""
 OWN = frozenset({*PRIMARY, "app_id", "_update_existing_only", "_merge_objects", "push_token_import"})
-"""Keys of an attributes object that are no attributes."""
+"""Keys of an object of `attributes` that are not attributes."""
 RESERVED = {
     "events": frozenset({"time", "event_name"}),
     "purchases": frozenset({"time", "event_name", "product_id", "quantity", "price", "currency"}),
 }
-"""Keys that properties must not have."""
+"""Keys that are not allowed in `properties`."""
 ORDER_PLACED = "ecommerce.order_placed"
 ORDER_FIELDS = ("order_id", "total_value", "currency", "products", "source")
 PRODUCT_FIELDS = ("product_id", "product_name", "variant_id", "quantity", "price")
@@ -46,14 +46,14 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def problem(array: str, item: object, limits: Limits) -> str | None:
-    """The first rule that this object breaks, as Braze's `type`; None: it is good."""
+    """The first rule that this object breaks, as the `type` of Braze's answer; None if it breaks none."""
     if not isinstance(item, dict):
         return f"'{array}' must be an array of objects"
     return _identity_problem(item, limits) or _OF[array](item, limits) or _size_problem(item, limits)
 
 
 def cut(value: Any, limits: Limits, losses: list[str], place: str) -> Any:
-    """The value as Braze keeps it; what is cut or dropped is told to `losses`."""
+    """The value as Braze stores it. What is cut or dropped is added to `losses`."""
     if isinstance(value, str) and len(value) > limits.text_characters_max:
         losses.append(f"{place} cut at {limits.text_characters_max} characters")
         return value[: limits.text_characters_max]

@@ -15,7 +15,8 @@ from streams.emulators.bodies import NESTING_MAX, is_nested_deeper
 from streams.emulators.braze.options import BrazeOptions, CohortApi
 from streams.emulators.braze.rules import ARRAYS, problem
 from streams.emulators.braze.store import Store
-from streams.emulators.call import Answer, Call, json_answer
+from streams.emulators.call import Answer, Call, json_answer, view_of
+from streams.emulators.credentials import Credentials
 
 TRACK = "/users/track"
 COHORTS = re.compile(r"/partners/(?P<partner>[^/]+)/cohorts(?P<users>/users)?")
@@ -24,7 +25,7 @@ NO_VALID_DATA = "Valid data must be provided in the 'attributes', 'events', or '
 
 
 class _Refused(Exception):
-    """A request of which nothing is taken; the text is Braze's message."""
+    """The whole request is refused. The text is Braze's message."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -39,6 +40,9 @@ class _Credential:
 
     def opens(self, secret: object) -> bool:
         return secret == self.secret and not self.is_revoked
+
+    def renew(self, secret: str) -> None:
+        self.secret = secret
 
 
 class BrazeServer:
@@ -55,6 +59,8 @@ class BrazeServer:
         cohort_api = self._options.cohort_api or CohortApi()
         self._partner_key = _Credential("partner_api_key", cohort_api.partner_api_key)
         self._import_key = _Credential("data_import_key", cohort_api.data_import_key)
+        partner_keys = [self._partner_key, self._import_key] if self._options.cohort_api else []
+        self.credentials = Credentials([*self._rest_keys, *partner_keys])
         self._window, self._window_requests = 0, 0
 
     def receive(self, call: Call, now_ms: int) -> Answer:
@@ -97,7 +103,7 @@ class BrazeServer:
             return json_answer(refused.status, {"message": str(refused)})
 
     def _rate(self, now_ms: int) -> tuple[dict[str, str], bool]:
-        """The headers about the rate, and whether this request is one too many."""
+        """The headers about the rate, and whether this request is over the limit."""
         seconds = self._limits.window_seconds
         window = now_ms // (seconds * 1000)
         if window != self._window:
@@ -132,7 +138,7 @@ class BrazeServer:
         return content
 
     def _take(self, content: dict[str, Any], now_ms: int) -> Answer:
-        """Check all, then apply what is good: attributes, then events, then purchases."""
+        """Check all objects, then apply the good ones: attributes, then events, then purchases."""
         arrays = {array: content[array] for array in ARRAYS if content.get(array) is not None}
         for array, items in arrays.items():
             if not isinstance(items, list):
@@ -145,7 +151,7 @@ class BrazeServer:
             raise _Refused(f"A request must not hold more than {self._limits.objects_max} objects")
         is_kept = self._options.keep == "full"
         ids = [_object_id(array, item) for array, items in arrays.items() for item in items] if is_kept else []
-        self._store.seen(ids)
+        self._store.refused_records.seen("", ids)
         errors: list[dict[str, Any]] = []
         refused: list[str] = []
         processed = dict.fromkeys(arrays, 0)
@@ -223,45 +229,21 @@ class BrazeServer:
 
     # What tests ask
 
+    @property
+    def outbox(self) -> None:
+        return None
+
     def told(self, answer: Answer) -> None:
-        self._store.told_refused(answer.refused_ids)
+        self._store.refused_records.told("", answer.refused_ids)
 
     def view(self, name: str) -> dict[str, Any] | None:
         store = self._store
-        match name:
-            case "raw":
-                return {"rows": store.rows()}
-            case "query":
-                return {"rows": store.users()}
-            case "cohorts":
-                return {"records": store.cohorts()}
-            case "repeated":
-                return {"records": store.repeated()}
-            case "retried_400":
-                return {"records": store.sent_again()}
-            case "totals":
-                return store.totals()
-            case _:
-                return None
-
-    def credentials(self) -> list[dict[str, Any]]:
-        return [{"name": each.name, "revoked": each.is_revoked} for each in self._all()]
-
-    def change_credential(self, name: str, revoked: bool | None, secret: str | None) -> bool:
-        credential = next((each for each in self._all() if each.name == name), None)
-        if credential is None:
-            return False
-        if revoked is not None:
-            credential.is_revoked = revoked
-        if secret is not None:
-            credential.secret = secret
-        return True
-
-    def _all(self) -> list[_Credential]:
-        return [*self._rest_keys, *([self._partner_key, self._import_key] if self._options.cohort_api else [])]
+        rows = {"raw": store.rows, "query": store.users}
+        records = {"cohorts": store.cohorts, "repeated": store.repeated, "retried_400": store.sent_again}
+        return view_of(name, rows, records, store.totals)
 
 
 def _object_id(array: str, item: object) -> str:
-    """What tells an object from others: Braze knows no ids of events, so it is a hash of all that it holds."""
+    """An id for an object: a hash of its content, because Braze's events have no ids."""
     content = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
     return f"{array}/{hashlib.sha256(content).hexdigest()[:16]}"

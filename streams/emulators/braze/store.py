@@ -1,6 +1,7 @@
-"""What Braze holds: users with attributes, events, purchases and cohorts, and every object in order of application.
+"""What Braze stores: users with attributes, events, purchases and cohorts; and every object in the order it was
+applied.
 
-Nothing is deduplicated: an event that comes twice is there twice, as in Braze. Pure.
+As in Braze, nothing is deduplicated: an event that is sent twice is stored twice. Pure.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from typing import Any
 
 from streams.emulators.braze.options import Limits
 from streams.emulators.braze.rules import OWN, cut, data_points
+from streams.emulators.refused_records import RefusedRecords
 
-REFUSED_IDS_MAX = 100_000
-"""Refused objects that are remembered, to see whether a client sends them again."""
 EVENTS_MAX = 10_000
-"""Newest events and purchases of one user."""
+"""How many events and purchases of one user are kept."""
 
 Row = dict[str, Any]
 
@@ -44,13 +44,12 @@ class Store:
         self._cohorts: dict[str, _Cohort] = {}
         self._times: dict[str, int] = {}
         self._times_max = rows_max
-        self._refused: dict[str, None] = {}
-        self._sent_again: list[dict[str, str]] = []
+        self.refused_records = RefusedRecords()
         self.counts = {"attributes": 0, "events": 0, "purchases": 0, "refused": 0, "ignored": 0}
         self.data_points = 0
 
     def apply(self, array: str, item: Mapping[str, Any], object_id: str, now_ms: int, *, is_kept: bool) -> None:
-        """Take an object that broke no rule. One that may only update does not create a user."""
+        """Apply an object that breaks no rule. An object that may only update creates no user."""
         self.counts[array] += 1
         name = _name(item)
         is_ignored = item.get("_update_existing_only") is True and name not in self._users
@@ -106,23 +105,12 @@ class Store:
             elif user_id in self._users:
                 cohort.members.add(user_id)
 
-    def seen(self, object_ids: Iterable[str]) -> None:
-        """Note which of these were refused by name before."""
-        if self._refused:
-            self._sent_again += [{"id": object_id} for object_id in object_ids if object_id in self._refused]
-
-    def told_refused(self, object_ids: Iterable[str]) -> None:
-        """The client knows from now on that these were refused."""
-        self._refused |= dict.fromkeys(object_ids)
-        while len(self._refused) > REFUSED_IDS_MAX:
-            del self._refused[next(iter(self._refused))]
-
     def rows(self) -> list[Row]:
-        """Every object in order of application."""
+        """Every object, in the order it was applied."""
         return list(self._rows)
 
     def users(self) -> list[Row]:
-        """Every user as Braze's own users see it."""
+        """Every user, as Braze's dashboard shows it."""
         cohorts: dict[str, list[str]] = {}
         for cohort_id, cohort in self._cohorts.items():
             for member in cohort.members:
@@ -150,14 +138,14 @@ class Store:
 
     def sent_again(self) -> list[dict[str, str]]:
         """What was sent again after it had been refused by name."""
-        return list(self._sent_again)
+        return [{"id": name} for _, name in self.refused_records.sent_again]
 
     def totals(self) -> dict[str, int]:
         return {**self.counts, "users": len(self._users), "rows": len(self._rows), "data_points": self.data_points}
 
 
 def _name(item: Mapping[str, Any]) -> str:
-    """The user that an object is about: the external id, or another identifier behind its kind."""
+    """The user that an object is about: the external id, or the kind of another identifier and its value."""
     if "external_id" in item:
         return str(item["external_id"])
     for kind in ("braze_id", "user_alias", "email", "phone"):

@@ -1,4 +1,4 @@
-"""Calls as Mixpanel's own SDKs make them: events in a field `data` of a form or a query, and short answers. Pure."""
+"""Calls of Mixpanel's own SDKs: events in the field `data` of a form or a query, and short answers. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.emulators.call import Answer, Call
 
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 20
-"""Of a form; the SDKs send five."""
+"""The most fields of a form. The SDKs send five."""
 TEXT = {"Content-Type": "text/plain"}
 
 

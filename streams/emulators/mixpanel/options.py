@@ -1,4 +1,4 @@
-"""How strict the emulated Mixpanel is, which accounts it knows, and what it keeps."""
+"""Options of the emulated Mixpanel: how strict it is, which accounts it has, what it remembers."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ class Project(_Section):
 
 
 class Limits(_Section):
-    """What one request, one event and one minute may hold."""
+    """Limits of a request, an event and a minute."""
 
     bytes_max: int = 10_485_760
-    """Of a request, uncompressed. Older projects report 2,097,152."""
+    """Uncompressed bytes of a request. Older projects report 2,097,152."""
     events_max: int = 2_000
     too_many_status: Literal[400, 413] = 413
-    """Answer to more events than that: Mixpanel does not say which."""
+    """The status for a request with more events. Mixpanel does not say which it is."""
     event_bytes_max: int = 1_048_576
-    """An event is smaller than this."""
+    """An event must be smaller than this."""
     entries_max: int = 255
-    """Properties of an event, keys of an object and elements of an array are fewer than this."""
+    """An event must have fewer properties than this, an object fewer keys, an array fewer elements."""
     depth_max: int = 3
-    """Levels of objects under `properties`."""
+    """How many levels of objects there may be under `properties`."""
     rate_bytes: int = 2_000_000_000
     rate_events: int = 1_800_000
     rate_seconds: int = 60
-    """Both rates are for a rolling window of so many seconds, per project."""
+    """Both rates count in a rolling window of this many seconds, for each project."""
 
 
 class MixpanelOptions(_Section):
@@ -63,9 +63,9 @@ class MixpanelOptions(_Section):
     projects: Annotated[tuple[Project, ...], Field(min_length=1)] = (Project(),)
     limits: Limits = Limits()
     lax_insert_id: bool = False
-    """Take any `$insert_id` that is not blocked: others report that today's server does."""
+    """Accept any `$insert_id` that is not on the list of blocked values. Users report that today's server does this."""
     keep: Literal["full", "counts", "discard"] = "full"
     """`full`: rows and requests. `counts`: every rule checked, totals only. `discard`: authentication, unpacking and
     a count of events, nothing else: for benchmarks."""
     rows_max: Annotated[int, Field(ge=1)] = 500_000
-    """Newest rows kept, at about 2 kB each; older ones are forgotten, totals are not."""
+    """How many rows are kept, at about 2 kB each. Older ones are forgotten; the totals stay."""

@@ -1,4 +1,4 @@
-"""What Mixpanel refuses about one event: the first rule that it breaks, in the vendor's words where they are known.
+"""What Mixpanel refuses about one event: the first rule that it breaks, in Mixpanel's words if they are known.
 
 Rules and their sources: `docs/emulators.md`. Pure.
 """
@@ -16,11 +16,12 @@ import orjson
 from streams.emulators.mixpanel.options import DAY_MS, IdMode, Limits
 
 MILLISECONDS_FROM = 9_999_999_999
-"""A larger `time` is in milliseconds, a smaller one in seconds. Mixpanel does not tell its rule; loaders use this."""
+"""A larger `time` is in milliseconds, a smaller one in seconds. Mixpanel does not publish its rule; other loaders use
+this."""
 FIRST_SECOND = 31_536_000
 """1971-01-01: earlier times are refused."""
 AHEAD_MS_MAX = 3_600_000
-"""So far ahead of the server a time may lie; it is then set to the server's."""
+"""A time may be this far ahead of the server's. It is then replaced by the server's time."""
 INSERT_ID_BYTES_MAX = 36
 
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
@@ -28,7 +29,7 @@ BLOCKED_IDS = frozenset(
     {NIL_UUID, "anon", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "<nil>"}
     | {"0", "-1", "true", "false", "[]", "{}"}
 )
-"""Values that are not an identity of a user or an event; compared trimmed and in lower case."""
+"""Values that Mixpanel does not accept as an id. They are compared without blanks at the ends and in lower case."""
 IDENTITY_EVENTS = frozenset({"$identify", "$create_alias", "$merge"})
 
 _INSERT_ID = re.compile(r"[A-Za-z0-9-]+")
@@ -64,7 +65,8 @@ class Rules:
         )
 
     def size_failure(self, event: dict[str, Any]) -> Failure | None:
-        """Of an event that broke no other rule: too large. Apart, because it has to be written out to be measured."""
+        """Whether an event that breaks no other rule is too large. A step of its own: it must be serialised to be
+        measured."""
         size = len(orjson.dumps({"event": event["event"], "properties": event["properties"]}))
         if size < self.limits.event_bytes_max:
             return None
@@ -159,7 +161,7 @@ def _first(check: Callable[[str, str, object, int], Failure | None], nested: Any
 
 
 def milliseconds(time: float) -> int:
-    """A `time` in milliseconds, whichever unit it came in."""
+    """A `time` in milliseconds; it may come in seconds."""
     return int(time) if abs(time) > MILLISECONDS_FROM else int(time * 1000)
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.emulators.bodies import TooLarge, Unreadable, events, unpacked
-from streams.emulators.call import Answer, Call, json_answer
+from streams.emulators.call import Answer, Call, json_answer, view_of
+from streams.emulators.credentials import Credentials
+from streams.emulators.mixpanel.cohorts import Cohorts
 from streams.emulators.mixpanel.forms import is_form, short, unfolded
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.emulators.mixpanel.rules import IDENTITY_EVENTS, Failure, Rules, insert_id
@@ -18,7 +20,7 @@ from streams.emulators.rates import RollingWindow
 PATHS = frozenset({"/import", "/import/"})
 TRACK_PATHS = frozenset({"/track", "/track/"})
 TRACK_DAYS = 5
-"""How old an event of `/track` may be."""
+"""The greatest age of an event of `/track`."""
 INVALID = "some data points in the request failed validation"
 NO_IDENTITY_EVENTS = "identity events are not allowed when project is using simplified identity management"
 INSERT_ID_KEY = b'"$insert_id":'
@@ -26,7 +28,7 @@ INSERT_ID_KEY = b'"$insert_id":'
 
 @dataclass(slots=True)
 class _Credential:
-    """A user and a secret that open a project. A token or secret is the user, with an empty password."""
+    """A user and a password for a project. A token or API secret is the user, with an empty password."""
 
     name: str
     project: _Project
@@ -34,6 +36,12 @@ class _Credential:
     password: str
     needs_project_id: bool
     is_revoked: bool
+
+    def renew(self, secret: str) -> None:
+        if self.needs_project_id:
+            self.password = secret
+        else:
+            self.user = secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +58,19 @@ class MixpanelServer:
         self._options = options
         self._limits = options.limits
         self._store = Store(options.rows_max)
-        self._credentials: dict[str, _Credential] = {}
+        self.outbox = Cohorts(options.projects[0].project_id)
         self.reset()
 
     def reset(self) -> None:
         self._store.reset()
-        self._credentials = {}
-        for project in self._options.projects:
-            for credential in self._credentials_of(project):
-                self._credentials[credential.name] = credential
+        self.outbox.reset()
+        self.credentials = Credentials(
+            credential for project in self._options.projects for credential in self._credentials_of(project)
+        )
 
     def _credentials_of(self, project: Project) -> list[_Credential]:
-        """Named `project_token`, `api_secret` and by the accounts' users; with the project's id before them where
-        there are several projects."""
+        """The names are `project_token`, `api_secret` and the users of service accounts. If there are several projects,
+        the project's id comes first."""
         options = self._options
         rules = Rules(self._limits, project.id_mode, project.retention_days, options.lax_insert_id)
         opened = _Project(project.project_id, rules, RollingWindow(self._limits.rate_seconds))
@@ -94,7 +102,7 @@ class MixpanelServer:
         return dataclasses.replace(answer, credential=credential.name)
 
     def _receive_form(self, call: Call, now_ms: int, *, is_track: bool) -> Answer:
-        """What the vendor's own SDKs send. Without `verbose=1` the answer is `1` or `0`."""
+        """The calls of the vendor's own SDKs. Without `verbose=1` the answer is `1` or `0`."""
         try:
             encoding = call.headers.get("content-encoding", "").strip().lower()
             unfolded_call = unfolded(call, unpacked(call.body, encoding, self._limits.bytes_max))
@@ -109,9 +117,11 @@ class MixpanelServer:
         return answer if posted.query.get("verbose") == "1" else short(answer, posted.query)
 
     def _track(self, call: Call, now_ms: int) -> Answer:
-        """`/track`: no credentials but the token in each event, events of the last five days, `$insert_id` made up.
+        """`/track`: no credentials but the token in each event, and events of the last five days.
 
-        An event with an unknown token is dropped behind the same answer.
+        A missing `$insert_id` is made up, a missing `time` is the server's: of an event's properties,
+        https://docs.mixpanel.com/reference/track-event requires the token alone. An event with an unknown token is
+        dropped behind the same answer.
         """
         try:
             body = unpacked(call.body, call.headers.get("content-encoding", "").strip().lower(), self._limits.bytes_max)
@@ -130,11 +140,14 @@ class MixpanelServer:
     def _track_one(self, event: object, now_ms: int) -> Failure | None:
         properties = event.get("properties") if isinstance(event, dict) else None
         token = properties.get("token") if isinstance(properties, dict) else None
-        credential = next((each for each in self._credentials.values() if each.user == token), None)
+        credential = next((each for each in self.credentials if each.user == token), None)
         if credential is None or not isinstance(event, dict) or not isinstance(properties, dict):
             return None if isinstance(token, str) else ("properties.token", "token, missing or empty")
         if properties.get("$insert_id") in (None, ""):
-            event = {**event, "properties": {**properties, "$insert_id": uuid.uuid4().hex}}
+            properties = {**properties, "$insert_id": uuid.uuid4().hex}
+        if properties.get("time") is None:
+            properties = {**properties, "time": now_ms // 1000}
+        event = {**event, "properties": properties}
         rules = dataclasses.replace(credential.project.rules, retention_days=TRACK_DAYS)
         failure = rules.failure(event, now_ms)
         if failure is None:
@@ -145,7 +158,7 @@ class MixpanelServer:
 
     def _credential(self, call: Call) -> _Credential | None:
         given_id = call.query.get("project_id")
-        for credential in self._credentials.values():
+        for credential in self.credentials:
             if (credential.user, credential.password) == (call.user, call.password) and not credential.is_revoked:
                 if given_id is None and credential.needs_project_id:
                     continue
@@ -179,9 +192,9 @@ class MixpanelServer:
         return self._take(call, project, found, size, now_ms)
 
     def _take(self, call: Call, project: _Project, found: list[Any], size: int, now_ms: int) -> Answer:
-        """Check and store each event; the answer that accounts for all."""
+        """Check and store each event. The answer accounts for all of them."""
         ids = [_shown(insert_id(event)) for event in found] if self._options.keep == "full" else []
-        self._store.seen(project.project_id, ids)
+        self._store.refused_records.seen(project.project_id, ids)
         is_simplified = project.rules.id_mode == "simplified"
         if is_simplified and any(isinstance(each, dict) and _name(each) in IDENTITY_EVENTS for each in found):
             self._store.refused += len(found)
@@ -211,7 +224,7 @@ class MixpanelServer:
         return _refused(records, imported, size, ids, [_shown(insert_id(found[index])) for index, _ in failures])
 
     def _discard(self, body: bytes) -> Answer:
-        """Believe what was sent: an event is where there is an id."""
+        """Count events without checks: each id in the body is one event."""
         imported = body.count(INSERT_ID_KEY)
         self._store.imported += imported
         return json_answer(200, {"code": 200, "num_records_imported": imported, "status": "OK"})
@@ -223,39 +236,14 @@ class MixpanelServer:
 
     def told(self, answer: Answer) -> None:
         if answer.refused_ids:
-            project = self._credentials[answer.credential].project
-            self._store.told_refused(project.project_id, answer.refused_ids)
+            project = self.credentials[answer.credential].project
+            self._store.refused_records.told(project.project_id, answer.refused_ids)
 
     def view(self, name: str) -> dict[str, Any] | None:
         store = self._store
-        match name:
-            case "raw":
-                return {"rows": store.raw()}
-            case "query":
-                return {"rows": store.query()}
-            case "compacted":
-                return {"rows": store.compacted()}
-            case "retried_400":
-                return {"records": store.sent_again()}
-            case "totals":
-                return store.totals()
-            case _:
-                return None
-
-    def credentials(self) -> list[dict[str, Any]]:
-        return [{"name": each.name, "revoked": each.is_revoked} for each in self._credentials.values()]
-
-    def change_credential(self, name: str, revoked: bool | None, secret: str | None) -> bool:
-        credential = self._credentials.get(name)
-        if credential is None:
-            return False
-        if revoked is not None:
-            credential.is_revoked = revoked
-        if secret is not None and credential.needs_project_id:
-            credential.password = secret
-        elif secret is not None:
-            credential.user = secret
-        return True
+        rows = {"raw": store.raw, "query": store.query, "compacted": store.compacted}
+        records = {"retried_400": store.sent_again}
+        return view_of(name, rows, records, store.totals)
 
 
 def _name(event: dict[str, Any]) -> str:
@@ -275,7 +263,7 @@ def _imported(call: Call, imported: int) -> dict[str, Any]:
 
 
 def _lax(call: Call, imported: int, has_failures: bool, size: int, ids: list[str]) -> Answer:
-    """`strict=0`: always 200, whatever was lost."""
+    """`strict=0`: the answer is always 200, even if events were refused."""
     content = _imported(call, imported)
     if has_failures and "error" in content:
         content |= {"error": INVALID, "status": 0}

@@ -1,4 +1,4 @@
-"""What Mixpanel holds after an import: raw rows, and the two views that its deduplication makes of them. Pure."""
+"""What Mixpanel stores after an import: raw rows, and the two views that its deduplication makes of them. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 from streams.emulators.mixpanel.options import DAY_MS, IdMode
 from streams.emulators.mixpanel.rules import milliseconds, written
+from streams.emulators.refused_records import RefusedRecords
 
 TEXT_CHARACTERS_MAX = 255
 """Longer strings and names are cut, not refused."""
-REFUSED_IDS_MAX = 100_000
-"""Refused ids that are remembered, to see whether a client sends them again."""
 
 Row = dict[str, Any]
 
@@ -22,40 +21,22 @@ class Store:
 
     def __init__(self, rows_max: int) -> None:
         self._rows: deque[Row] = deque(maxlen=rows_max)
-        self._refused: dict[tuple[str, str], None] = {}
-        self._sent_again: list[dict[str, str]] = []
+        self.refused_records = RefusedRecords()
         self.imported = 0
         self.ignored = 0
         self.refused = 0
 
     def add(self, project_id: str, id_mode: IdMode, event: dict[str, Any], now_ms: int) -> None:
-        """Take an event that broke no rule. One with `$ignore` counts as imported and is dropped."""
+        """Store an event that breaks no rule. An event with `$ignore` counts as imported, but is not stored."""
         self.imported += 1
         if "$ignore" in event["properties"]:
             self.ignored += 1
         else:
             self._rows.append(stored(project_id, id_mode, event, now_ms))
 
-    def seen(self, project_id: str, insert_ids: Iterable[str]) -> None:
-        """Note which of these ids were refused before: nothing makes them acceptable, so nobody should send them."""
-        if not self._refused:
-            return
-        for insert_id in insert_ids:
-            if (project_id, insert_id) in self._refused:
-                self._sent_again.append({"project_id": project_id, "insert_id": insert_id})
-
-    def told_refused(self, project_id: str, insert_ids: Iterable[str]) -> None:
-        """The client knows from now on that these were refused."""
-        for insert_id in insert_ids:
-            if insert_id:
-                self._refused[project_id, insert_id] = None
-        while len(self._refused) > REFUSED_IDS_MAX:
-            del self._refused[next(iter(self._refused))]
-
     def reset(self) -> None:
         self._rows.clear()
-        self._refused.clear()
-        self._sent_again.clear()
+        self.refused_records = RefusedRecords()
         self.imported = self.ignored = self.refused = 0
 
     def totals(self) -> dict[str, int]:
@@ -71,20 +52,22 @@ class Store:
         return list(self._rows)
 
     def query(self) -> list[Row]:
-        """As reports show them at once: of equal event, distinct_id, time and $insert_id the last one counts."""
+        """Rows as reports show them at once: of rows with equal event, distinct_id, time and $insert_id the last
+        counts."""
         return _last_of(self._rows, 1)
 
     def compacted(self) -> list[Row]:
-        """As after compaction: of equal event, distinct_id and $insert_id on one UTC day the last one counts."""
+        """Rows after compaction: of rows with equal event, distinct_id and $insert_id on one UTC day the last
+        counts."""
         return _last_of(self._rows, DAY_MS)
 
     def sent_again(self) -> list[dict[str, str]]:
         """What was sent again after it had been refused by name."""
-        return list(self._sent_again)
+        return [{"project_id": owner, "insert_id": name} for owner, name in self.refused_records.sent_again]
 
 
 def _last_of(rows: Iterable[Row], span_ms: int) -> list[Row]:
-    """The last row of each identity, in the order in which identities came; times in one `span_ms` are the same."""
+    """The last row of each identity, in the order in which identities came. Times within one `span_ms` are equal."""
     kept: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         properties = row["properties"]
@@ -115,7 +98,8 @@ def stored(project_id: str, id_mode: IdMode, event: dict[str, Any], now_ms: int)
 
 
 def resolved(properties: dict[str, Any], id_mode: IdMode) -> str:
-    """Whose event it is. Simplified: a user before a device, both before `distinct_id`; original: `distinct_id`."""
+    """Whose event it is. Simplified id merge: the user, else the device, else `distinct_id`. Original:
+    `distinct_id`."""
     if id_mode == "original":
         return written(properties["distinct_id"])
     user, device = properties.get("$user_id"), properties.get("$device_id")

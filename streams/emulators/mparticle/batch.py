@@ -1,7 +1,7 @@
-"""The shape of a batch of the Events API, as the fields that it has and what each may hold.
+"""The shape of a batch of the Events API: its fields, and what each may hold.
 
-Written from mParticle's JSON reference; a test compares it with mParticle's own schema. Where that schema says
-nothing (an object's place taken by a string), this is stricter.
+Written from mParticle's JSON reference; a test compares it with mParticle's own schema. Where that schema has no
+rule (a string in the place of an object), this is stricter.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ _IDENTITY = record(
 
 
 def _data(own: dict[str, Check], required: str = "") -> Check:
-    """An event's `data`: what all events have, and its own. Further fields are taken."""
+    """An event's `data`: the fields of all events, and its own. Other fields are accepted."""
     return record(_EVENT | own, required, is_open=True)
 
 
@@ -274,12 +274,12 @@ _BATCH = record(
 
 
 def wrong_with(batch: object) -> Wrong | None:
-    """What is wrong with a normalised batch, or None."""
+    """The first thing that is wrong with a normalised batch, or None."""
     return _BATCH(batch)
 
 
 def normalised(batch: object) -> object:
-    """The batch without the two spellings that mParticle takes although its schema does not have them: Braze and
+    """The batch with two spellings replaced. mParticle accepts them although its schema does not have them: Braze and
     two of mParticle's own SDKs send `customerid`, Braze sends `schema_version`."""
     if not isinstance(batch, dict):
         return batch

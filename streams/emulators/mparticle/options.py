@@ -1,4 +1,4 @@
-"""How strict the emulated mParticle is, which inputs it knows, and what it keeps."""
+"""Options of the emulated mParticle: how strict it is, which inputs it has, what it remembers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Section(BaseModel):
 
 
 class Input(_Section):
-    """A server-to-server input: one key pair, the platform that it acts as, the workspace that it writes to."""
+    """A server-to-server input: its key pair, its platform, and the workspace that it writes to."""
 
     key: str
     secret: Annotated[str, Field(repr=False)]
@@ -31,20 +31,20 @@ class Limits(_Section):
     """What requests, batches and events may hold. A kB is 1,000 bytes: the page does not say which it means."""
 
     batches_max: int = 100
-    """In one bulk request."""
+    """The most batches of one bulk request."""
     request_bytes_max: int = 256_000
-    """A request is smaller than this, whichever path."""
+    """A request must be smaller than this, on each path."""
     batch_bytes_max: int = 128_000
     name_characters_max: int = 256
-    """Of names of events and of attributes; longer ones are cut."""
+    """The longest name of an event or attribute; longer names are cut."""
     value_characters_max: int = 4_096
-    """Of an attribute's value; a longer one is dropped."""
+    """The longest value of an attribute; a longer value is dropped."""
     attributes_max: int = 100
-    """Of an event and of a user; where there are more, all are dropped."""
+    """The most attributes of an event or a user. If there are more, all are dropped."""
     event_names_max: int = 1_000
-    """Distinct names in a workspace; events with further ones are dropped."""
+    """The most event names of a workspace. Events with more names are dropped."""
     batches_per_second: Annotated[float, Field(gt=0)] = 270.0
-    """One second's worth may come at once."""
+    """Per second. The events of one second may come at once."""
     rate_scope: Literal["account", "feed"] = "account"
     """Whether all inputs share this rate, as the pages say, or each has its own."""
 
@@ -55,9 +55,10 @@ class MParticleOptions(_Section):
     inputs: Annotated[tuple[Input, ...], Field(min_length=1)] = _one_of_each()
     limits: Limits = Limits()
     strict: bool = False
-    """Refuse with 400, and store nothing of, a request of which something would be dropped or cut in silence."""
+    """If something of a request would be dropped or cut without telling, refuse the request with 400 and store
+    nothing."""
     gzip: bool = False
-    """Take `Content-Encoding: gzip`, which no page mentions."""
+    """Accept `Content-Encoding: gzip`. mParticle's pages do not mention it."""
     retry_after: bool = True
     """Whether a 429 says `Retry-After`."""
     dedup_days: Annotated[float, Field(gt=0)] = 30.0
@@ -66,7 +67,7 @@ class MParticleOptions(_Section):
     """`full`: rows and requests. `counts`: every rule checked, totals only. `discard`: authentication and a count of
     events, nothing else: for benchmarks."""
     rows_max: Annotated[int, Field(ge=1)] = 500_000
-    """Newest batches and ids kept, at about 2 kB each; older ones are forgotten, totals are not."""
+    """How many batches and ids are kept, at about 2 kB each. Older ones are forgotten; the totals stay."""
 
     @model_validator(mode="after")
     def _has_each_key_once(self) -> MParticleOptions:

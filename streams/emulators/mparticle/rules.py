@@ -1,4 +1,4 @@
-"""What mParticle refuses about a batch, and what it drops or cuts without a word. Pure."""
+"""What mParticle refuses about a batch, and what it drops or cuts without telling. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from streams.emulators.mparticle.options import Limits
 from streams.emulators.mparticle.shapes import MISSING
 
 HISTORICAL_AGE_MS_MIN = 72 * 3_600_000
-"""The historical path takes nothing newer."""
+"""The historical path takes only events that are older."""
 PLATFORMS_OF_FEED = {"ios": {"iOS", "tvOS"}, "android": {"Android", "fire_tv"}, "web": {"web"}}
-"""What an input that acts as a platform expects of `device_info.platform`."""
+"""The `device_info.platform` that an input of a platform expects."""
 
 _FIELD_OF_EVENT = re.compile(r"\.events\[\d+\]\.(?:data\.)?(\w+)")
 
 
 def problem(batch: object, limits: Limits, *, is_measured: bool) -> str | None:
-    """Why this batch is refused, in the words of the API where they are known, or None.
+    """Why this batch is refused, or None. In the words of the API if they are known.
 
-    `is_measured`: its size has to be looked at, because the whole request is larger than a batch may be.
+    `is_measured`: check the batch's size. This is needed only if the whole request is larger than one batch may be.
     """
     wrong = wrong_with(batch)
     if wrong is None:
@@ -60,7 +60,7 @@ def historical_problem(batch: dict[str, Any], now_ms: int) -> str | None:
 
 
 def taken(batch: dict[str, Any], limits: Limits, now_ms: int) -> tuple[dict[str, Any], list[str]]:
-    """The batch as mParticle keeps it, and what it lost on the way: each loss names a field, never a value."""
+    """The batch as mParticle stores it, and what it lost: each loss names a field, never a value."""
     losses: list[str] = []
     kept = {"environment": "production", **batch}
     if batch.get("user_attributes"):
@@ -99,6 +99,6 @@ def _attributes(attributes: dict[str, Any], place: str, limits: Limits, losses: 
 
 
 def has_other_platform(batch: dict[str, Any], feed: str) -> bool:
-    """Whether the batch says that it is of another platform than the input acts as."""
+    """Whether the batch names another platform than that of its input."""
     platform = (batch.get("device_info") or {}).get("platform")
     return platform is not None and feed in PLATFORMS_OF_FEED and platform not in PLATFORMS_OF_FEED[feed]

@@ -10,9 +10,11 @@ from typing import Any
 import orjson
 
 from streams.emulators.bodies import NESTING_MAX, TooLarge, Unreadable, is_nested_deeper, unpacked
-from streams.emulators.call import JSON, Answer, Call, json_answer
+from streams.emulators.call import JSON, Answer, Call, json_answer, view_of
+from streams.emulators.credentials import Credentials
 from streams.emulators.mparticle.batch import normalised
 from streams.emulators.mparticle.options import Input, MParticleOptions
+from streams.emulators.mparticle.outputs import Outputs
 from streams.emulators.mparticle.rules import has_other_platform, historical_problem, problem, taken
 from streams.emulators.mparticle.store import Store
 from streams.emulators.rates import Bucket
@@ -33,6 +35,9 @@ class _Credential:
     bucket: Bucket
     is_revoked: bool = False
 
+    def renew(self, secret: str) -> None:
+        self.secret = secret
+
 
 class MParticleServer:
     """The emulated mParticle: a `Vendor`."""
@@ -40,19 +45,22 @@ class MParticleServer:
     def __init__(self, options: MParticleOptions) -> None:
         self._options = options
         self._limits = options.limits
+        self.outbox = Outputs()
         self.reset()
 
     def reset(self) -> None:
+        self.outbox.reset()
         self._store = Store(self._options.rows_max, round(self._options.dedup_days * DAY_MS))
-        self._credentials: dict[str, _Credential] = {}
         feeds = [each.feed for each in self._options.inputs]
         shared = Bucket(self._limits.batches_per_second)
+        self._by_key: dict[str, _Credential] = {}
         for each in self._options.inputs:
             bucket = shared if self._limits.rate_scope == "account" else Bucket(self._limits.batches_per_second)
-            self._credentials[each.key] = self._credential(each, bucket, is_only=feeds.count(each.feed) == 1)
+            self._by_key[each.key] = self._credential(each, bucket, is_only=feeds.count(each.feed) == 1)
+        self.credentials = Credentials(self._by_key.values())
 
     def _credential(self, each: Input, bucket: Bucket, *, is_only: bool) -> _Credential:
-        """Named after its feed where no other input has it, else by its key."""
+        """The input's feed as its name, if no other input has this feed; else its key."""
         return _Credential(each.feed if is_only else each.key, each.key, each.secret, each.feed, each.workspace, bucket)
 
     def receive(self, call: Call, now_ms: int) -> Answer:
@@ -63,7 +71,7 @@ class MParticleServer:
             return Answer(405, headers={"Allow": "POST"})
         if call.password is None:
             return Answer(401)
-        credential = self._credentials.get(call.user)
+        credential = self._by_key.get(call.user)
         if credential is None or credential.secret != call.password or credential.is_revoked:
             return Answer(403)
         answer = self._receive(call, path, credential, now_ms)
@@ -88,7 +96,7 @@ class MParticleServer:
         if len(batches) > self._limits.batches_max:
             return _refusal(f"A request must not hold more than {self._limits.batches_max} batches.")
         ids = [_request_id(batch) for batch in batches] if self._options.keep == "full" else []
-        self._store.seen(credential.key, ids)
+        self._store.refused_records.seen(credential.key, ids)
         answer = self._take(batches, path, credential, now_ms, len(call.body))
         used = {"X-mp-rate-limit-percentage-used": str(credential.bucket.percentage_used(now_ms))}
         return dataclasses.replace(
@@ -120,7 +128,7 @@ class MParticleServer:
         return [normalised(batch) for batch in content]
 
     def _take(self, batches: list[Any], path: str, credential: _Credential, now_ms: int, size: int) -> Answer:
-        """Check all, then store what is good: behind a bulk 202 bad ones vanish."""
+        """Check all batches and store the good ones. The bad ones are lost, and the bulk answer is still 202."""
         is_measured = size > self._limits.batch_bytes_max
         problems = [problem(batch, self._limits, is_measured=is_measured) for batch in batches]
         first = next((each for each in problems if each is not None), None)
@@ -158,6 +166,8 @@ class MParticleServer:
             "batch": batch,
         }
         self._store.add(row, is_kept=self._options.keep == "full")
+        if not is_duplicate and path != HISTORICAL:
+            self.outbox.forward(batch, now_ms)
 
     def _has_room(self, event: dict[str, Any], credential: _Credential, losses: list[str]) -> bool:
         name = event["data"].get("event_name")
@@ -175,39 +185,18 @@ class MParticleServer:
 
     def told(self, answer: Answer) -> None:
         if answer.refused_ids:
-            credential = next(each for each in self._credentials.values() if each.name == answer.credential)
-            self._store.told_refused(credential.key, answer.refused_ids)
+            key = self.credentials[answer.credential].key
+            self._store.refused_records.told(key, answer.refused_ids)
 
     def view(self, name: str) -> dict[str, Any] | None:
         store = self._store
-        match name:
-            case "raw":
-                return {"rows": store.raw()}
-            case "query":
-                return {"rows": store.query()}
-            case "dropped":
-                return {"records": store.dropped_batches()}
-            case "repeated_messages":
-                return {"records": store.repeated_messages()}
-            case "retried_400":
-                return {"records": store.sent_again()}
-            case "totals":
-                return store.totals()
-            case _:
-                return None
-
-    def credentials(self) -> list[dict[str, Any]]:
-        return [{"name": each.name, "revoked": each.is_revoked} for each in self._credentials.values()]
-
-    def change_credential(self, name: str, revoked: bool | None, secret: str | None) -> bool:
-        credential = next((each for each in self._credentials.values() if each.name == name), None)
-        if credential is None:
-            return False
-        if revoked is not None:
-            credential.is_revoked = revoked
-        if secret is not None:
-            credential.secret = secret
-        return True
+        rows = {"raw": store.raw, "query": store.query}
+        records = {
+            "dropped": store.dropped_batches,
+            "repeated_messages": store.repeated_messages,
+            "retried_400": store.sent_again,
+        }
+        return view_of(name, rows, records, store.totals)
 
 
 def _request_id(batch: object) -> str:

@@ -1,6 +1,6 @@
-"""Small checks of JSON values, put together into shapes: records, lists, choices. Pure.
+"""Small checks of JSON values, combined into shapes: records, lists, choices. Pure functions.
 
-A check takes a value and gives None, or what is `Wrong` with it. Values never get into what is wrong: they are
+A check takes a value and returns None, or what is `Wrong` with it. `Wrong` never contains the value: it may be
 personal data.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """Where in a value, and what: `path` is relative to the value, such as `.data.event_name` or `[0].price`."""
+    """What is wrong, and where: `path` is relative to the value, such as `.data.event_name` or `[0].price`."""
 
     path: str
     reason: str
@@ -120,7 +120,8 @@ def mapping(check: Check) -> Check:
 
 
 def record(fields: Mapping[str, Check], required: str = "", *, is_open: bool = False) -> Check:
-    """An object with these fields; `required` ones must be there; others may be only where it is open."""
+    """An object with these fields. `required` fields must be there; unknown fields are accepted only if it
+    `is_open`."""
     names = tuple(required.split())
 
     def check_record(value: object) -> Wrong | None:
@@ -144,5 +145,5 @@ def record(fields: Mapping[str, Check], required: str = "", *, is_open: bool = F
 
 
 def fields(check: Check, names: str) -> dict[str, Check]:
-    """These names, all with one check."""
+    """These names, each with the same check."""
     return dict.fromkeys(names.split(), check)

@@ -1,15 +1,14 @@
-"""What mParticle holds: batches, each `source_request_id` once per key, and what it dropped. Pure."""
+"""What mParticle stores: batches, each `source_request_id` once per key; and what it dropped. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
-REFUSED_IDS_MAX = 100_000
-"""Refused ids that are remembered, to see whether a client sends them again."""
+from streams.emulators.refused_records import RefusedRecords
+
 DROPPED_MAX = 100_000
-"""Newest records of dropped batches."""
+"""How many dropped batches are remembered."""
 
 Row = dict[str, Any]
 
@@ -25,12 +24,12 @@ class Store:
         self._seen_at_ms: dict[tuple[str, str], int] = {}
         self._event_names: dict[str, set[str]] = {}
         self._message_counts: dict[str, int] = {}
-        self._refused: dict[tuple[str, str], None] = {}
-        self._sent_again: list[dict[str, str]] = []
+        self.refused_records = RefusedRecords()
         self.accepted = self.duplicates = self.dropped = self.events = 0
 
     def is_duplicate(self, key: str, request_id: str, now_ms: int) -> bool:
-        """Whether this key sent this `source_request_id` in the time that it is remembered; from now on it did."""
+        """Whether this key sent this `source_request_id` before, within the time that ids are remembered. Remembers
+        it."""
         if not request_id:
             return False
         at_ms = self._seen_at_ms.get((key, request_id))
@@ -61,33 +60,17 @@ class Store:
                 del self._message_counts[next(iter(self._message_counts))]
 
     def drop(self, feed: str, request_id: str, reason: str) -> None:
-        """Note a batch that was dropped behind a 202."""
+        """Remember a batch that was dropped although the answer was 202."""
         self.dropped += 1
         self._dropped.append({"feed": feed, "source_request_id": request_id, "reason": reason})
 
     def has_room_for(self, workspace: str, event_name: str, names_max: int) -> bool:
-        """Whether the workspace knows this name or may learn one more; then it knows it."""
+        """Whether the workspace has this name, or has room for it. Remembers the name."""
         names = self._event_names.setdefault(workspace, set())
         if event_name not in names and len(names) >= names_max:
             return False
         names.add(event_name)
         return True
-
-    def seen(self, key: str, request_ids: Iterable[str]) -> None:
-        """Note which of these were refused by name before."""
-        if not self._refused:
-            return
-        for request_id in request_ids:
-            if (key, request_id) in self._refused:
-                self._sent_again.append({"source_request_id": request_id})
-
-    def told_refused(self, key: str, request_ids: Iterable[str]) -> None:
-        """The client knows from now on that these were refused."""
-        for request_id in request_ids:
-            if request_id:
-                self._refused[key, request_id] = None
-        while len(self._refused) > REFUSED_IDS_MAX:
-            del self._refused[next(iter(self._refused))]
 
     def totals(self) -> dict[str, int]:
         return {
@@ -117,4 +100,4 @@ class Store:
 
     def sent_again(self) -> list[dict[str, str]]:
         """What was sent again after it had been refused by name."""
-        return list(self._sent_again)
+        return [{"source_request_id": name} for _, name in self.refused_records.sent_again]

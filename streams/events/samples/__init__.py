@@ -35,7 +35,7 @@ MIX: Mapping[str, int] = MappingProxyType(
 """Eleven event types and how many of a hundred events are of each: what `streams demo` sends."""
 
 AGE_SECONDS_MAX = 300
-"""How long before now a sample may have happened."""
+"""The greatest age of a sample's time."""
 CAMPAIGN_SHARE = 0.6
 """How many of the messages belong to a campaign; the others belong to a canvas."""
 
@@ -54,7 +54,7 @@ _NULL_SHARES: Mapping[str, float] = MappingProxyType(
         "timezone": 0.2,
     }
 )
-"""Optional fields that are usually there; the others are null in half of the events."""
+"""Optional fields that are seldom null. The others are null in half of the events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class _Plan:
 def _plan(event_type: str) -> _Plan:
     schema = shipped().by_event_type(event_type)
     if schema is None:
-        raise ValueError(f"no samples of event type {event_type!r}: the catalogue does not hold it")
+        raise ValueError(f"no samples of event type {event_type!r}: the catalogue does not contain it")
     fields = tuple(
         (
             field.name,

@@ -1,4 +1,4 @@
-"""What each field of a sample holds: one line per field name, so that fields of one event agree with each other."""
+"""Values of each field of a sample: one line per field name. So the fields of one event fit together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.events.samples.world import Message, Person, World, bson_id, phone_
 
 @dataclass(slots=True)
 class Moment:
-    """What one event is about. One of `campaign` and `canvas` is what it belongs to; a required field may need both."""
+    """The subject of one event. It belongs to `campaign` or to `canvas`; a required field may need both."""
 
     random: Random
     world: World
@@ -34,7 +34,7 @@ def any_of(*values: Any) -> Maker:
 
 
 def whole(lowest: int, highest: int) -> Maker:
-    """A whole number between these two, both possible."""
+    """A whole number from the first to the second, both included."""
     return lambda moment: moment.random.randint(lowest, highest)
 
 
@@ -44,12 +44,12 @@ def chance(share: float) -> Maker:
 
 
 def number(lowest: float, highest: float, digits: int) -> Maker:
-    """A number that 32 bits hold, so that what is written is what is read."""
+    """A number that fits into 32 bits exactly, so that the same number is read back."""
     return lambda moment: float32(round(moment.random.uniform(lowest, highest), digits))
 
 
 def float32(value: float) -> float:
-    """The nearest number that Avro's `float` holds."""
+    """The nearest number of Avro's type `float`."""
     nearest: float = struct.unpack("<f", struct.pack("<f", value))[0]
     return nearest
 

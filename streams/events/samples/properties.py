@@ -57,7 +57,7 @@ CUSTOM_EVENTS: Mapping[str, Maker] = {
 
 
 def purchase_properties(random: Random) -> str:
-    """JSON of what a shop adds to a purchase; `{}` now and then."""
+    """JSON of the properties that a shop adds to a purchase; sometimes `{}`."""
     if random.random() < 0.2:
         return "{}"
     return _json(
@@ -82,7 +82,7 @@ def custom_attributes(random: Random) -> str:
 
 
 def message_extras(random: Random) -> str:
-    """JSON of what a template tagged while it was rendered."""
+    """JSON of the tags that a template sets while it is rendered."""
     return _json({"offer": random.choice(("A", "B")), "recommended": random.choice(PRODUCTS)})
 
 

@@ -1,8 +1,8 @@
 """The made-up company that samples come from: its people and their devices, its campaigns and canvases.
 
-It is the same in every run, as a real company's is: only what happens is drawn anew. Addresses, phone numbers and
-networks are from the ranges that are reserved for examples: example.com and example.org (RFC 2606), +1 … 555 01xx and
-Ofcom's numbers for drama, 192.0.2.0/24 and its two sisters (RFC 5737).
+It is the same in every run; only the events are random. Addresses, phone numbers and networks are from ranges that are
+reserved for examples: example.com and example.org (RFC 2606), +1 … 555 01xx and Ofcom's numbers for drama,
+192.0.2.0/24, 198.51.100.0/24 and 203.0.113.0/24 (RFC 5737).
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def bson_id(random: Random) -> str:
 
 
 def phone_number(random: Random) -> str:
-    """A number that is given to nobody, in E.164 form."""
+    """A phone number that no person has, in E.164 form."""
     if random.random() < 0.5:
         return f"+1{random.choice((212, 312, 415, 512, 617))}55501{random.randrange(100):02}"
     return f"+447700900{random.randrange(1000):03}"
@@ -198,7 +198,7 @@ def _messages(random: Random, names: tuple[str, ...]) -> tuple[Message, ...]:
 
 
 def _variations(random: Random, name: str) -> list[Message]:
-    """Two variations of one campaign or canvas: they share its id."""
+    """Two variations of one campaign or canvas. Both have its id."""
     message_id = uuid(random)
     return [
         Message(

@@ -1,1 +1,1 @@
-"""Connectors: how each one stands, and what its keeper is asked to do."""
+"""Connectors: the state of each, and orders to its keeper."""

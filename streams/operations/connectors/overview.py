@@ -1,28 +1,32 @@
-"""One connector as Kafka tells it: state, account and lag; read from Kafka alone, no process is asked."""
+"""One connector: state, account and lag. All is read from Kafka; no process is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from streams.config import Connector
-from streams.delivery.account import Account, MetadataError
+from streams.delivery.account import Account, SinkCounts
+from streams.delivery.metadata import MetadataError
+from streams.delivery.received import ReceivedCounts
 from streams.operations.accounts import Accounts
+from streams.operations.connectors.way_back import WayBack, way_back
 from streams.operations.installation import Installation
 from streams.operations.letter_topics import forget_deleted
 from streams.ports.cluster import Cluster, Commit
 from streams.ports.kafka import Partition
 from streams.state.credentials import Rules, deadline_ms
 from streams.state.moments import iso
-from streams.state.records import CREDENTIALS, PartitionWait, StateError
-from streams.state.standing import Standing
+from streams.state.records import CREDENTIALS, StateError
+from streams.state.state_view import StateView
+from streams.state.worker_records import PartitionWait
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """`offsets` to the end of the topic, ends of transactions among them; when the oldest waiting record was written
-    (ms since 1970)."""
+    """`offsets` up to the end of the topic, ends of transactions included. And when the oldest waiting record was
+    written (ms since 1970)."""
 
     offsets: int
     oldest_ms: int | None
@@ -38,31 +42,32 @@ class Overview:
 
     connector: Connector
     scopes: tuple[str, ...]
-    standing: Standing
+    view: StateView
     account: Account
     members: int
     lag: Lag
     deadlines: Mapping[str, int]
-    """When the first letter of each INVALID scope may be purged (ms); none where no letter is left of those before."""
+    """When the first letter of each INVALID scope may be purged (ms). A scope without letters is left out."""
     now_ms: int
+    way_back: WayBack | None = None
 
     @property
     def state(self) -> str:
-        return self.standing.state.state
+        return self.view.state.state
 
     @property
     def invalid_scopes(self) -> tuple[str, ...]:
-        return tuple(scope for scope in self.scopes if self.standing.scope(scope).state == "INVALID")
+        return tuple(scope for scope in self.scopes if self.view.scope(scope).state == "INVALID")
 
     @property
     def backing_off(self) -> tuple[str, ...]:
-        """Scopes whose destination asked for patience, or does not answer."""
-        return tuple(scope for scope in self.scopes if self.standing.back_off(scope, self.now_ms) is not None)
+        """Scopes whose destination asked to wait, or does not answer."""
+        return tuple(scope for scope in self.scopes if self.view.back_off(scope, self.now_ms) is not None)
 
     @property
     def waits(self) -> Mapping[str, PartitionWait]:
         """Partitions of its topic that wait for a schema, by place."""
-        return self.standing.partition_waits(self.now_ms)
+        return self.view.partition_waits(self.now_ms)
 
     @property
     def lag_seconds(self) -> float | None:
@@ -74,8 +79,8 @@ class Overview:
         if self.members == 0:
             return f"streams run sink {name}"
         if self.state == "SUSPENDED":
-            # Resumed before its cause is known, a flood parks the next thousand.
-            is_flood = self.standing.state.by == "flood"
+            # Without a look at the cause, the next thousand records are rejected, too.
+            is_flood = self.view.state.by == "flood"
             return f"streams dlq top {name}" if is_flood else f"streams connectors resume {name}"
         if self.invalid_scopes:
             return f"streams connectors probe {name}"
@@ -88,8 +93,8 @@ class Overview:
         return {scope: self._scope_state(scope) for scope in self.scopes}
 
     def ledger(self) -> dict[str, Any]:
-        """What became of dead letters, in total."""
-        totals = self.standing.totals
+        """How many dead letters left, and how, in total."""
+        totals = self.view.totals
         return {
             "redriven": dict(totals.redriven),
             "replayed": dict(totals.replayed),
@@ -98,13 +103,13 @@ class Overview:
             "refused": dict(totals.refused),
             "passed": dict(totals.passed),
             "deleted": dict(totals.deleted),
-            "imported": self.standing.imported_letters,
+            "imported": self.view.imported_letters,
             "again": totals.again,
         }
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `streams connectors show --output json`."""
-        state, term = self.standing.state, self.standing.term
+        state, holder = self.view.state, self.view.holder
         return {
             "connector": self.connector.name,
             "destination": self.connector.destination,
@@ -114,18 +119,21 @@ class Overview:
             if state.state == "RUNNING"
             else {"by": state.by, "reason": state.reason, "who": state.who, "since": iso(state.since)},
             "scopes": self.scope_states(),
-            "keeper": None if term is None else {"instance": term.instance, "epoch": term.epoch, "since": iso(term.at)},
+            "keeper": None
+            if holder is None
+            else {"instance": holder.instance, "epoch": holder.epoch, "since": iso(holder.at)},
             "members": self.members,
             "lag": {"offsets": self.lag.offsets, "seconds": self.lag_seconds},
             "waits": [wait.to_json(place) for place, wait in sorted(self.waits.items())],
             "account": self.account.to_json(),
+            **({} if self.way_back is None else {"way_back": self.way_back.to_json()}),
             "next": self.next_step(),
         }
 
     def _scope_state(self, scope: str) -> dict[str, object]:
-        found = self.standing.scope(scope)
+        found = self.view.scope(scope)
         evidence = found.evidence
-        suspects = [one for (name, _), one in self.standing.suspects.items() if name == scope]
+        suspects = [one for (name, _), one in self.view.suspects.items() if name == scope]
         return {
             "state": found.state,
             "since": iso(found.since),
@@ -138,7 +146,7 @@ class Overview:
         }
 
     def _back_off(self, scope: str) -> dict[str, object] | None:
-        found = self.standing.back_off(scope, self.now_ms)
+        found = self.view.back_off(scope, self.now_ms)
         if found is None:
             return None
         return {
@@ -150,65 +158,84 @@ class Overview:
 
 
 def overviews(installation: Installation, accounts: Accounts, names: Sequence[str]) -> tuple[Overview, ...]:
-    """These connectors of the configuration, their accounts all true of one moment.
+    """These connectors of the configuration. Their accounts are all of one moment.
 
     Raises `KafkaUnreachable`, `KafkaRefusal`, `MetadataError` and `StateError`.
     """
-    settings, cluster = installation.settings, installation.cluster
+    settings = installation.settings
     try:
         sums = accounts.of(names)
         commits = {name: accounts.sink_commits(name) for name in names}
-        standings = accounts.standings()
+        views = accounts.state_views()
+        received = accounts.received(names)
     except MetadataError as error:
         groups = [settings.groups.router, *map(settings.groups.sink, names)]
         raise MetadataError(f"groups {', '.join(groups)}: {error}") from error
     except StateError as error:
         raise StateError(f"{settings.topics.state}: {error}") from error
-    found = []
-    for name in names:
-        connector = settings.connectors[name]
-        topic = settings.topics.connector(name)
-        now_ms = installation.clock.epoch_ms()
-        found.append(
-            Overview(
-                connector=connector,
-                scopes=connector.scopes,
-                standing=standings[name],
-                account=sums[name],
-                members=cluster.members(settings.groups.sink(name)),
-                lag=lag_of(cluster, topic, commits[name], has_waiting=sums[name].waiting > 0),
-                deadlines=_deadlines(installation, connector, standings[name], now_ms),
-                now_ms=now_ms,
-            )
-        )
-    return tuple(found)
+    return tuple(
+        _overview(installation, name, views[name], sums[name], commits[name], received.get(name, ReceivedCounts()))
+        for name in names
+    )
 
 
-def _deadlines(installation: Installation, connector: Connector, standing: Standing, now_ms: int) -> dict[str, int]:
-    """The scope's own deadline as long as it lies ahead; then the first letter that is still there tells."""
+def _overview(
+    installation: Installation,
+    name: str,
+    view: StateView,
+    account: Account,
+    commits: Mapping[Partition, Commit],
+    received: ReceivedCounts,
+) -> Overview:
+    settings, cluster = installation.settings, installation.cluster
+    connector = settings.connectors[name]
+    topic = settings.topics.connector(name)
+    now_ms = installation.clock.epoch_ms()
+    return Overview(
+        connector=connector,
+        scopes=connector.scopes,
+        view=view,
+        account=account,
+        members=cluster.members(settings.groups.sink(name)),
+        lag=lag_of(cluster, topic, commits, has_waiting=account.waiting > 0),
+        deadlines=_deadlines(installation, connector, view, now_ms),
+        now_ms=now_ms,
+        way_back=way_back(settings, name, received, _sum(commits.values()), view.dropped.values()),
+    )
+
+
+def _sum(commits: Iterable[Commit]) -> SinkCounts:
+    counts = SinkCounts()
+    for commit in commits:
+        counts.add(SinkCounts.from_metadata(commit.metadata))
+    return counts
+
+
+def _deadlines(installation: Installation, connector: Connector, view: StateView, now_ms: int) -> dict[str, int]:
+    """For each INVALID scope: its own deadline if that is in the future, else the deadline of the oldest letter."""
     topics, cluster = installation.settings.topics, installation.cluster
     rules = Rules(connector.grace_seconds)
-    forget_deleted(standing, topics, cluster.topic_ids)
+    forget_deleted(view, topics, cluster.topic_ids)
     deadlines = {}
-    for scope, state in standing.scopes.items():
+    for scope, state in view.scopes.items():
         if state.state != "INVALID":
             continue
-        deadline = deadline_ms(0, state, standing.state, rules, now_ms)
+        deadline = deadline_ms(0, state, view.state, rules, now_ms)
         if deadline <= now_ms:
             letters = CREDENTIALS + scope
             places = cluster.partitions(topics.dead_letter_credentials(connector.name, scope))
-            cursors = {place: standing.cursor((letters, place[1])) for place in places}
+            cursors = {place: view.cursor((letters, place[1])) for place in places}
             firsts = {place: max(cursors[place], start) for place, start in cluster.starts(places).items()}
             parked_at = cluster.oldest_ms(firsts)
             if parked_at is None:
                 continue
-            deadline = deadline_ms(parked_at, state, standing.state, rules, now_ms)
+            deadline = deadline_ms(parked_at, state, view.state, rules, now_ms)
         deadlines[scope] = deadline
     return deadlines
 
 
 def lag_of(cluster: Cluster, topic: str, commits: Mapping[Partition, Commit], *, has_waiting: bool) -> Lag:
-    """How far a group is behind the end of a connector's topic; only where records wait one of them is read."""
+    """How far a group is behind the end of a connector's topic. Reads a record only if some wait."""
     ends = cluster.ends(cluster.partitions(topic))
     behind = {}
     for partition, end in ends.items():

@@ -1,4 +1,4 @@
-"""Letters into a file, byte for byte; they stay where they are."""
+"""Writes letters to a file, byte for byte. They also stay on their topics."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from streams.operations.dead_letters.facts import Facts
 from streams.operations.dead_letters.filters import Filters, selection_of
+from streams.operations.dead_letters.open_letters import OpenLetters, Report, open_letters_of, silent
 from streams.operations.dead_letters.topics import DeadLetters, dead_letters, orphaned_letters
-from streams.operations.dead_letters.view import Report, View, silent, view_of
 from streams.operations.errors import BadRequest, NothingMatched
 from streams.operations.installation import Installation
 from streams.ports.kafka import Message
@@ -18,7 +18,7 @@ from streams.state.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How many letters were written, and the SHA-256 by which the file is known."""
+    """How many letters were written, and the SHA-256 that identifies the file."""
 
     letters: int
     sha256: str
@@ -31,10 +31,11 @@ def export(
     write: Callable[[bytes], object],
     report: Report = silent,
 ) -> Exported:
-    """The letters that these filters mean. Raises `BadRequest`, `NothingMatched` after the first line at the latest."""
+    """The letters that these filters select. Raises `BadRequest`, `NothingMatched` after the first line at the
+    latest."""
     dead = dead_letters(installation.settings, name)
     if filters.scope is not None and filters.until is None:
-        filters = replace(filters, until="0s")  # reading on to the end does no harm, unlike a purge
+        filters = replace(filters, until="0s")  # a scan may read on to the end; a purge must not
     selection = selection_of(dead, filters, installation.clock.epoch_ms())
     return _written(installation, dead, [selection], write, report)
 
@@ -48,7 +49,7 @@ def export_orphaned(
 ) -> Exported:
     """All letters of a connector, or of scopes of it, that left the configuration."""
     if not filters.is_empty:
-        raise BadRequest("exports every such letter: without other options that select", field="orphaned")
+        raise BadRequest("exports every such letter: leave out the other options that select letters", field="orphaned")
     dead = orphaned_letters(installation.settings, name, installation.cluster.topic_names())
     if dead is None:
         raise NothingMatched(f"no orphaned dead letters of {name}")
@@ -63,7 +64,7 @@ def _written(
     report: Report,
 ) -> Exported:
     writer = ExportWriter(dead.name)
-    with view_of(installation, dead) as opened:
+    with open_letters_of(installation, dead) as opened:
         for selection in selections:
             for message in _letters(opened, selection, report):
                 if not writer.count:
@@ -76,8 +77,8 @@ def _written(
     return Exported(writer.count, sha256)
 
 
-def _letters(opened: View, selection: Selection, report: Report) -> Iterator[Message]:
-    """The unsettled letters that are meant, as they stand."""
+def _letters(opened: OpenLetters, selection: Selection, report: Report) -> Iterator[Message]:
+    """The selected letters that are not settled, as they are on the topic."""
     facts, taken = Facts(opened.events, selection), 0
     for partition, messages in opened.scan(opened.starts([selection.letters]), report):
         for message in messages:
@@ -89,7 +90,7 @@ def _letters(opened: View, selection: Selection, report: Report) -> Iterator[Mes
             yield message
 
 
-def _exported(opened: View, message: Message) -> ExportedLetter:
+def _exported(opened: OpenLetters, message: Message) -> ExportedLetter:
     return ExportedLetter(
         opened.letters_of(message),
         message.partition(),

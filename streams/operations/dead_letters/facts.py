@@ -1,4 +1,4 @@
-"""What a selection looks at, of each letter: its headers, its event type, and its event id where that is asked for."""
+"""Reads the facts of a letter that a selection needs: headers, event type, and the event id if it is asked for."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from streams.state.selection import LetterFacts, Selection
 from streams.workers.reading.event_reader import EventReader
 
 TYPES_MAX = 10_000
-"""Corrupt values begin with ever new bytes: beyond this many, what was remembered is forgotten."""
+"""Corrupt values can begin with any bytes. After this many different beginnings, all are forgotten."""
 
 
 class Facts:
-    """Values are decoded only where the selection asks for event ids.
+    """Values are decoded only if the selection asks for event ids.
 
-    While the registry does not answer, letters are of no known event type; where the selection asks for types or ids,
-    `SchemasUnavailable` is raised: no letter is passed by because nobody could tell what it is.
+    While the registry does not answer, event types may be unknown. If the selection asks for types or ids, this raises
+    `SchemasUnavailable`: no letter may be skipped because its type is not known.
     """
 
     def __init__(self, events: EventReader, selection: Selection) -> None:
@@ -37,7 +37,8 @@ class Facts:
             return ""
 
     def _event_id(self, message: Message) -> str:
-        """Strings lie in Avro as they are: a value that does not hold the id's bytes is none of these events."""
+        """Avro does not change the bytes of strings. If a value does not contain the id's bytes, it is not this
+        event."""
         value = message.value() or b""
         if not any(mark in value for mark in self._ids.values()):
             return ""
@@ -45,7 +46,7 @@ class Facts:
 
 
 class EventTypes:
-    """Event types of letters; remembered by the first bytes of a value, where those tell."""
+    """Event types of letters, remembered by the first bytes of a value, if these tell the type."""
 
     def __init__(self, events: EventReader) -> None:
         self._events = events

@@ -1,4 +1,4 @@
-"""The filters by which a person selects letters, as typed, and the selection that they mean."""
+"""The filters that a person types, and the selection of letters that they describe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """All that are given must hold. `since` and `until` are times of parking as people type them."""
+    """A letter must match all filters that are given. `since` and `until` are times of parking, as people type them."""
 
     causes: Sequence[str] = ()
     since: str | None = None
@@ -56,15 +56,16 @@ def selection_of(dead: DeadLetters, filters: Filters, now_ms: int) -> Selection:
         again=filters.again,
     )
     if selection.since is not None and selection.until is not None and selection.since >= selection.until:
-        raise BadRequest(f"{filters.since} is not before {filters.until}, the other end", fields=("since", "until"))
+        raise BadRequest(f"{filters.since} is not before {filters.until}", fields=("since", "until"))
     return selection
 
 
 def check_fingerprint(fingerprint: str) -> None:
-    """Raises `BadRequest` where this is no fingerprint."""
+    """Raises `BadRequest` if this is not a fingerprint."""
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise BadRequest(
-            f"{fingerprint} is none; it must be 16 hex digits, as `streams dlq top` lists them", field="fingerprint"
+            f"{fingerprint} is not a fingerprint: it must be 16 hex digits, from `streams dlq top --by-type`",
+            field="fingerprint",
         )
 
 
@@ -78,11 +79,12 @@ def _moment(field: str, text: str | None, now_ms: int) -> int | None:
 def _check_cause(dead: DeadLetters, cause: str, scope: str | None) -> None:
     if cause not in dead.causes:
         there_are = ", ".join(dead.causes)
-        raise BadRequest(f"letters of {dead.name} have no cause {cause}; there are: {there_are}", field="cause")
+        raise BadRequest(f"letters of {dead.name} have no cause {cause}. Causes: {there_are}", field="cause")
     if cause == "credentials" and scope is None:
         scopes = ", ".join(dead.scopes)
         raise BadRequest(
-            f"credentials: say of which scope, and until when; scopes are: {scopes}", fields=("cause", "scope", "until")
+            f"letters of credentials: give their scope, and until when they were parked. Scopes: {scopes}",
+            fields=("cause", "scope", "until"),
         )
     if cause != "credentials" and scope is not None:
         raise BadRequest(f"its letters all have the cause credentials, none has {cause}", field="scope")
@@ -100,12 +102,12 @@ def _check_prefix(filters: Filters) -> None:
     for field, value in others.items():
         if value:
             raise BadRequest(
-                "letters of a credential scope leave in order: only until when they were parked selects them",
+                "letters of a scope are sent in order: only the time until which they were parked can be given",
                 field=field,
             )
     if filters.until is None:
         raise BadRequest(
-            "letters of a scope need a time until when: a day, a time, or 0s for every letter that was parked by now",
+            "letters of a scope need the time until which they were parked: a day, a time, or 0s for all of now",
             fields=("scope", "until"),
         )
 

@@ -1,27 +1,28 @@
-"""Letters from a file back onto the dead-letter topics that they came from: verified whole first, then each once."""
+"""Writes letters from a file back to their dead-letter topics: first the whole file is checked, then each is written
+once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from streams.operations.dead_letters.open_letters import Report, silent
 from streams.operations.dead_letters.topics import DeadLetters, dead_letters
-from streams.operations.dead_letters.view import Report, silent
 from streams.operations.errors import BadRequest, OperationError
 from streams.operations.installation import Installation
-from streams.operations.standings import standing_of
+from streams.operations.state_views import state_view_of
 from streams.ports.errors import Fenced, TransactionAborted
 from streams.state.letter_file import LABEL, ExportError, ExportReader
 from streams.state.records import Imported, key
 from streams.workers.letter_import import Import
 
 IDENTITY_DIGITS = 16
-"""Of a file's SHA-256, in the key of what was imported of it."""
+"""How many digits of the file's SHA-256 are in the key of its progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class LetterFile:
-    """A file of exported letters. `lines` opens it and gives its lines, each time from the first."""
+    """A file of exported letters. Each call of `lines` opens it and returns its lines from the first."""
 
     name: str
     lines: Callable[[], Iterable[bytes]]
@@ -29,20 +30,21 @@ class LetterFile:
 
 @dataclass(frozen=True, slots=True)
 class ImportedLetters:
-    """How many letters were written now and before, and all of them by cause."""
+    """How many letters were written now and before, and the sum by cause."""
 
     sha256: str
     letters: int
     letters_before: int
     causes: Mapping[str, int]
     refusals: Sequence[tuple[int, str]]
-    """Letters (by number, from 1) that Kafka does not take, and why."""
+    """Letters (by number, from 1) that Kafka refused, and why."""
 
 
 def import_letters(
     installation: Installation, name: str, file: LetterFile, *, again: str = "", report: Report = silent
 ) -> ImportedLetters:
-    """`again` labels a further import of the same file. Goes on where an earlier import of the file stopped.
+    """Import the file. If an earlier import of it stopped, go on there. `again` is the label of another import of the
+    file.
 
     Raises `BadRequest`, `OperationError`, and what reading the file raises.
     """
@@ -59,17 +61,17 @@ def import_letters(
         ) from None
     except ExportError as error:
         raise OperationError(
-            f"{file.name} changed while it was read: {error}; run it again with the file as it was, it goes on where "
-            "it stopped"
+            f"{file.name} changed while it was read: {error}; run it again with the old file, and it "
+            "continues where it stopped"
         ) from None
     except TransactionAborted as error:
         raise OperationError(
-            f"Kafka refused the letters ({error}); run it again, it goes on where it stopped"
+            f"Kafka refused the letters ({error}); run it again, it continues where it stopped"
         ) from None
 
 
 def _verified(installation: Installation, dead: DeadLetters, file: LetterFile) -> str:
-    """Read the whole file before anything is written; its SHA-256."""
+    """Read the whole file before anything is written. Returns its SHA-256."""
     reader, first_lines = ExportReader(), dict[str, int]()
     try:
         for letter in reader.read(file.lines()):
@@ -82,7 +84,7 @@ def _verified(installation: Installation, dead: DeadLetters, file: LetterFile) -
     for letters, line in first_lines.items():
         if letters not in dead.topics:
             there_are = ", ".join(dead.topics)
-            raise BadRequest(f"{file.name}, line {line}: {dead.name} has no letters {letters}; there are: {there_are}")
+            raise BadRequest(f"{file.name}, line {line}: {dead.name} has no letters {letters}. Names: {there_are}")
         if dead.topics[letters] not in there:
             raise OperationError(f"there is no topic {dead.topics[letters]}; make it with `streams topics apply`")
     return reader.sha256
@@ -92,9 +94,9 @@ def _imported(
     installation: Installation, dead: DeadLetters, file: LetterFile, sha256: str, identity: str, report: Report
 ) -> ImportedLetters:
     settings = installation.settings
-    # Opening fences an import that runs elsewhere: what it committed is read after that.
+    # This fences an import that runs elsewhere. Its progress is read after that.
     with installation.open_transactions(f"{settings.kafka.topic_prefix}import.{dead.name}") as transactions:
-        before = standing_of(installation, dead.name).imported.get(
+        before = state_view_of(installation, dead.name).imported.get(
             identity, Imported(file=file.name.rpartition("/")[2])
         )
         loop = Import(

@@ -1,4 +1,4 @@
-"""Jobs that keepers made of people's orders: ordered, listed, followed to their end, cancelled."""
+"""Jobs: a keeper makes one of each order. This orders, lists, follows and cancels them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 from streams.operations.dead_letters.plans import OrderPlan, shown_selection
 from streams.operations.dead_letters.topics import dead_letters
-from streams.operations.errors import BadRequest, NothingMatched, PlanStale, Refused
+from streams.operations.errors import BadRequest, NothingMatched, OrderRefused, PlanStale
 from streams.operations.installation import Installation
-from streams.operations.standings import standing_of
+from streams.operations.keeper_orders import ANSWER_SECONDS
+from streams.operations.state_views import state_view_of
+from streams.state.kinds import parse
 from streams.state.moments import iso
-from streams.state.records import Job, key, parse
+from streams.state.records import Job, key
 
-ANSWER_SECONDS = 20.0
 """A keeper that was killed is replaced within 15 s."""
 LOOK_SECONDS = 0.2
 UNFINISHED = ("queued", "running")
@@ -51,13 +52,13 @@ class NamedJob:
 
 
 def order(installation: Installation, ordered: OrderPlan, *, who: str, reason: str, is_bound: bool) -> str:
-    """Have the keeper carry a plan out; the id of its job. `is_bound`: only if nothing was settled since.
+    """Order the keeper to carry a plan out. Returns the id of its job. `is_bound`: only if nothing was settled since.
 
-    Raises `BadRequest` for a purge without a reason, `PlanStale`, `Refused`, and what `Keepers.ask` does.
+    Raises `BadRequest` for a purge without a reason, `PlanStale`, `OrderRefused`, and what `Keepers.ask` does.
     """
     plan = ordered.plan
     if plan.action == "purge" and not reason.strip():
-        raise BadRequest("a purge is for good: say why; the receipt keeps it", field="reason")
+        raise BadRequest("a purge deletes for good: give the reason; it is written to the receipt", field="reason")
     arguments = plan.to_arguments(ordered.rate, is_bound=is_bound)
     name = ordered.connector
     answer = installation.keepers.ask(name, plan.action, arguments, who=who, reason=reason, wait_seconds=ANSWER_SECONDS)
@@ -65,7 +66,7 @@ def order(installation: Installation, ordered: OrderPlan, *, who: str, reason: s
         case "stale":
             raise PlanStale(f"plan {plan.id} is stale: {answer.detail}")
         case "refused":
-            raise Refused(f"the keeper of {name} refuses: {answer.detail}")
+            raise OrderRefused(f"the keeper of {name} refuses: {answer.detail}")
         case "done":
             return str(answer.content.get("job", ""))
 
@@ -73,23 +74,23 @@ def order(installation: Installation, ordered: OrderPlan, *, who: str, reason: s
 def jobs(installation: Installation, name: str) -> Sequence[NamedJob]:
     """Newest first. Raises `BadRequest`, `KafkaUnreachable` and `StateError`."""
     dead_letters(installation.settings, name)
-    found = standing_of(installation, name).jobs
+    found = state_view_of(installation, name).jobs
     return sorted((NamedJob(job_id, job) for job_id, job in found.items()), key=lambda one: -one.job.created)
 
 
 def cancel(installation: Installation, name: str, job_id: str, *, who: str, reason: str) -> str:
-    """End a job where it stands; the keeper's words. Raises `BadRequest`, `NothingMatched`, `Refused`."""
+    """End a job where it is now. Returns the keeper's answer. Raises `BadRequest`, `NothingMatched`, `OrderRefused`."""
     dead_letters(installation.settings, name)
     answer = installation.keepers.ask(
         name, "cancel", {"job": job_id}, who=who, reason=reason, wait_seconds=ANSWER_SECONDS
     )
     if answer.outcome != "done":
-        raise (NothingMatched if "has no job" in answer.detail else Refused)(answer.detail)
+        raise (NothingMatched if "has no job" in answer.detail else OrderRefused)(answer.detail)
     return answer.detail
 
 
 def follow(installation: Installation, name: str, job_id: str) -> Iterator[Job | None]:
-    """The job each time that it moved, up to its end; None after each look that found nothing new.
+    """The job, each time that it has changed, until its end. None after each look without news.
 
     If the caller stops asking, the job continues. Raises `KafkaUnreachable` and `StateError`.
     """

@@ -1,4 +1,4 @@
-"""One letter: why it was parked, its event, and what would be sent now."""
+"""One letter: why it was parked, its event, and what a replay would send now."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from streams.delivery.contract import Rejected, Skipped
+from streams.delivery.contract import Rejected, Remark, Skipped
 from streams.delivery.letter import Origin, Verdict, origin_of, parked_from
+from streams.operations.dead_letters.open_letters import OpenLetters, Report, open_letters, silent
 from streams.operations.dead_letters.search import letter_at, letter_of_event, letter_with_fingerprint
-from streams.operations.dead_letters.view import Report, View, silent, view
 from streams.operations.errors import BadRequest
 from streams.operations.installation import Installation
 from streams.ports.errors import SchemasUnavailable
@@ -25,7 +25,7 @@ from streams.workers.reading.schema_resolver import Known, event_type_header
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which letter is meant: exactly one of these."""
+    """Which letter: exactly one of these."""
 
     event_id: str | None = None
     offset: str | None = None
@@ -35,8 +35,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A letter as it may be shown. `origin` is the Currents record's place, `sent` what a replay would send, why it
-    would send nothing, or why that is unknown here; for the source, the connectors that would get the event."""
+    """A letter as it may be shown. `origin` is the place of the Currents record. `sent` is what a replay would send,
+    or why it would send nothing, or why that is not known here. For the source: the connectors that would get the
+    event."""
 
     connector: str
     place: str
@@ -90,8 +91,8 @@ def letter(
     """
     given = [one for one in (wanted.event_id, wanted.offset, wanted.fingerprint) if one is not None]
     if len(given) != 1:
-        raise BadRequest("say which letter, by one of these", fields=("event-id", "offset", "fingerprint"))
-    with view(installation, name) as opened:
+        raise BadRequest("name the letter with one of these", fields=("event-id", "offset", "fingerprint"))
+    with open_letters(installation, name) as opened:
         if wanted.offset is not None:
             message = letter_at(opened, wanted.offset, report)
         elif wanted.event_id is not None:
@@ -101,7 +102,7 @@ def letter(
         return _shown(opened, message, shows_all)
 
 
-def _shown(opened: View, message: Message, shows_all: bool) -> Letter:
+def _shown(opened: OpenLetters, message: Message, shows_all: bool) -> Letter:
     events, headers = opened.events, message.headers() or []
     event, record = events.read_now(message), _payload(events, message)
     facts = LetterFacts.of(headers)
@@ -128,14 +129,14 @@ def _payload(events: EventReader, message: Message) -> dict[str, Any] | None:
     try:
         return events.record(message)
     except SchemasUnavailable:
-        return None  # what would be sent says why
+        return None  # `sent` says why
 
 
 def _is_ours(name: str) -> bool:
     return name.startswith(("streams-", "__connect.errors."))
 
 
-def _sent(opened: View, message: Message, shows_all: bool) -> dict[str, Any]:
+def _sent(opened: OpenLetters, message: Message, shows_all: bool) -> dict[str, Any]:
     value = message.value()
     try:
         resolution = opened.resolver.resolve(value, "", event_type_header(message) if value else None)
@@ -159,12 +160,14 @@ def _sent(opened: View, message: Message, shows_all: bool) -> dict[str, Any]:
             return {"skipped": reason}
         case Rejected(detail):
             return {"rejected": detail}
+        case Remark(body):
+            return {"remembered": _body(body, shows_all=shows_all)}
         case (scope, body, cut):
             return {"scope": scope, "body": _body(body, shows_all=shows_all), "truncated": cut}
 
 
 def _body(body: bytes, *, shows_all: bool) -> Any:
-    """As JSON where it is, else as text, which shows whole or not at all."""
+    """The value as JSON, if it is JSON; else as text. Text is shown completely or not at all."""
     try:
         return masked(orjson.loads(body), shows_all=shows_all)
     except orjson.JSONDecodeError:

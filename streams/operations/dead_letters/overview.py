@@ -1,4 +1,4 @@
-"""How many letters there are by cause, since when, and by when something must happen."""
+"""How many letters there are by cause, since when, and when the first of them is deleted."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from streams.delivery.letter import Verdict, verdict_of
 from streams.operations.accounts import Accounts
 from streams.operations.dead_letters.topics import DeadLetters, dead_letters, orphaned_topics
 from streams.operations.installation import Installation
-from streams.operations.standings import standing_of
+from streams.operations.state_views import state_view_of
 from streams.state.credentials import Rules, deadline_ms
 from streams.state.moments import iso
 from streams.state.parked import parked_in_all, parked_now
 from streams.state.records import CREDENTIALS
-from streams.state.standing import Standing
+from streams.state.state_view import StateView
 from streams.workers.keeper.expiry import REJECTED_MS_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When the first and the last letter were parked, and when the first is deleted if nobody acts (ms since 1970)."""
+    """When the oldest and the newest letter were parked, and when the first is deleted automatically (ms since
+    1970)."""
 
     oldest: int | None = None
     newest: int | None = None
@@ -30,7 +31,7 @@ class Times:
 
     @classmethod
     def of_all(cls, times: Iterable[Times]) -> Times:
-        """Those of several topics together."""
+        """The times of several topics together."""
         found = list(times)
         return cls(
             min((one.oldest for one in found if one.oldest), default=None),
@@ -69,9 +70,9 @@ class ScopeRow:
 
 @dataclass(frozen=True, slots=True)
 class LettersOverview:
-    """`orphaned` are topics of dead letters that belong to nothing in the configuration, and whose they were.
+    """`orphaned` maps dead-letter topics whose connector or scope is not in the configuration to the connector's name.
 
-    `now_ms` is when it was looked at.
+    `now_ms` is the time of the overview.
     """
 
     connector: str
@@ -80,45 +81,59 @@ class LettersOverview:
     orphaned: Mapping[str, str]
     now_ms: int
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `streams dlq list --output json`."""
+        return {
+            "connector": self.connector,
+            "causes": [row.to_json() for row in self.causes],
+            "scopes": [row.to_json() for row in self.scopes],
+            "orphaned": [{"topic": topic, "next": export_command(owner)} for topic, owner in self.orphaned.items()],
+        }
+
+
+def export_command(owner: str) -> str:
+    """The command that keeps letters of a connector that left the configuration."""
+    return f"streams dlq export {owner} --orphaned --to {owner}.letters.gz"
+
 
 def overview(installation: Installation, name: str) -> LettersOverview:
     """Raises `BadRequest`, `KafkaUnreachable`, `MetadataError` and `StateError`."""
     dead = dead_letters(installation.settings, name)
-    standing = standing_of(installation, name)
-    counts = _counts(installation, dead, standing)
-    times = _times(installation, dead, standing)
+    view = state_view_of(installation, name)
+    counts = _counts(installation, dead, view)
+    times = _times(installation, dead, view)
     return LettersOverview(
         name,
         tuple(_cause(cause, count, times) for cause, count in counts.items()),
-        tuple(_scope(scope, standing, times[CREDENTIALS + scope]) for scope in dead.scopes),
+        tuple(_scope(scope, view, times[CREDENTIALS + scope]) for scope in dead.scopes),
         orphaned_topics(installation.settings, installation.cluster.topic_names()),
         installation.clock.epoch_ms(),
     )
 
 
-def _counts(installation: Installation, dead: DeadLetters, standing: Standing) -> dict[str, int]:
-    """Letters that are parked now, by cause: every cause, also where there are none."""
+def _counts(installation: Installation, dead: DeadLetters, view: StateView) -> dict[str, int]:
+    """How many letters are parked now, for every cause, also if there are none."""
     accounts = Accounts(installation)
     if dead.connector is None:
-        # The router counts all of its letters as undecodable, whatever their cause.
-        return {"undecodable": parked_in_all(accounts.router().undecodable, standing)}
+        # All of them count as undecodable, whatever their cause.
+        return {"undecodable": parked_in_all(accounts.source_letters(), view)}
     parked: dict[str, int] = dict.fromkeys(dead.causes, 0)
     for commit in accounts.sink_commits(dead.name).values():
         for cause, count in SinkCounts.from_metadata(commit.metadata).parked.items():
             parked[cause] = parked.get(cause, 0) + count
-    return parked_now(parked, standing)
+    return parked_now(parked, view)
 
 
-def _times(installation: Installation, dead: DeadLetters, standing: Standing) -> dict[str, Times]:
-    """By the name of the letters: only the first and the last unsettled letter of each partition are read."""
+def _times(installation: Installation, dead: DeadLetters, view: StateView) -> dict[str, Times]:
+    """The times, by the name of letters. Reads only the first and the last unsettled letter of each partition."""
     starts = {
-        partition: standing.cursor((letters, partition[1]))
+        partition: view.cursor((letters, partition[1]))
         for letters, topic in dead.topics.items()
         for partition in installation.cluster.partitions(topic)
     }
     names = dead.names
     found = installation.letters.edges(
-        starts, lambda partition, offset: standing.is_settled((names[partition[0]], partition[1]), offset)
+        starts, lambda partition, offset: view.is_settled((names[partition[0]], partition[1]), offset)
     )
     parked: dict[str, list[int]] = {letters: [] for letters in dead.topics}
     for (topic, _), edges in found.items():
@@ -126,20 +141,20 @@ def _times(installation: Installation, dead: DeadLetters, standing: Standing) ->
             if message is not None:
                 parked[names[topic]].append((verdict_of(message.headers() or []) or Verdict()).parked_at_ms)
     now_ms = installation.clock.epoch_ms()
-    return {letters: _of_topic(letters, times, dead, standing, now_ms) for letters, times in parked.items()}
+    return {letters: _of_topic(letters, times, dead, view, now_ms) for letters, times in parked.items()}
 
 
-def _of_topic(letters: str, parked: list[int], dead: DeadLetters, standing: Standing, now_ms: int) -> Times:
+def _of_topic(letters: str, parked: list[int], dead: DeadLetters, view: StateView, now_ms: int) -> Times:
     if not parked:
         return Times()
     oldest = min(parked)
     if not letters.startswith(CREDENTIALS):
         return Times(oldest, max(parked), oldest + REJECTED_MS_MAX)
-    scope = standing.scope(letters.removeprefix(CREDENTIALS))
+    scope = view.scope(letters.removeprefix(CREDENTIALS))
     if scope.state != "INVALID" or dead.connector is None:
         return Times(oldest, max(parked))
     rules = Rules(dead.connector.grace_seconds)
-    return Times(oldest, max(parked), deadline_ms(oldest, scope, standing.state, rules, now_ms))
+    return Times(oldest, max(parked), deadline_ms(oldest, scope, view.state, rules, now_ms))
 
 
 def _cause(cause: str, count: int, times: Mapping[str, Times]) -> CauseRow:
@@ -153,6 +168,6 @@ def _cause(cause: str, count: int, times: Mapping[str, Times]) -> CauseRow:
     )
 
 
-def _scope(scope: str, standing: Standing, times: Times) -> ScopeRow:
-    state = standing.scope(scope)
+def _scope(scope: str, view: StateView, times: Times) -> ScopeRow:
+    state = view.scope(scope)
     return ScopeRow(scope, state.state, state.since or None, times)

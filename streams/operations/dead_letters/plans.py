@@ -1,4 +1,4 @@
-"""Plans an order: reads the letters that a selection means, and says what would become of how many."""
+"""Makes a plan: reads the letters that a selection means, and counts what would happen to them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from streams.operations.dead_letters.facts import Facts
 from streams.operations.dead_letters.filters import Filters, selection_of
+from streams.operations.dead_letters.open_letters import OpenLetters, Report, open_letters, silent
 from streams.operations.dead_letters.topics import DeadLetters
-from streams.operations.dead_letters.view import Report, View, silent, view
 from streams.operations.errors import NothingMatched, OperationError, PlanStale
 from streams.operations.installation import Installation
 from streams.ports.kafka import Message, Partition
@@ -20,8 +20,8 @@ from streams.state.plan import LEFT_OUT_SENTENCES, Plan, Planner, is_purged
 from streams.state.records import CREDENTIALS
 
 REPLAYS_PER_SECOND_MAX = 1_000.0
-"""A replay's rate where none is given, and never more than half of what the destination's account takes: live traffic
-goes through the same sink."""
+"""The rate of a replay if none is given. It is at most half of the account's rate at the destination, because live
+traffic goes through the same sink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,17 @@ def planned(
     expected: str | None = None,
     report: Report = silent,
 ) -> OrderPlan:
-    """The plan, as things stand now. `expected` is the id that it must have.
+    """The plan, as of now. `expected` is the id that it must have.
 
     Raises `BadRequest`, `PlanStale`, `NothingMatched`, and `OperationError` where the topic is missing.
     """
-    with view(installation, name) as opened:
+    with open_letters(installation, name) as opened:
         selection = selection_of(opened.dead, filters, installation.clock.epoch_ms())
-        plan = _plan(opened, Planner(action, selection, opened.standing.totals.revision), report)
+        plan = _plan(opened, Planner(action, selection, opened.view.totals.revision), report)
         warnings = _warnings(opened, plan)
     if expected is not None and plan.id != expected:
         raise PlanStale(
-            f"plan {expected} is stale: letters came or were settled since, or other options were given; now it is "
+            f"plan {expected} is stale: letters came or were settled meanwhile, or the options differ. It is now "
             f"plan {plan.id} with {plan.letters:,} letters"
         )
     if not plan.letters:
@@ -83,7 +83,7 @@ def planned(
 
 
 def replay_rate(dead: DeadLetters) -> float:
-    """Letters per second of a replay for which no rate was given."""
+    """Letters per second of a replay without a given rate."""
     account = None if dead.connector is None else dead.connector.rate_per_second
     if dead.connector is not None and account is None:
         account = dead.connector.limits().records_per_second
@@ -91,11 +91,13 @@ def replay_rate(dead: DeadLetters) -> float:
 
 
 def shown_selection(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A selection with its times as people read them."""
-    return {name: iso(value) if name in ("since", "until") else value for name, value in arguments.items()}
+    """A selection with its times as people read them, and without the salt of users to forget."""
+    return {
+        name: iso(value) if name in ("since", "until") else value for name, value in arguments.items() if name != "salt"
+    }
 
 
-def _plan(opened: View, planner: Planner, report: Report) -> Plan:
+def _plan(opened: OpenLetters, planner: Planner, report: Report) -> Plan:
     letters = planner.selection.letters
     starts = opened.starts([letters])
     if not starts:
@@ -108,8 +110,10 @@ def _plan(opened: View, planner: Planner, report: Report) -> Plan:
     return planner.finish()
 
 
-def _stretches(opened: View, planner: Planner, starts: dict[Partition, int], report: Report) -> Iterator[Stretch]:
-    """One partition after the other where there is a limit, so that the same letters are taken each time."""
+def _stretches(
+    opened: OpenLetters, planner: Planner, starts: dict[Partition, int], report: Report
+) -> Iterator[Stretch]:
+    """With a limit, reads one partition after the other, so that it takes the same letters each time."""
     if planner.selection.limit is None:
         yield from opened.scan(starts, report)
         return
@@ -117,8 +121,8 @@ def _stretches(opened: View, planner: Planner, starts: dict[Partition, int], rep
         yield from opened.scan({partition: start}, report)
 
 
-def _take(planner: Planner, opened: View, number: int, letters: Iterable[Message], facts: Facts) -> None:
-    name, standing = planner.selection.letters, opened.standing
+def _take(planner: Planner, opened: OpenLetters, number: int, letters: Iterable[Message], facts: Facts) -> None:
+    name, view = planner.selection.letters, opened.view
     for message in letters:
         if planner.is_closed(number):
             return
@@ -127,25 +131,31 @@ def _take(planner: Planner, opened: View, number: int, letters: Iterable[Message
             number,
             offset,
             facts.of(message),
-            is_settled=standing.is_settled((name, number), offset),
-            is_purged=is_purged(standing, name, number, offset),
+            is_settled=view.is_settled((name, number), offset),
+            is_purged=is_purged(view, name, number, offset),
         )
 
 
-def _warnings(opened: View, plan: Plan) -> tuple[str, ...]:
-    """A replay into a scope that is INVALID parks its letters again, at the cost of one of their replays."""
+def _warnings(opened: OpenLetters, plan: Plan) -> tuple[str, ...]:
+    """A replay into an INVALID scope parks its letters again, and counts as one of their replays. With `--again` what
+    was delivered goes out once more, and a destination that receives records of the way back deduplicates nothing."""
     if plan.action != "replay" or opened.dead.connector is None:
         return ()
     letters = plan.selection.letters
     scopes = [letters.removeprefix(CREDENTIALS)] if letters.startswith(CREDENTIALS) else opened.dead.scopes
     name = opened.dead.name
     warnings = [
-        f"scope {scope} of {name} is INVALID since {iso(opened.standing.scope(scope).since)}: its letters are parked "
+        f"scope {scope} of {name} is INVALID since {iso(opened.view.scope(scope).since)}: its letters are parked "
         f"again at once. Fix its secret first, then `streams connectors probe {name}`"
         for scope in scopes
-        if opened.standing.scope(scope).state == "INVALID"
+        if opened.view.scope(scope).state == "INVALID"
     ]
-    state = opened.standing.state
+    if plan.selection.again and getattr(opened.dead.connector.settings, "receive", None):
+        warnings.append(
+            "--again also sends letters that were sent back before: events and purchases that were delivered then are "
+            f"counted a second time by {opened.dead.connector.destination}"
+        )
+    state = opened.view.state
     if state.state == "SUSPENDED":
         warnings.append(f"{name} is SUSPENDED by {state.by}: the letters wait until `streams connectors resume {name}`")
     return tuple(warnings)

@@ -1,4 +1,4 @@
-"""Whose dead letters, and in which topics they lie."""
+"""The owner of dead letters, and the topics that hold them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class DeadLetters:
     name: str
     connector: Connector | None
     topics: Mapping[str, str]
-    """The end of a dead-letter topic's name (`rejected`, `credentials.<scope>`) to the topic."""
+    """Maps the name of letters (`rejected`, `credentials.<scope>`) to the topic that holds them."""
 
     @property
     def names(self) -> dict[str, str]:
-        """A topic's name to the end of it by which its letters go."""
+        """Maps each topic to the name of its letters."""
         return {topic: letters for letters, topic in self.topics.items()}
 
     @property
@@ -35,16 +35,16 @@ class DeadLetters:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """Every cause that a letter here may have."""
+        """The causes that these letters can have."""
         return get_args(SourceCause) if self.connector is None else get_args(Cause)
 
     def letters_of(self, scope: str | None) -> str:
-        """The letters of a scope, else the rejected ones. Raises `BadRequest`."""
+        """The letters of a scope; without a scope, the rejected letters. Raises `BadRequest`."""
         if scope is None:
             return REJECTED
         if CREDENTIALS + scope not in self.topics:
             there_are = ", ".join(self.scopes) or "none"
-            raise BadRequest(f"{self.name} has no scope {scope}; there are: {there_are}")
+            raise BadRequest(f"{self.name} has no scope {scope}. Scopes: {there_are}")
         return CREDENTIALS + scope
 
 
@@ -53,8 +53,8 @@ def dead_letters(settings: Settings, name: str) -> DeadLetters:
     if name == SOURCE:
         return DeadLetters(settings, name, None, {REJECTED: settings.topics.dead_letter_source})
     if name not in settings.connectors:
-        there_is = suggestion(name, (*settings.connectors, SOURCE))
-        raise BadRequest(f"there is no connector {name}; {there_is}")
+        known = suggestion(name, (*settings.connectors, SOURCE))
+        raise BadRequest(f"there is no connector {name}. {known}")
     connector = settings.connectors[name]
     topics = {REJECTED: settings.topics.dead_letter_rejected(name)}
     for scope in connector.scopes:
@@ -74,7 +74,7 @@ def orphaned_topics(settings: Settings, topics: Collection[str]) -> dict[str, st
 
 
 def orphaned_letters(settings: Settings, name: str, topics: Collection[str]) -> DeadLetters | None:
-    """Dead letters of a connector, or of scopes of it, that left the configuration; None where there are none."""
+    """Dead letters of a connector or scope that left the configuration; None if there are none."""
     left = [topic for topic, owner in orphaned_topics(settings, topics).items() if owner == name]
     if not left:
         return None

@@ -1,1 +1,1 @@
-"""Is this going to work here? Everything that must work is looked at; nothing is changed."""
+"""Checks whether `streams` will work here. Changes nothing."""

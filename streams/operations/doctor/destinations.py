@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 from streams.config import Connector
-from streams.config.source import SchemaRegistry
+from streams.config.source import SchemaRegistry, schema_path
 from streams.delivery.contract import Destination, NoResponse, Response
 from streams.delivery.probe import Probe
-from streams.operations.doctor.finding import Finding, ok, problem
+from streams.operations.doctor.findings import Finding, ok, problem
 from streams.ports.clock import Clock
 from streams.ports.http import Fetcher
 from streams.state.credentials import Outcome, outcome_of
 
-ADDRESS = "is its address right, and may this machine reach it?"
+ADDRESS = "is its address right, and can this machine reach it?"
 REFUSED = "fix the secret; a secret file is read again before each probe, an environment variable at the next start"
-BUSY = "the destination is busy, this says nothing of the configuration: run doctor again in a minute"
-REFERENCE = "set the variable, or mount the file, where the processes and this command run"
+BUSY = "the destination is busy; the configuration may be right: run doctor again in a minute"
+REFERENCE = "set the variable, or mount the file, for the processes and for this command"
 REGISTRY = "schema registry"
 
 
@@ -53,21 +53,21 @@ def _credentials(what: str, destination: Destination, scope: str, fetcher: Fetch
 def _silent(what: str, status: int) -> Finding:
     if is_busy(status):
         return problem(what, "unreachable", f"the destination is busy (status {status})", BUSY)
-    detail = f"status {status} says nothing of the credentials"
+    detail = f"status {status} does not tell whether the credentials are good"
     return problem(what, "unreachable", detail, "is its address right?")
 
 
 def is_busy(status: int) -> bool:
-    """Whether a status asks for patience: time-outs, rate limits, failures of the other side."""
+    """Whether a status means that the destination is busy or failing: time-outs, rate limits, 5xx."""
     return status in (408, 429) or 500 <= status < 600
 
 
 def registry_findings(registry: SchemaRegistry | None, fetcher: Fetcher) -> Iterator[Finding]:
-    """Whether the schema registry answers the question that the router and the sinks ask, with its credentials."""
+    """Whether the schema registry answers a request as routers and sinks make it, with its credentials."""
     if registry is None:
         return
     try:
-        answer = fetcher.fetch(registry.request_of(1))
+        answer = fetcher.fetch(registry.request(schema_path(1)))
     except ValueError as error:
         yield problem(REGISTRY, "configuration", f"its credentials cannot be read: {error}", REFERENCE)
         return
@@ -85,5 +85,5 @@ def _registry(url: str, answer: Response | NoResponse) -> Finding:
     if is_busy(answer.status):
         fix = "records with new schema ids wait until it answers"
         return problem(REGISTRY, "unreachable", f"{url}: is busy (status {answer.status})", fix)
-    detail = f"{url}: status {answer.status}, which is no registry's answer"
+    detail = f"{url}: status {answer.status}, which is not the answer of a schema registry"
     return problem(REGISTRY, "unreachable", detail, "is source.schema_registry.url right?")

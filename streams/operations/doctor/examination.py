@@ -1,4 +1,4 @@
-"""Looks at everything in turn. What cannot be looked at is a finding too, and the rest is looked at all the same."""
+"""Makes all checks, one after the other. A check that cannot be made is a finding, too; the others are still made."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator
 
 from streams.config import Settings
 from streams.config.warnings import warnings
-from streams.delivery.account import MetadataError
+from streams.delivery.metadata import MetadataError
 from streams.operations.doctor.cluster import cluster_findings
 from streams.operations.doctor.destinations import credential_findings, registry_findings
-from streams.operations.doctor.finding import Finding, ok, problem, warning
+from streams.operations.doctor.findings import Finding, ok, problem, warning
+from streams.operations.doctor.inlets import inlet_findings
+from streams.operations.doctor.receiver import receiver_findings
+from streams.operations.doctor.scratch import Look, scratch_findings
+from streams.operations.doctor.storage import OpenQueue, OpenStore, queue_findings, storage_findings
 from streams.operations.installation import Installation
 from streams.ports.clock import Clock
 from streams.ports.errors import AccessDenied, KafkaRefusal, KafkaUnreachable
@@ -18,17 +22,28 @@ from streams.state.records import StateError
 
 
 def examination(
-    settings: Settings, connect: Callable[[], Installation], fetcher: Fetcher, clock: Clock
+    settings: Settings,
+    connect: Callable[[], Installation],
+    fetcher: Fetcher,
+    clock: Clock,
+    look: Look,
+    open_store: OpenStore,
+    open_queue: OpenQueue,
 ) -> Iterator[Finding]:
-    """Findings, one by one as they are made. `connect` builds the installation; it is closed at the end."""
-    yield ok("configuration", f"{len(settings.connectors)} connectors")
+    """Findings, one by one. `connect` builds the installation; it is closed at the end. `look` tells of a folder."""
+    yield ok("configuration", f"connectors: {len(settings.connectors)}")
     try:
         for remark in warnings(settings):
             yield warning("configuration", str(remark))
-    except ValueError as error:  # a remark about a secret needs it
+    except ValueError as error:  # a warning about a secret needs to read it
         yield problem("configuration", "configuration", str(error))
     yield from _of_kafka(connect)
     yield from registry_findings(settings.source.schema_registry, fetcher)
+    yield from receiver_findings(settings, fetcher)
+    yield from inlet_findings(settings, fetcher)
+    yield from storage_findings(settings, open_store)
+    yield from queue_findings(settings, open_queue)
+    yield from scratch_findings(settings, look)
     for connector in settings.connectors.values():
         yield from credential_findings(connector, fetcher, clock)
 
@@ -48,7 +63,7 @@ def _of_kafka(connect: Callable[[], Installation]) -> Iterator[Finding]:
                     "kafka",
                     "unreachable",
                     str(error),
-                    "is it running, and may this machine reach it? What only Kafka tells was not looked at",
+                    "is it running, and can this machine reach it? Checks that need Kafka were not made",
                 )
                 return
             except (KafkaRefusal, AccessDenied, MetadataError, StateError) as error:

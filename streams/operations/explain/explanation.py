@@ -1,4 +1,4 @@
-"""Gathers what happened to an event: looks through the topics and reads how things stood before that."""
+"""Collects what happened to an event: reads the state first, then searches the topics."""
 
 from __future__ import annotations
 
@@ -11,54 +11,87 @@ from streams.config.names import SOURCE
 from streams.delivery.contract import Destination
 from streams.delivery.partitioner import partition_of
 from streams.operations.accounts import Accounts
+from streams.operations.errors import BadRequest
 from streams.operations.explain.receipts import NEEDLE, Receipt, receipt_of
 from streams.operations.explain.sightings import Place, Sighter
 from streams.operations.explain.story import Known, Sighting, Story, stories
+from streams.operations.forgetting.known import forgotten_users
 from streams.operations.installation import Installation
-from streams.operations.standings import standings_of
+from streams.operations.state_views import state_views_of
 from streams.ports.cluster import Commit
 from streams.ports.kafka import Partition
 from streams.ports.search import Found, Search, Span
 from streams.state.credentials import Rules
-from streams.state.moments import iso
+from streams.state.moments import iso, parse_moment
 from streams.state.records import CREDENTIALS, REJECTED
 from streams.workers.router.routes import routing_of, source_topics
 
 SIGHTINGS_MAX = 1_000
-"""Records that are told of one event: Braze's own samples share one id, and memory is bounded."""
+"""The most records that are told of one event. Memory is limited, and all of Braze's own samples have one id."""
+DEFAULT_MS = 3_600_000
+"""How far back records are looked for if nothing else is said."""
+AROUND_MS = 1_800_000
+EVENT_ID_CHARACTERS_MAX = 500
 RECEIPTS_MAX = 10_000
-"""Of those that may mean the event: a person's purge writes one for each of its transactions."""
+"""The most receipts that may be about the event. A person's purge writes one for each of its transactions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Times of writing, in ms since 1970; `until` is exclusive and None where it is the end."""
+    """Times of writing, in ms since 1970. `until` is exclusive; None means up to the end."""
 
     since_ms: int
     until_ms: int | None
 
 
+def window_of(around: str | None, since: str | None, until: str | None, now_ms: int) -> Window:
+    """The times that a person types; by default the hour before. Raises `BadRequest` that names the field."""
+    if around is not None:
+        if since is not None or until is not None:
+            raise BadRequest("sets both ends: do not give since or until", field="around")
+        middle = _moment("around", around, now_ms)
+        return Window(middle - AROUND_MS, middle + AROUND_MS)
+    end = None if until is None else _moment("until", until, now_ms)
+    begin = (end or now_ms) - DEFAULT_MS if since is None else _moment("since", since, now_ms)
+    if begin >= (now_ms if end is None else end):
+        raise BadRequest("must be before until, and both in the past", field="since")
+    return Window(begin, end)
+
+
+def require_event_id(event_id: str) -> None:
+    """Raises `BadRequest` for text that is the id of no event."""
+    if not event_id.strip() or len(event_id) > EVENT_ID_CHARACTERS_MAX:
+        raise BadRequest("EVENT_ID must be the `id` of an event, such as a UUID")
+
+
+def _moment(field: str, text: str, now_ms: int) -> int:
+    try:
+        return parse_moment(text, now_ms)
+    except ValueError as error:
+        raise BadRequest(str(error), field=field) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The stories, how much was looked through for them, and how far a missing one may still exist."""
+    """The stories, how much was searched, and where the event may still be."""
 
     stories: Sequence[Story]
     topics: int
     offsets: int
     gaps: Mapping[str, Collection[int]]
-    """Topics whose records before the first that is still there are gone though the window reaches there."""
+    """Topics whose oldest records in the window are already deleted."""
     missing: Sequence[str]
     orphaned: Sequence[str]
     by_key: bool
-    """Whether only the partitions of the event's key were looked through, in topics of ours."""
+    """Whether only the partitions of the event's key were searched, in our own topics."""
     is_cut: bool
-    """Whether more records were seen than are told."""
+    """Whether more records were found than are told."""
     unread: Mapping[str, str]
     """Connectors whose secrets cannot be read here, and why."""
 
 
 Report = Callable[[int, int], None]
-"""Told now and then how many offsets were passed, of how many."""
+"""Called from time to time with the offsets searched so far, and with all offsets."""
 
 
 def explain(
@@ -74,14 +107,10 @@ def explain(
         places = _places(settings, counts)
         resolver = stack.enter_context(installation.open_schemas())
         destinations, unread = _destinations(settings)
-        sighter = Sighter(event_id, resolver, routing_of(settings), destinations, places)
-        looking = _Looking(search, sighter, event_id.encode())
-        currents = {topic: counts[topic] for topic, place in places.items() if place[0] == "currents"}
-        keys = {user.encode()} if user else set[bytes | None]()
-        looking.look(_partitions(currents, keys), window.since_ms, window.until_ms)
-        keys |= looking.keys
-        ours = {topic: counts[topic] for topic, place in places.items() if place[0] != "currents"}
-        looking.look(_partitions(ours, keys), window.since_ms)
+        forgotten = forgotten_users(installation)
+        sighter = Sighter(event_id, resolver, routing_of(settings), destinations, places, forgotten)
+        looking = _Searches(search, sighter, event_id.encode())
+        keys = _look_everywhere(looking, counts, places, window, user)
         audit = _partitions({settings.topics.audit: counts.get(settings.topics.audit, 0)}, ())
         known = replace(
             before,
@@ -104,20 +133,34 @@ def explain(
     )
 
 
+def _look_everywhere(
+    looking: _Searches, counts: Mapping[str, int], places: Mapping[str, Place], window: Window, user: str | None
+) -> set[bytes | None]:
+    """Look in the Currents topics first: the keys that are seen there say where to look in ours. Gives all keys."""
+    currents = {topic: counts[topic] for topic, place in places.items() if place[0] == "currents"}
+    keys = {user.encode()} if user else set[bytes | None]()
+    looking.look(_partitions(currents, keys), window.since_ms, window.until_ms)
+    keys |= looking.keys
+    ours = {topic: counts[topic] for topic, place in places.items() if place[0] != "currents"}
+    looking.look(_partitions(ours, keys), window.since_ms)
+    return keys
+
+
 def _before(installation: Installation) -> Known:
-    """How things stood before the search. What was committed by then was settled, so its fate can be seen."""
+    """The state before the search. Records that were committed by then are settled, so the search can find what
+    happened."""
     settings, accounts = installation.settings, Accounts(installation)
     return Known(
         now_ms=0,
         sinks={name: _offsets(accounts.sink_commits(name)) for name in settings.connectors},
         router=_offsets(accounts.router_commits()),
-        standings=standings_of(installation, [*settings.connectors, SOURCE]),
+        views=state_views_of(installation, [*settings.connectors, SOURCE]),
         rules={connector.name: Rules(connector.grace_seconds) for connector in settings.connectors.values()},
     )
 
 
-class _Looking:
-    """One search after the other, and what was seen in all."""
+class _Searches:
+    """Makes one search after the other, and collects what they find."""
 
     def __init__(self, search: Search, sighter: Sighter, needle: bytes) -> None:
         self._search = search
@@ -157,10 +200,10 @@ def _partitions(topics: Mapping[str, int], keys: Collection[bytes | None]) -> li
 
 
 def _places(settings: Settings, topics: Collection[str]) -> dict[str, Place]:
-    """What each topic that is looked through holds."""
+    """What each searched topic holds."""
     names = settings.topics
     places: dict[str, Place] = {}
-    for topic in sorted(source_topics(topics, settings.source.topics, settings.kafka.topic_prefix)):
+    for topic in sorted(source_topics(topics, settings.source_topics, settings.kafka.topic_prefix)):
         places[topic] = ("currents", "", "")
     for name in settings.connectors:
         places[names.connector(name)] = ("connector", name, "")
@@ -200,7 +243,7 @@ def _destinations(settings: Settings) -> tuple[dict[str, Destination], dict[str,
 def _receipts(
     search: Search, partitions: Iterable[Partition], since_ms: int, sightings: Sequence[Sighting]
 ) -> dict[str, list[Receipt]]:
-    """The receipts that may mean one of these records, by connector."""
+    """The receipts that may be about one of these records, by connector."""
     receipts: dict[str, list[Receipt]] = {}
     room = RECEIPTS_MAX
     for found in search.holding(NEEDLE, search.spans(partitions, since_ms)):
@@ -229,12 +272,12 @@ def _gaps(spans: Iterable[Span]) -> dict[str, list[int]]:
 
 def not_looked_at(found: Explanation, window: Window, user: str | None) -> list[str]:
     """Where the event may still be, in sentences."""
-    began = "after this began" if window.until_ms is None else f"from {iso(window.until_ms)} on"
-    sentences = [f"Currents records written before {iso(window.since_ms)} or {began} (around, since, until)"]
+    end = "after this command began" if window.until_ms is None else f"from {iso(window.until_ms)} on"
+    sentences = [f"Currents records written before {iso(window.since_ms)}, or {end} (--around, --since, --until)"]
     for topic, numbers in found.gaps.items():
         sentences.append(f"records of {topic} that are deleted (partitions {', '.join(map(str, sorted(numbers)))})")
     if user is not None:
-        sentences.append("Currents partitions where only a producer with another partitioner puts this user's key")
+        sentences.append("other Currents partitions, where a producer with another partitioner may put this user's key")
     if found.by_key:
         sentences.append("partitions of our topics other than those of the event's key")
     sentences += [f"{topic}: there is no such topic" for topic in found.missing]
@@ -242,5 +285,5 @@ def not_looked_at(found: Explanation, window: Window, user: str | None) -> list[
     sentences += [f"what {name} would skip: a secret cannot be read here: {why}" for name, why in found.unread.items()]
     sentences.append("values that cannot be decoded, unless their bytes contain the id")
     if found.is_cut:
-        sentences.append("more records with this id: only the first that were seen are told")
+        sentences.append("more records with this id: only the first ones that were found are shown")
     return sentences

@@ -1,4 +1,4 @@
-"""Receipts as the audit topic tells them: which letters a purge or an expiry took, so that one of them can be found."""
+"""Receipts from the audit topic: which letters a purge or an expiry deleted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from streams.state.audit import ReceiptLine, parse_line
 
 NEEDLE = b'"offsets"'
-"""What every receipt holds and other lines of the audit do not."""
+"""Text that every receipt contains, and no other line of the audit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A purge or expiry as the audit tells it. `offsets` are ranges (from, to exclusive) per partition number."""
+    """A purge or expiry, from the audit. `offsets` are ranges (from, to exclusive) per partition number."""
 
     what: str
     at: int
@@ -37,7 +37,7 @@ class Receipt:
 
 
 def receipt_of(value: bytes | None) -> tuple[str, Receipt] | None:
-    """The receipt of an audit line, and its connector; None where the line is none."""
+    """The receipt of an audit line, and its connector; None if the line is not a receipt."""
     line = parse_line(value)
     if not isinstance(line, ReceiptLine):
         return None

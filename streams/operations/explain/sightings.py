@@ -1,14 +1,16 @@
-"""Tells whether a record is of the event that is looked for, and what router and sink make of it as configured."""
+"""Tells whether a record is of the wanted event, and what router and sink would do with it as configured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
 
 import fastavro
 
 from streams.delivery.contract import Destination, Skipped
+from streams.delivery.forgotten import FIELD_OF, ForgottenUsers
 from streams.delivery.letter import CAUSE_HEADER, Origin, header_of, origin_of, parked_from, verdict_of
 from streams.events.walker import MISSING, PRESENT
 from streams.operations.explain.story import Kind, Sighting
@@ -25,8 +27,8 @@ _CORRUPT = (EOFError, ValueError, IndexError, KeyError, OverflowError, MemoryErr
 
 
 class Sighter:
-    """Knows one event's id. `places` says what each topic holds, by name. A connector whose secrets cannot be read here
-    has no destination: what it would skip is not told."""
+    """Recognises one event. `places` says what each topic holds, by the topic's name. A connector whose secrets
+    cannot be read here has no destination: it is not known what it would skip."""
 
     def __init__(
         self,
@@ -35,15 +37,18 @@ class Sighter:
         routing: Routing,
         destinations: Mapping[str, Destination],
         places: Mapping[str, Place],
+        forgotten: Mapping[str, ForgottenUsers] = MappingProxyType({}),
     ) -> None:
+        """`forgotten` are users by connector."""
         self._event_id = event_id
         self._resolver = resolver
         self._routing = routing
         self._destinations = destinations
         self._places = places
+        self._forgotten = forgotten
 
     def sighting(self, message: Message, written_ms: int) -> Sighting | None:
-        """The record as a sighting; None where it is decoded and of another event."""
+        """The record as a sighting; None if it was decoded and is of another event."""
         kind, connector, letters = self._places[message.topic()]
         known, record = self._decoded(message)
         if record is not None and record.get("id") != self._event_id:
@@ -52,6 +57,8 @@ class Sighter:
         read_from = Origin(message.topic(), message.partition(), message.offset())
         time = None if record is None else record.get("time")
         targets, skip = self._ahead(kind, connector, known, message.value() or b"")
+        if kind == "connector" and self._is_forgotten(connector, record, written_ms):
+            skip = "forgotten"
         return Sighting(
             kind=kind,
             partition=(message.topic(), message.partition()),
@@ -83,8 +90,16 @@ class Sighter:
             return resolution, None
         return resolution, record if isinstance(record, dict) else None
 
+    def _is_forgotten(self, connector: str, record: Mapping[str, Any] | None, written_ms: int) -> bool:
+        """Whether its user was forgotten before it was written: what came earlier may have been delivered."""
+        users = self._forgotten.get(connector)
+        if users is None or record is None:
+            return False
+        user_hash = users.hash_of(lambda by: record.get(FIELD_OF[by]))
+        return user_hash is not None and users.user(user_hash).at <= written_ms
+
     def _ahead(self, kind: Kind, connector: str, known: Known | None, value: bytes) -> tuple[tuple[str, ...], str]:
-        """The connectors that a Currents record goes to, and why a record goes nowhere."""
+        """The connectors that a Currents record goes to, and the reason if it goes nowhere."""
         if known is None or kind == "letter":
             return (), ""
         if kind == "connector":

@@ -1,1 +1,2 @@
-"""Currents files onto Currents topics: where each file goes (`places`), what that needs (`plan`), doing it (`run`)."""
+"""Writes Currents files to Currents topics: where each file goes (`places`), what it needs (`plan`), the work
+(`run`)."""

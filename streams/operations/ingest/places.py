@@ -1,4 +1,4 @@
-"""Where a file's records go: the event type that its schema or its path names."""
+"""The topic of a file: its schema or its path names the event type."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from streams.events.schemas import renamed, writer_schema
 from streams.workers.ingest import File, Place, UnreadableFile
 
 SCHEMAS_MAX = 256
-"""Schemas that are remembered: an export has thousands of files and a hundred schemas, and one takes milliseconds."""
+"""How many schemas are remembered. An export has thousands of files and a hundred schemas; parsing one takes
+milliseconds."""
 
 _TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 
@@ -33,17 +34,17 @@ def place_of(file: File, topic_prefix: str) -> Place:
         if by_path is None:
             raise UnreadableFile(
                 None,
-                f"its schema is named {_name(definition)}, which is no event type of Braze, and its path does not say "
-                "one: put it into a folder event_type=<type>",
+                f"its schema is named {_name(definition)}, which is not an event type of Braze, and its path names "
+                "none: put it into a folder event_type=<type>",
             )
         schema = _renamed(definition, by_path)
     if not _TOPIC_NAME.fullmatch(schema.event_type):
-        raise UnreadableFile(None, "its event type makes no name of a topic")
+        raise UnreadableFile(None, "its event type cannot be part of a topic's name")
     return Place(topic_prefix + schema.event_type, schema)
 
 
 def disagreement(file: File, place: Place) -> str | None:
-    """A remark where path and schema name different event types, both Braze's."""
+    """A remark if path and schema name different event types, and both are Braze's."""
     if file.path_event_type is None:
         return None
     by_path = canonical_name(file.path_event_type)
@@ -54,7 +55,7 @@ def disagreement(file: File, place: Place) -> str | None:
 
 
 def _is_of_braze(schema: WriterSchema) -> bool:
-    """A type of the catalogue, or one that is newer than it, in Braze's own namespace."""
+    """A type of the catalogue, or a newer type in Braze's own namespace."""
     return schema.event_type in CATALOGUE or str(schema.parsed.get("name", "")).startswith(NAMESPACE)
 
 

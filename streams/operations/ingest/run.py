@@ -7,28 +7,29 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from streams.config import Settings
-from streams.config.kafka import MESSAGE_BYTES_MAX
 from streams.config.topology import wanted_topics
 from streams.events.schemas import shipped
+from streams.inlets.inlet_view import InletView
 from streams.operations.errors import BadRequest, OperationError
 from streams.operations.ingest.places import place_of
 from streams.operations.ingest.plan import IngestPlan
+from streams.operations.ingest.topics import create_event_topics
 from streams.ports.clock import Clock
 from streams.ports.cluster import Cluster
-from streams.ports.errors import Fenced, TransactionAborted
+from streams.ports.errors import Fenced, TopicMissing, TransactionAborted
 from streams.ports.kafka import Transactions
 from streams.workers.ingest import Broken, Failure, File, Ingest, Outcome, Place, Progress, Target
 
 KEY_PREFIX = b"ingest/"
-"""How the keys of progress begin on the topic of state."""
+"""The prefix of the keys of progress on the state topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What an ingest asks of the outside.
+    """What an ingest needs from outside.
 
-    `open_transactions` fences an ingest that runs elsewhere: what that one committed is read afterwards. `read_latest`
-    gives the latest value of each key of a topic that begins so.
+    `open_transactions` fences an ingest that runs elsewhere; its progress is read after that. `read_latest` returns the
+    latest value of each key of a topic that has a prefix.
     """
 
     cluster: Cluster
@@ -54,10 +55,10 @@ def ingested(
     report: Callable[[Outcome], None] = lambda _outcome: None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Put the records of these files onto their topics, each once. What is missing is created as the plan says.
+    """Write the records of these files to their topics, each once. Missing topics are created as the plan says.
 
     `report` is told after each transaction, and `is_stopped` asked. Raises `OperationError`, `KafkaUnreachable` and
-    `KafkaRefusal`; started again it goes on where it stopped.
+    `KafkaRefusal`; started again it continues where it stopped.
     """
     _create_ours(settings, ports.cluster)
     places = _Places(settings, ports.cluster, plan)
@@ -66,6 +67,7 @@ def ingested(
     try:
         with closing(ports.open_transactions()) as transactions:
             progress = _progress(ports.read_latest(settings.topics.state, KEY_PREFIX))
+            progress = _of_inlets(settings, ports) | progress
             written = ports.read_latest(settings.topics.schemas, b"")
             loop = Ingest(
                 _target(settings, places, written),
@@ -83,7 +85,7 @@ def ingested(
         raise OperationError("another `streams ingest` took over; run this one again when it is done") from None
     except TransactionAborted as error:
         raise OperationError(
-            f"Kafka refused the records ({error}); run it again, it goes on where it stopped"
+            f"Kafka refused the records ({error}); run it again, it continues where it stopped"
         ) from None
     outcome.failures += [Failure(each.name, None, each.reason) for each in broken]
     return outcome
@@ -99,22 +101,17 @@ def _readable(files: Iterable[File | Broken], broken: list[Broken]) -> Iterator[
 
 
 class _Places:
-    """Gives a file's place, and creates its topic where it is missing."""
+    """Returns a file's place. Creates its topic if it is missing."""
 
     def __init__(self, settings: Settings, cluster: Cluster, plan: IngestPlan) -> None:
         self._prefix = settings.source.topic_prefix
-        self._may_create = settings.kafka.topics.create
+        self._settings = settings
         self._plan = plan
         self._cluster = cluster
         self._known = set(plan.files) - set(plan.missing)
 
     def create(self, topics: Collection[str]) -> None:
-        if topics and not self._may_create:
-            names = ", ".join(sorted(topics))
-            raise BadRequest(f"missing topics: {names}; create them, or set kafka.topics.create")
-        configuration = {"max.message.bytes": str(MESSAGE_BYTES_MAX)}
-        for topic in topics:
-            self._cluster.create_topic(topic, self._plan.partitions, self._plan.replication, configuration)
+        create_event_topics(self._settings, self._cluster, topics, self._plan.partitions, self._plan.replication)
         self._known.update(topics)
 
     def __call__(self, file: File) -> Place:
@@ -139,12 +136,30 @@ def _progress(state: dict[bytes, bytes]) -> dict[str, Progress]:
         return {key.decode(): Progress.from_json(value) for key, value in state.items()}
     except (ValueError, KeyError, TypeError):
         raise OperationError(
-            "the progress of an earlier ingest is not readable: was it written by a newer version?"
+            "the progress of an earlier ingest cannot be read: was it written by a newer version?"
         ) from None
 
 
+def _of_inlets(settings: Settings, ports: Ports) -> dict[str, Progress]:
+    """What storage inlets took, or have begun with. Raises `StateError`."""
+    if not settings.storage_inlets:
+        return {}
+    try:
+        rows = ports.read_latest(settings.topics.inlets, b"")
+    except TopicMissing:
+        return {}
+    found = dict[str, Progress]()
+    for name in settings.storage_inlets:
+        view = InletView(name)
+        for key, value in rows.items():
+            view.apply(key.decode(errors="replace"), value)
+        for one in view.containers():
+            found[f"{KEY_PREFIX.decode()}{one.sha256.hex()}"] = Progress(one.records, one.is_done, 0)
+    return found
+
+
 def _create_ours(settings: Settings, cluster: Cluster) -> None:
-    """The topics of state and schemas, which progress and new schemas go onto."""
+    """The topics of state and schemas, for the progress and for new schemas."""
     needed = {settings.topics.state, settings.topics.schemas}
     missing = needed - cluster.topic_names()
     if missing and not settings.kafka.topics.create:

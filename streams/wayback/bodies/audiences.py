@@ -11,13 +11,23 @@ from typing import Any
 
 import orjson
 
-from streams.wayback.bodies.identities import identities
-from streams.wayback.bodies.taken import BadBody, Taken, milliseconds, text_of
+from streams.wayback.bodies.identities import identities, unreadable
+from streams.wayback.bodies.taken import (
+    BadBody,
+    Taken,
+    TooManyItems,
+    items_of,
+    milliseconds,
+    require_few_items,
+    text_of,
+)
 from streams.wayback.entries import DataKeys, Firehose, MParticleAudiences
-from streams.wayback.records import Attributes, Membership
+from streams.wayback.records import Attributes, Membership, Page, Purpose
 
 Audiences = Firehose | MParticleAudiences
 MEMBERSHIP_REQUEST = "audience_membership_change_request"
+SUBSCRIPTIONS: Mapping[str, Purpose] = {"add": "subscribe", "update": "subscribe", "remove": "unsubscribe"}
+"""What mParticle says of an audience and this output, as a `Page` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +43,68 @@ def take_memberships(entry: Audiences, request: Mapping[str, Any], taken: Taken)
     if profiles is None:
         profiles = []
     if not isinstance(profiles, list):
-        raise BadBody("user_profiles is no list")
+        raise BadBody("user_profiles is not a list")
     message = text_of(request.get("id")) or taken.request
     time_ms = milliseconds(request.get("timestamp_ms")) or taken.received_ms
     for profile in profiles:
         if not isinstance(profile, dict):
-            taken.malformed("a user profile is no JSON object", profile)
+            taken.malformed("a user profile is not a JSON object", profile)
             continue
         user = _external_id(entry, profile.get("user_identities"), profile.get("mpid"), profile, taken)
         if user is not None:
             _take_profile(entry, profile, user, message, time_ms, taken)
 
 
+def take_subscription(entry: Firehose, request: Mapping[str, Any], taken: Taken) -> None:
+    """An audience was connected to this output, changed, or taken off it: a word for `streams audiences list`."""
+    group_id, action = text_of(request.get("audience_id")), request.get("action")
+    if group_id is None and action is None:
+        return  # it keeps the line alive
+    if not group_id or not isinstance(action, str) or action not in SUBSCRIPTIONS:
+        taken.malformed(f"a subscription needs audience_id, and an action of {', '.join(SUBSCRIPTIONS)}", request)
+        return
+    name = text_of(request.get("audience_name")) or ""
+    if not entry.selects(group_id, name or group_id):
+        taken.skipped["not_selected"] += 1
+        return
+    message = text_of(request.get("id")) or taken.request
+    taken.records.append(
+        Page(
+            id=f"{message}/{group_id}", entry=taken.entry, received_ms=taken.received_ms, session=message,
+            time_ms=milliseconds(request.get("timestamp_ms")) or taken.received_ms,
+            group_id=group_id, group_name=name, purpose=SUBSCRIPTIONS[action], request=taken.request,
+        )
+    )  # fmt: skip
+
+
 def take_kinesis(entry: MParticleAudiences, content: object, taken: Taken) -> None:
-    """Records of the Kinesis output: one, a list, or Firehose's membership request."""
-    for item in content if isinstance(content, list) else [content]:
-        if not isinstance(item, dict):
-            taken.malformed("an audience record is no JSON object", item)
-        elif item.get("type") == MEMBERSHIP_REQUEST:
-            take_memberships(entry, item, taken)
-        else:
-            _take_kinesis_record(entry, item, taken)
+    """Records of the Kinesis output: one, a list, or Firehose's membership request. Raises `BadBody`.
+
+    A bad item of a list is malformed, so that it takes nothing else of the list with it.
+    """
+    for item in items_of(content):
+        try:
+            _take_kinesis_item(entry, item, taken)
+        except TooManyItems:
+            raise
+        except BadBody as error:
+            if item is content:
+                raise
+            taken.malformed(str(error), item)
+
+
+def _take_kinesis_item(entry: MParticleAudiences, item: object, taken: Taken) -> None:
+    if not isinstance(item, dict):
+        raise BadBody("an audience record is not a JSON object")
+    if item.get("type") == MEMBERSHIP_REQUEST:
+        take_memberships(entry, item, taken)
+    else:
+        _take_kinesis_record(entry, item, taken)
 
 
 def lines(body: bytes) -> object:
     """A body as JSON: one value, or one a line. Raises `BadBody`."""
+    require_few_items(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -67,7 +114,7 @@ def lines(body: bytes) -> object:
     except orjson.JSONDecodeError:
         found = []
     if not found:
-        raise BadBody("the body is no JSON")
+        raise BadBody("the body is not JSON")
     return found
 
 
@@ -89,21 +136,28 @@ def _take_profile(
 ) -> None:
     for word in _words(profile, taken):
         _take_word(entry, word, user, message, time_ms, taken)
-    if isinstance(entry, DataKeys):
-        changes = _attributes(entry, profile)
-        if changes:
-            taken.records.append(
-                Attributes(
-                    id=f"{message}/attributes/{user}", entry=taken.entry, external_user_id=user, time_ms=time_ms,
-                    received_ms=taken.received_ms, changes=orjson.dumps(changes).decode(),
-                )
-            )  # fmt: skip
+    found, odd = _attributes(profile)
+    if not isinstance(entry, DataKeys):
+        taken.leave_out(len(found))
+        return
+    for reason, item in odd:
+        taken.malformed(reason, item)
+    changes = {key: value for key, value in found.items() if entry.selects_attribute(key)}
+    taken.leave_out(len(found) - len(changes))
+    if changes:
+        record = Attributes(
+            id=f"{message}/attributes/{user}", entry=taken.entry, external_user_id=user, time_ms=time_ms,
+            received_ms=taken.received_ms, changes=orjson.dumps(changes).decode(),
+        )  # fmt: skip
+        taken.put(record, profile)
 
 
 def _words(profile: Mapping[str, Any], taken: Taken) -> Iterator[_Word]:
     """Both generations: `audiences` with an action each, or lists of added and removed audiences."""
     for key, action in (("audiences", None), ("added_audiences", "add"), ("removed_audiences", "delete")):
         given = profile.get(key)
+        if not isinstance(given, list | None):
+            taken.malformed(f"{key} is not a list", profile)
         for audience in given if isinstance(given, list) else []:
             group_id = text_of(audience.get("audience_id")) if isinstance(audience, dict) else None
             if not group_id:
@@ -116,17 +170,23 @@ def _words(profile: Mapping[str, Any], taken: Taken) -> Iterator[_Word]:
                 taken.malformed("an audience's action is none of add, delete, attribute_update", audience)
 
 
-def _attributes(entry: DataKeys, profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes that come with audiences, the last word of each name; null deletes."""
+def _attributes(profile: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, object]]]:
+    """Attributes that come with audiences, the last word of each name, null where it is deleted; and what cannot be
+    read, with the reason. An empty object says nothing: mParticle's own sample has one."""
     found: dict[str, Any] = {}
+    odd: list[tuple[str, object]] = []
     audiences = profile.get("audiences")
     for audience in audiences if isinstance(audiences, list) else []:
         given = audience.get("user_attributes") if isinstance(audience, dict) else None
+        if not isinstance(given, list | None):
+            odd.append(("an audience's user_attributes are not a list", audience))
         for attribute in given if isinstance(given, list) else []:
             key = attribute.get("key") if isinstance(attribute, dict) else None
-            if isinstance(key, str) and key and entry.selects_attribute(key):
+            if isinstance(key, str) and key:
                 found[key] = None if attribute.get("action") == "delete" else attribute.get("value")
-    return found
+            elif attribute != {}:
+                odd.append(("an attribute of an audience has no key", attribute))
+    return found, odd
 
 
 def _take_word(entry: Audiences, word: _Word, user: str, message: str, time_ms: int, taken: Taken) -> None:
@@ -143,6 +203,8 @@ def _take_word(entry: Audiences, word: _Word, user: str, message: str, time_ms: 
 
 
 def _external_id(entry: Audiences, given: object, mpid: object, item: object, taken: Taken) -> str | None:
+    if odd := unreadable(given):
+        taken.malformed("an identity cannot be read", odd)
     found = identities(given, mpid).get(entry.external_identity)
     if found is not None and found.is_hashed:
         taken.skipped["hashed_identity"] += 1

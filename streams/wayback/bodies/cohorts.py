@@ -25,7 +25,7 @@ DEVICE = "$device:"
 def take(entry: MixpanelCohorts, content: object, taken: Taken) -> None:
     """Adds the body's records to `taken`. Raises `BadBody`."""
     if not isinstance(content, dict):
-        raise BadBody("the body is no JSON object")
+        raise BadBody("the body is not a JSON object")
     action = content.get("action")
     if not isinstance(action, str) or action not in CHANGES:
         raise BadBody(f"action is none of {', '.join(CHANGES)}")
@@ -35,11 +35,12 @@ def take(entry: MixpanelCohorts, content: object, taken: Taken) -> None:
     group_id = text_of(parameters.get("mixpanel_cohort_id"))
     if not group_id:
         raise BadBody("mixpanel_cohort_id is missing")
-    name = text_of(parameters.get("mixpanel_cohort_name")) or group_id
+    told_name = text_of(parameters.get("mixpanel_cohort_name"))
+    name = told_name or group_id
     session, page, pages = _page(parameters, taken.request)
     members = parameters.get("members", [])
     if not isinstance(members, list):
-        raise BadBody("members is no list")
+        raise BadBody("members is not a list")
     if not entry.selects(group_id, name):
         taken.skipped["not_selected"] += max(1, len(members))
         return
@@ -50,13 +51,15 @@ def take(entry: MixpanelCohorts, content: object, taken: Taken) -> None:
         _take_member(entry, member, change, common, taken)
     if change == "present":
         taken.records.append(Page(id=f"{session}/{page}", pages=pages, **common))
+    elif told_name and page == 1:  # a difference without members may be all that tells a new name
+        taken.records.append(Page(id=f"{session}/{action}", purpose="name", **common))
 
 
 def _take_member(
     entry: MixpanelCohorts, member: object, change: Change, common: Mapping[str, Any], taken: Taken
 ) -> None:
     if not isinstance(member, dict):
-        taken.malformed("a member is no JSON object", member)
+        taken.malformed("a member is not a JSON object", member)
         return
     user = next((found for key in entry.external_id if (found := text_of(member.get(key)))), None)
     if user is not None and user.startswith(DEVICE):
@@ -76,10 +79,12 @@ def _page(parameters: Mapping[str, Any], request: str) -> tuple[str, int, int]:
     if info is None:
         info = {}
     if not isinstance(info, dict):
-        raise BadBody("page_info is no JSON object")
+        raise BadBody("page_info is not a JSON object")
     pages, page = _number(info.get("total_pages", 1)), _number(info.get("page_count", 1))
     if pages is None or page is None or not 1 <= page <= pages:
-        raise BadBody("page_info: page_count and total_pages are numbers from 1, and no page comes after the last")
+        raise BadBody(
+            "page_info: page_count and total_pages must be numbers from 1, and page_count not larger than total_pages"
+        )
     session = text_of(parameters.get("mixpanel_session_id"))
     if not session:
         if pages > 1:

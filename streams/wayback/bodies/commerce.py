@@ -65,6 +65,7 @@ Piece = Bought | Happened | Broken
 
 def pieces(data: Mapping[str, Any], purchases_as: PurchasesAs, *, bundled: bool) -> Iterator[Piece]:
     """What a commerce event's data become; nothing where it holds no action, promotion or impression."""
+    yield from _strays(data)
     custom = _object(data.get("custom_attributes"))
     action = _object(data.get("product_action"))
     if action:
@@ -77,6 +78,23 @@ def pieces(data: Mapping[str, Any], purchases_as: PurchasesAs, *, bundled: bool)
         for product in _objects(impression.get("products")):
             extra = {"Product Impression List": listed} if listed else {}
             yield Happened("eCommerce - Impression - Item", {**_product(product), **extra, **custom})
+
+
+def _strays(data: Mapping[str, Any]) -> Iterator[Broken]:
+    """What stands where an object or a list of objects has to stand."""
+    for name in ("product_action", "promotion_action"):
+        if not isinstance(data.get(name), dict | None):
+            yield Broken(f"{name} is not a JSON object", data)
+    impressions = [(each, "products") for each in _objects(data.get("product_impressions"))]
+    action, promotion = _object(data.get("product_action")), _object(data.get("promotion_action"))
+    lists = [(action, "products"), (promotion, "promotions"), (data, "product_impressions"), *impressions]
+    for holder, name in lists:
+        found = holder.get(name)
+        if not isinstance(found, list | None):
+            yield Broken(f"{name} is not a list", holder)
+        for each in found if isinstance(found, list) else ():
+            if not isinstance(each, dict):
+                yield Broken(f"one of {name} is not a JSON object", each)
 
 
 def _product_action(
@@ -113,7 +131,7 @@ def _purchases(product: Mapping[str, Any], action: Mapping[str, Any], currency: 
     elif price is None:
         yield Broken("a purchased product has no price", product)
     elif quantity is None or not 1 <= quantity <= QUANTITY_MAX * PURCHASES_MAX:
-        yield Broken("a purchased product's quantity is no whole number from 1 to 100,000", product)
+        yield Broken("a purchased product's quantity is not a whole number from 1 to 100,000", product)
     else:
         custom = _object(product.get("custom_attributes"))
         properties = {**_named(product, _PURCHASED), **_named(action, _ACTION), **custom}

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from streams.wayback.bodies.commerce import Bought, Broken, Happened, pieces
-from streams.wayback.bodies.identities import Identity, identities, spelled
-from streams.wayback.bodies.taken import Taken, milliseconds, text_of
+from streams.wayback.bodies.identities import Identity, identities, spelled, unreadable
+from streams.wayback.bodies.taken import Taken, items_of, milliseconds, text_of
 from streams.wayback.entries import DataKeys
 from streams.wayback.records import Attributes, AttributesMessage, Event, Purchase
 
@@ -22,13 +22,20 @@ FEED_ATTRIBUTE = "mParticle Source Feed"
 PLATFORMS = {"ios": "ios", "iphone": "ios", "android": "android", "web": "web", "mobileweb": "web"}
 STATE_MESSAGES = frozenset({"user_attribute_change", "user_identity_change"})
 """What they say is in the batch's own identities and attributes; only deletions are theirs alone."""
+_SHAPES: Mapping[str, tuple[type, str]] = {
+    "events": (list, "list"),
+    "user_attributes": (dict, "JSON object"),
+    "deleted_user_attributes": (list, "list"),
+    "consent_state": (dict, "JSON object"),
+}
+"""Parts of a batch. One of another shape is left out, and the batch becomes a malformed item beside its other parts."""
 
 
 def take(entry: DataKeys, content: object, taken: Taken) -> None:
-    """Adds the records of a body to `taken`."""
-    for batch in content if isinstance(content, list) else [content]:
+    """Adds the records of a body to `taken`. Raises `BadBody`."""
+    for batch in items_of(content):
         if not isinstance(batch, dict):
-            taken.malformed("a batch is no JSON object", batch)
+            taken.malformed("a batch is not a JSON object", batch)
             continue
         _Batch(entry, batch if "event_type" not in batch else _of_message(batch), taken).take()
 
@@ -53,10 +60,13 @@ class _Batch:
         self._user = ""
 
     def take(self) -> None:
-        found = identities(self._batch.get("user_identities"), self._batch.get("mpid"))
+        given = self._batch.get("user_identities")
+        found = identities(given, self._batch.get("mpid"))
         if self._is_ours():
             self._taken.skipped["loop"] += max(1, len(self._events))
             return
+        if odd := unreadable(given):
+            self._taken.malformed("an identity cannot be read", odd)
         user = found.get(self._entry.external_identity)
         if user is not None and user.is_hashed:
             self._taken.skipped["hashed_identity"] += 1
@@ -65,14 +75,27 @@ class _Batch:
             return
         assert user is not None
         self._user = user.value
+        self._tell_shapes()
         self._take_state(found)
         for event in self._events:
             data = event.get("data") if isinstance(event, dict) else None
             kind = event.get("event_type") if isinstance(event, dict) else None
             if not isinstance(kind, str) or not isinstance(data, dict):
                 self._taken.malformed("an event has no event_type or no data", event)
-                continue
-            self._take_event(kind, data)
+            elif not isinstance(data.get("custom_attributes"), dict | None):
+                self._taken.malformed("an event's custom_attributes are not a JSON object", event)
+            else:
+                self._take_event(kind, data)
+
+    def _tell_shapes(self) -> None:
+        """One malformed item for all parts that have another shape than theirs."""
+        wrong = [
+            f"{name} is not a {words}"
+            for name, (shape, words) in _SHAPES.items()
+            if not isinstance(self._batch.get(name), shape | None)
+        ]
+        if wrong:
+            self._taken.malformed(f"of a batch {', '.join(wrong)}", self._batch)
 
     def _is_ours(self) -> bool:
         """Whether it came from Braze: sending it there would be a loop."""
@@ -90,14 +113,23 @@ class _Batch:
                 known[name] = identity.value
         self._attributes("identities", {**known, **self._lost_identities(known)})
         self._attributes("attributes", self._changed_attributes())
+        self._attributes("consent", self._purposes())
+
+    def _purposes(self) -> dict[str, bool]:
+        """The GDPR purposes that the entry names; others are counted. One that cannot be read is told: a consent must
+        not get lost."""
         consent = self._batch.get("consent_state")
         gdpr = consent.get("gdpr") if isinstance(consent, dict) else None
-        purposes = {
-            name: state.get("consented") is True
-            for name, state in (gdpr.items() if isinstance(gdpr, dict) else ())
-            if name in self._entry.consent and isinstance(state, dict)
-        }
-        self._attributes("consent", purposes)
+        if not isinstance(gdpr, dict | None):
+            self._taken.malformed("consent_state.gdpr is not a JSON object", gdpr)
+            return {}
+        given: dict[str, Any] = gdpr or {}
+        mine = {name: state for name, state in given.items() if name in self._entry.consent}
+        self._taken.leave_out(len(given) - len(mine))
+        odd = {name: state for name, state in mine.items() if not isinstance(state, dict)}
+        if odd:
+            self._taken.malformed("a purpose of consent_state.gdpr is not a JSON object", odd)
+        return {name: state.get("consented") is True for name, state in mine.items() if name not in odd}
 
     def _changed_attributes(self) -> dict[str, Any]:
         """An attribute without a value is a tag, and true; what was deleted is null."""
@@ -109,7 +141,9 @@ class _Batch:
             if data.get("deleted") is True and isinstance(name, str):
                 gone.append(name)
         found = {**dict.fromkeys(gone), **found}  # an attribute that the batch holds was set again
-        return {name: value for name, value in found.items() if self._entry.selects_attribute(name)}
+        selected = {name: value for name, value in found.items() if self._entry.selects_attribute(name)}
+        self._taken.leave_out(len(found) - len(selected))
+        return selected
 
     def _lost_identities(self, known: Mapping[str, Any]) -> dict[str, None]:
         lost: dict[str, None] = {}

@@ -6,19 +6,20 @@ mParticle's samples and schemas of Firehose 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from streams.wayback.bodies import events
-from streams.wayback.bodies.audiences import MEMBERSHIP_REQUEST, take_memberships
+from streams.wayback.bodies.audiences import MEMBERSHIP_REQUEST, take_memberships, take_subscription
 from streams.wayback.bodies.taken import BadBody, Taken, text_of
 from streams.wayback.entries import Firehose
 
 VERSION = "3.2.0"
+SUBSCRIPTION_REQUEST = "audience_subscription_request"
 _RESPONSES: Mapping[str, Mapping[str, Any]] = {
     "event_processing_request": {"type": "event_processing_response"},
     MEMBERSHIP_REQUEST: {"type": "audience_membership_change_response", "suspend_subscription": False},
-    "audience_subscription_request": {"type": "audience_subscription_response", "audience_subscription_settings": {}},
+    SUBSCRIPTION_REQUEST: {"type": "audience_subscription_response", "audience_subscription_settings": {}},
 }
 _SAME_NAME = frozenset({"custom_event", "screen_view", "session_start", "session_end"})
 
@@ -39,7 +40,9 @@ def take(entry: Firehose, content: object, taken: Taken) -> None:
     }
     if kind == MEMBERSHIP_REQUEST:
         take_memberships(entry, content, taken)
-    elif kind == "event_processing_request" and not _keeps_alive(content):
+    elif kind == SUBSCRIPTION_REQUEST:
+        take_subscription(entry, content, taken)
+    elif not _keeps_alive(content):
         events.take(entry, _batch(content), taken)
 
 
@@ -61,15 +64,23 @@ def _batch(request: Mapping[str, Any]) -> dict[str, Any]:
         "timestamp_unixtime_ms": request.get("timestamp_ms"),
         "mpid": request.get("mpid"),
         "user_identities": request.get("user_identities"),
-        "user_attributes": {
-            **(attributes if isinstance(attributes, dict) else {}),
-            **(lists if isinstance(lists, dict) else {}),
-        },
-        "consent_state": {"gdpr": gdpr},
+        "user_attributes": _joined(attributes, lists),
+        "consent_state": {"gdpr": gdpr} if isinstance(consent, dict | None) else consent,
         "device_info": {"platform": device.get("type")},
         "mp_deviceid": request.get("device_application_stamp"),
-        "events": [_event(event) for event in found] if isinstance(found, list) else [],
+        "events": [_event(event) for event in found] if isinstance(found, list) else found,
     }
+
+
+def _joined(attributes: object, lists: object) -> object:
+    """Both as one object; the one that is none where there is such, which is found so later."""
+    match attributes, lists:
+        case (dict() | None, dict() | None):
+            return {**(attributes or {}), **(lists or {})}
+        case (dict() | None, _):
+            return lists
+        case _:
+            return attributes
 
 
 def _event(event: object) -> object:
@@ -92,12 +103,7 @@ def _event(event: object) -> object:
             return _told("commerce_event", data, promotion_action=action)
         case "impression":
             given = event.get("impressions", event.get("product_impressions"))
-            impressions = [
-                {"product_impression_list": each.get("name"), "products": _products(each.get("products"))}
-                for each in (given if isinstance(given, list) else [])
-                if isinstance(each, dict)
-            ]
-            return _told("commerce_event", data, product_impressions=impressions)
+            return _told("commerce_event", data, product_impressions=_each(given, _impression))
         case "privacy_setting_change":
             return _told("opt_out", data, is_opted_out=event.get("is_opted_out", event.get("opt_out")))
         case "push_subscription":
@@ -114,12 +120,23 @@ def _event(event: object) -> object:
             return _told(kind, data)
 
 
-def _products(found: object) -> list[dict[str, Any]]:
-    return [
-        {**each, "total_product_amount": each.get("total_amount"), "custom_attributes": each.get("attributes")}
-        for each in (found if isinstance(found, list) else [])
-        if isinstance(each, dict)
-    ]
+def _impression(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {"product_impression_list": found.get("name"), "products": _products(found.get("products"))}
+
+
+def _products(found: object) -> object:
+    return _each(found, _product)
+
+
+def _product(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**found, "total_product_amount": found.get("total_amount"), "custom_attributes": found.get("attributes")}
+
+
+def _each(found: object, told: Callable[[Mapping[str, Any]], object]) -> object:
+    """Objects of a list in the words of a batch; what is none is left as it is, and found so later."""
+    if not isinstance(found, list):
+        return found
+    return [told(each) if isinstance(each, dict) else each for each in found]
 
 
 def _told(kind: str, data: Mapping[str, Any], **more: Any) -> dict[str, Any]:

@@ -37,6 +37,23 @@ def identities(found: object, mpid: object = None) -> dict[str, Identity]:
     return by_type
 
 
+def unreadable(found: object) -> list[object]:
+    """Identities that say no type, or whose value is neither a text nor a whole number: what `identities` leaves out
+    though it is there."""
+    if isinstance(found, dict):
+        return [{kind: value} for kind, value in found.items() if value is not None and text_of(value) is None]
+    if isinstance(found, list):
+        return [item for item in found if not _is_readable(item)]
+    return [] if found is None else [found]
+
+
+def _is_readable(item: object) -> bool:
+    if not isinstance(item, dict) or not isinstance(item.get("identity_type", item.get("type")), str):
+        return item == {}
+    value = item.get("identity", item.get("value"))
+    return value is None or text_of(value) is not None
+
+
 def spelled(kind: str) -> str:
     """A type's name as the configuration spells it."""
     plain = kind.lower().replace("_", "")

@@ -20,8 +20,42 @@ RECORD_BYTES_MAX = 900_000
 ReceiverSkip = Literal["loop", "not_selected", "no_external_user_id", "hashed_identity", "not_mapped"]
 
 
+RECORDS_MAX = 50_000
+"""Of one body. Mixpanel sends a thousand members, mParticle's batches are smaller; each record costs some 500 bytes."""
+MARKS_LEAST = 50_000
+BYTES_PER_MARK = 16
+"""Objects and lists of a large body are longer on average, and each costs some 250 bytes of memory."""
+
+
 class BadBody(Exception):
     """Nothing of the body can be taken, and no retry cures it: a setup fault, answered 400. The text holds no value."""
+
+    status = 400
+
+
+class TooManyItems(BadBody):
+    """The body is small as bytes, and too large for the memory once it is read."""
+
+    status = 413
+
+    def __init__(self) -> None:
+        super().__init__("the body holds too many items; send them in several bodies")
+
+
+class Records(list[Record]):
+    """The records of one body, which are bounded."""
+
+    def append(self, record: Record) -> None:
+        """Raises `TooManyItems`."""
+        if len(self) >= RECORDS_MAX:
+            raise TooManyItems
+        super().append(record)
+
+
+def require_few_items(body: bytes) -> None:
+    """Before the body is read as JSON. Raises `TooManyItems`."""
+    if body.count(b"{") + body.count(b"[") > max(MARKS_LEAST, len(body) // BYTES_PER_MARK):
+        raise TooManyItems
 
 
 @dataclass(slots=True)
@@ -32,7 +66,7 @@ class Taken:
     received_ms: int
     request: str
     """An id of our own for this request."""
-    records: list[Record] = field(default_factory=list)
+    records: Records = field(default_factory=Records)
     skipped: Counter[ReceiverSkip] = field(default_factory=Counter)
     answer: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,8 +78,18 @@ class Taken:
         else:
             self.records.append(record)
 
+    def leave_out(self, attributes: int) -> None:
+        """So many attributes of a user, or purposes of consent, are not selected; their record holds the others."""
+        if attributes:
+            self.skipped["not_selected"] += attributes
+
     def malformed(self, reason: str, item: object) -> None:
-        """An item that no retry makes whole: it is parked, so that a person sees it."""
+        """An item that no retry makes whole: it is parked, so that a person sees it.
+
+        Without Firehose's `account`, which holds keys.
+        """
+        if isinstance(item, dict) and "account" in item:
+            item = {name: value for name, value in item.items() if name != "account"}
         body = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
         shown = body[:BODY_BYTES_MAX].decode(errors="ignore")
         found = hashlib.sha256(self.entry.encode() + b"/" + body).hexdigest()
@@ -65,6 +109,17 @@ class Taken:
             self.malformed(f"the external id has more than {EXTERNAL_ID_BYTES_MAX} bytes", item)
             return False
         return True
+
+
+def items_of(content: object) -> list[Any]:
+    """A body that is one item or a list of them. Raises `BadBody` where it is neither an object nor a list."""
+    match content:
+        case dict():
+            return [content]
+        case list():
+            return content
+        case _:
+            raise BadBody("the body is neither a JSON object nor a list of them")
 
 
 def text_of(value: object) -> str | None:

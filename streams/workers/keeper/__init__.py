@@ -1,1 +1,1 @@
-"""The keeper: the one process that owns a connector's state, and its tasks."""
+"""The keeper: the one process that owns a connector's state, and its duties."""

@@ -38,6 +38,19 @@ def recovery(connector: str, scope: str, state: ScopeState) -> tuple[str, str]:
     return f"streams: {connector}/{scope}: {HEADS['recovered']}", text
 
 
+def refusal(connector: str, scope: str, state: ScopeState) -> tuple[str, str]:
+    """Title and text while traffic is refused though a probe with the same credentials is accepted."""
+    head = "traffic is refused, and the probe is accepted"
+    text = (
+        f"Connector {connector}, scope {scope}: the destination refuses records since "
+        f"{iso(state.refused_though_good)}, and accepts a probe with the same credentials.\n"
+        f"Nothing is parked and nothing is lost: records wait in the connector's topic, and are tried again.\n"
+        f"The key may send only some events, or belongs to another project. Look at its rights at the destination.\n"
+        f"Next: streams connectors show {connector}"
+    )
+    return f"streams: {connector}/{scope}: {head}", text
+
+
 def suspension(connector: str, state: ConnectorState) -> tuple[str, str]:
     """Title and text while a connector is SUSPENDED; a flood is looked at before it is resumed."""
     next_step = (

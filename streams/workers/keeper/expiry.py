@@ -10,7 +10,7 @@ from streams.ports.letters import Letters, LetterTopics
 from streams.state.audit import ReceiptLine
 from streams.state.credentials import SKEW_SECONDS_MAX
 from streams.state.records import REJECTED, Cursor, Record, key
-from streams.workers.keeper.office import Office
+from streams.workers.keeper.lease import Lease
 from streams.workers.keeper.prefix import Prefix, read_prefix
 from streams.workers.reading.event_reader import EventReader
 
@@ -33,37 +33,38 @@ class Expiry:
 
     def begin(self) -> None:
         self._look_at = 0.0
+        self._reader.close()  # a client may be unable to read a topic that was made again: the next one can
 
-    def step(self, office: Office) -> bool:
-        now = office.clock.monotonic()
+    def step(self, lease: Lease) -> bool:
+        now = lease.clock.monotonic()
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_SECONDS
-        until = office.now() - REJECTED_MS_MAX - round(SKEW_SECONDS_MAX * 1000)
-        partitions = list(self._topics.partitions(office.topics.dead_letters(REJECTED)))
+        until = lease.now() - REJECTED_MS_MAX - round(SKEW_SECONDS_MAX * 1000)
+        partitions = list(self._topics.partitions(lease.topics.dead_letters(REJECTED)))
         prefix = read_prefix(
-            office, REJECTED, partitions, self._reader, self._events, lambda parked_at: parked_at <= until
+            lease, REJECTED, partitions, self._reader, self._events, lambda parked_at: parked_at <= until
         )
         if not prefix.cursors:
             return False
-        if office.clock_problem(CLOCK_FRESH_SECONDS):
-            office.confirm()  # what the broker stamps it with tells its clock; meanwhile everything stays
+        if lease.clock_problem(CLOCK_FRESH_SECONDS):
+            lease.confirm()  # what the broker stamps it with tells its clock; meanwhile everything stays
             return True
-        office.commit(_changes(office, prefix), audit=_receipts(prefix))
+        lease.commit(_changes(lease, prefix), audit=_receipts(prefix))
         if prefix.letters:
-            log.warning("expired", connector=office.connector, letters=prefix.letters)
+            log.warning("letters expired", connector=lease.connector, letters=prefix.letters)
         self._look_at = now  # perhaps there are more
         return True
 
 
-def _changes(office: Office, prefix: Prefix) -> dict[str, Record | None]:
+def _changes(lease: Lease, prefix: Prefix) -> dict[str, Record | None]:
     changes: dict[str, Record | None] = {}
     for number, offset in prefix.cursors.items():
-        changes[key("cursor", office.connector, REJECTED, number)] = Cursor(offset=offset)
-        settled = office.standing.settled.get((REJECTED, number))
+        changes[key("cursor", lease.connector, REJECTED, number)] = Cursor(offset=offset)
+        settled = lease.view.settled.get((REJECTED, number))
         for block in () if settled is None else settled.blocks_before(offset):
-            changes[key("settled", office.connector, REJECTED, number, block)] = None
-    changes[key("totals", office.connector)] = office.counted(expired=prefix.causes)
+            changes[key("settled", lease.connector, REJECTED, number, block)] = None
+    changes[key("totals", lease.connector)] = lease.counted(expired=prefix.causes)
     return changes
 
 

@@ -1,9 +1,9 @@
 """Which topics the connector's own and its dead letters' are.
 
 A topic that somebody deletes and makes again has its old name and begins at offset 0. An old cursor would pass over
-its first letters in silence. So the keeper remembers the id of each topic, looks before it does anything in a term and
-every few seconds after, and on another id it forgets what belonged to the topic that was deleted, in one transaction
-with a line in the audit. Records that were deleted with a topic are counted afterwards, as lost.
+its first letters in silence. So the keeper remembers the id of each topic, looks before it does anything under a lease
+and every few seconds after. On another id it forgets what belonged to the deleted topic, in one transaction with a line
+in the audit. Records that were deleted with a topic are counted afterwards, as lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from streams.ports.letters import LetterTopics
 from streams.state.audit import JobEnded, Line, RecordsLost, TopicMadeAgain
 from streams.state.records import CREDENTIALS, DELIVERIES, REJECTED, KnownTopic, Record, key
 from streams.workers.keeper.jobs.records import active_job, ending
-from streams.workers.keeper.office import BeginAgain, Office
+from streams.workers.keeper.lease import Lease
+from streams.workers.lease_loop import BeginAgain
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ COUNT_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingRecords:
     """How much more the account has than the topics hold: letters that are parked, by cause; records that wait.
 
     Less than none: what a process read twice, by an old position and from the beginning of the new topic.
@@ -47,8 +48,8 @@ class KnownTopics:
         self,
         scopes: tuple[str, ...],
         topics: LetterTopics,
-        count_missing: Callable[[], Missing | None],
-        run: Callable[[Callable[[], Missing | None]], Future[Missing | None]],
+        count_missing: Callable[[], MissingRecords | None],
+        run: Callable[[Callable[[], MissingRecords | None]], Future[MissingRecords | None]],
     ) -> None:
         self._letters = (REJECTED, *(CREDENTIALS + scope for scope in scopes))
         self._topics = topics
@@ -56,59 +57,59 @@ class KnownTopics:
         self._run = run
         self._look_at = 0.0
         self._count_at = 0.0
-        self._counting: Future[Missing | None] | None = None
+        self._counting: Future[MissingRecords | None] | None = None
 
     def begin(self) -> None:
-        """What is being counted may be of an earlier term: it is not taken."""
+        """What is being counted may be of an earlier lease: it is not taken."""
         self._look_at = self._count_at = 0.0
         self._counting = None
 
-    def step(self, office: Office) -> bool:
+    def step(self, lease: Lease) -> bool:
         """Raises `BeginAgain` once letters were forgotten: no reader stands where it should any more."""
-        now = office.clock.monotonic()
+        now = lease.clock.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
-            self._look(office)
-        return self._count(office, now)
+            self._look(lease)
+        return self._count(lease, now)
 
-    def _look(self, office: Office) -> None:
-        names = {letters: office.topics.dead_letters(letters) for letters in self._letters}
-        if office.topics.connector:
-            names[DELIVERIES] = office.topics.connector
+    def _look(self, lease: Lease) -> None:
+        names = {letters: lease.topics.dead_letters(letters) for letters in self._letters}
+        if lease.topics.connector:
+            names[DELIVERIES] = lease.topics.connector
         try:
             found = self._topics.ids(list(names.values()))
         except KafkaUnreachable as error:
-            log.warning("ids of topics not known", connector=office.connector, error=str(error))
+            log.warning("could not read the ids of topics", connector=lease.connector, error=str(error))
             return
         ids = {letters: found[topic] for letters, topic in names.items() if topic in found}
-        anew = office.standing.of_other_topics(ids)
+        made_again = lease.view.of_other_topics(ids)
         changes: dict[str, Record | None] = {
-            key("topic", office.connector, letters): KnownTopic(topic_id=topic_id)
+            key("topic", lease.connector, letters): KnownTopic(topic_id=topic_id)
             for letters, topic_id in ids.items()
-            if letters not in office.standing.known_topics
+            if letters not in lease.view.known_topics
         }
         audit: list[Line] = []
-        for letters in anew:
-            changes[key("topic", office.connector, letters)] = KnownTopic(topic_id=ids[letters], is_uncounted=True)
-            audit.append(_line(office, letters, names[letters]))
-            changes |= _forgotten(office, letters)
-            audit += _ended_job(office, letters, changes)
+        for letters in made_again:
+            changes[key("topic", lease.connector, letters)] = KnownTopic(topic_id=ids[letters], is_uncounted=True)
+            audit.append(_line(lease, letters, names[letters]))
+            changes |= _forgotten(lease, letters)
+            audit += _ended_job(lease, letters, changes)
         if changes:
-            office.commit(changes, audit=audit)
-        for letters in anew:
-            office.standing.forget_letters(letters)
-            log.error("topic was deleted and made again", connector=office.connector, topic=names[letters])
-        if anew:
+            lease.commit(changes, audit=audit)
+        for letters in made_again:
+            lease.view.forget_letters(letters)
+            log.error("topic was deleted and made again", connector=lease.connector, topic=names[letters])
+        if made_again:
             raise BeginAgain("a topic was deleted and made again")
 
-    def _count(self, office: Office, now: float) -> bool:
+    def _count(self, lease: Lease, now: float) -> bool:
         """Count what was deleted with a topic, once everything stands still for a moment."""
         if self._counting is not None:
             if not self._counting.done():
                 return False
             missing, self._counting = self._counting.result(), None
-            return missing is not None and self._take(office, missing)
-        if not any(topic.is_uncounted for topic in office.standing.known_topics.values()):
+            return missing is not None and self._take(lease, missing)
+        if not any(topic.is_uncounted for topic in lease.view.known_topics.values()):
             self._count_at = 0.0
         elif not self._count_at:
             self._count_at = now + COUNT_SECONDS
@@ -117,54 +118,57 @@ class KnownTopics:
             self._counting = self._run(self._count_missing)
         return False
 
-    def _take(self, office: Office, missing: Missing) -> bool:
+    def _take(self, lease: Lease, missing: MissingRecords) -> bool:
         """Deleted is what is missing. What was read twice counts as `again`, else the account would not add up."""
         deleted = {cause: count for cause, count in missing.parked.items() if count > 0}
         twice = {cause: count for cause, count in missing.parked.items() if count < 0}
         undelivered = max(0, missing.waiting)
         changes: dict[str, Record | None] = {
-            key("topic", office.connector, letters): topic.model_copy(update={"is_uncounted": False})
-            for letters, topic in office.standing.known_topics.items()
+            key("topic", lease.connector, letters): topic.model_copy(update={"is_uncounted": False})
+            for letters, topic in lease.view.known_topics.items()
             if topic.is_uncounted
         }
-        changes[key("totals", office.connector)] = office.counted(
+        changes[key("totals", lease.connector)] = lease.counted(
             deleted=deleted,
             undelivered=undelivered,
             redriven=twice,
             again=-sum(twice.values()) - min(0, missing.waiting),
         )
         line = RecordsLost(letters=deleted, records=undelivered)
-        office.commit(changes, audit=[line] if deleted or undelivered else [])
+        lease.commit(changes, audit=[line] if deleted or undelivered else [])
         log.error(
-            "what was deleted with a topic is counted", connector=office.connector, letters=deleted, records=undelivered
+            "records that were deleted with a topic are counted",
+            connector=lease.connector,
+            letters=deleted,
+            records=undelivered,
         )
         return True
 
 
-def _line(office: Office, letters: str, topic: str) -> TopicMadeAgain:
-    cursors = {str(place[1]): offset for place, offset in office.standing.cursors.items() if place[0] == letters}
+def _line(lease: Lease, letters: str, topic: str) -> TopicMadeAgain:
+    cursors = {str(place[1]): offset for place, offset in lease.view.cursors.items() if place[0] == letters}
     what = "deliveries began again" if letters == DELIVERIES else "dead letters forgotten"
     return TopicMadeAgain(what=what, topic=topic, cursors=cursors)
 
 
-def _forgotten(office: Office, letters: str) -> dict[str, Record | None]:
+def _forgotten(lease: Lease, letters: str) -> dict[str, Record | None]:
     """The cursors and settled letters of a topic that was deleted, taken back."""
-    name, standing = office.connector, office.standing
+    name, view = lease.connector, lease.view
     changes: dict[str, Record | None] = {
-        key("cursor", name, *place): None for place in standing.cursors if place[0] == letters
+        key("cursor", name, *place): None for place in view.cursors if place[0] == letters
     }
-    for place, blocks in standing.places_of(letters).items():
+    for place, blocks in view.places_of(letters).items():
         changes |= {key("settled", name, *place, block): None for block in blocks}
     return changes
 
 
-def _ended_job(office: Office, letters: str, changes: dict[str, Record | None]) -> list[JobEnded]:
+def _ended_job(lease: Lease, letters: str, changes: dict[str, Record | None]) -> list[JobEnded]:
     """A job that is under way on the letters ends: its offsets are those of the topic that was deleted."""
-    found = active_job(office.standing.jobs)
+    found = active_job(lease.view.jobs)
     if found is None or found[1].selection.get("letters", REJECTED) != letters:
         return []
     job_id, job = found
     detail = "the topic of its letters was deleted and made again: plan again"
     after = job.model_copy(update={"status": "failed", "detail": detail})
-    changes[key("job", office.connector, job_id)] = after
+    changes[key("job", lease.connector, job_id)] = after
     return [ending(job_id, after)]

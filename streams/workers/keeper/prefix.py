@@ -9,7 +9,7 @@ from typing import Any
 from streams.delivery.letter import CAUSE_HEADER, header_of, verdict_of
 from streams.ports.kafka import Message, Partition
 from streams.ports.letters import Letters
-from streams.workers.keeper.office import Office
+from streams.workers.keeper.lease import Lease
 from streams.workers.reading.event_reader import EventReader
 
 LETTERS_PER_TRANSACTION_MAX = 20_000
@@ -52,7 +52,7 @@ class Prefix:
 
 
 def read_prefix(
-    office: Office,
+    lease: Lease,
     letters_name: str,
     partitions: list[Partition],
     reader: Letters,
@@ -61,12 +61,12 @@ def read_prefix(
 ) -> Prefix:
     """Read the leading letters whose time of parking (ms) is over, 20,000 at most. Changes nothing."""
     prefix = Prefix()
-    cursors = {number: office.standing.cursor((letters_name, number)) for _, number in partitions}
+    cursors = {number: lease.view.cursor((letters_name, number)) for _, number in partitions}
     reader.open({(topic, number): cursors[number] for topic, number in partitions})
     unread = set(partitions)
-    deadline = office.clock.monotonic() + READ_SECONDS_MAX
+    deadline = lease.clock.monotonic() + READ_SECONDS_MAX
     taken = 0
-    while unread and taken < LETTERS_PER_TRANSACTION_MAX and office.clock.monotonic() < deadline:
+    while unread and taken < LETTERS_PER_TRANSACTION_MAX and lease.clock.monotonic() < deadline:
         page = reader.read(1_000, READ_SECONDS)
         for message in page.letters:
             partition = (message.topic(), message.partition())
@@ -82,7 +82,7 @@ def read_prefix(
             prefix.starts.setdefault(number, offset)
             prefix.cursors[number] = offset + 1
             taken += 1
-            if not office.standing.is_settled((letters_name, number), offset):
+            if not lease.view.is_settled((letters_name, number), offset):
                 _count(prefix, message, events)
         unread.difference_update(page.ends)
     prefix.is_whole = not unread

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 import structlog
 
 from streams.delivery.letter import returned_headers
-from streams.delivery.pace import TokenBucket
+from streams.delivery.pace import Share, TokenBucket
 from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Message, Partition
 from streams.ports.letters import Letters, LetterTopics
 from streams.state.audit import Redriven
 from streams.state.records import CREDENTIALS, Cursor, Record, key
-from streams.workers.keeper.office import Office, Outgoing
+from streams.workers.bisection import write_in_parts
+from streams.workers.keeper.lease import Lease, Outgoing
 from streams.workers.keeper.refused import set_aside
-from streams.workers.parts import write_in_parts
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class Redrive:
     the account's rate that letters on their way back may take together, by redrive and by replay."""
 
     def __init__(
-        self, scopes: tuple[str, ...], topics: LetterTopics, reader: Letters, rate: float, share: TokenBucket
+        self, scopes: tuple[str, ...], topics: LetterTopics, reader: Letters, rate: float, share: Share
     ) -> None:
         self._scopes = scopes
         self._topics = topics
@@ -52,84 +52,104 @@ class Redrive:
 
     def begin(self) -> None:
         self._watched = ()
+        self._reader.close()  # a client may be unable to read a topic that was made again: the next one can
 
-    def step(self, office: Office) -> bool:
-        now = office.clock.monotonic()
+    def step(self, lease: Lease) -> bool:
+        now = lease.clock.monotonic()
         if self._bucket is None:
             self._bucket = TokenBucket(self._rate, now)
-        if office.standing.state.state != "RUNNING":
+        if lease.view.state.state != "RUNNING":
             return False
-        valid = tuple(scope for scope in self._scopes if office.standing.scope(scope).state == "VALID")
+        valid = tuple(scope for scope in self._scopes if lease.view.scope(scope).state == "VALID")
         if valid != self._watched or (len(self._names) < len(valid) and now >= self._look_at):
-            self._watch(office, valid, now)
-        if not self._names or max(self._bucket.seconds_until(1, now), self._share.seconds_until(1, now)) > 0.0:
+            self._watch(lease, valid, now)
+        if not self._names or self._bucket.seconds_until(1, now) > 0.0:
+            self._share.leave()
+            return False
+        if self._share.seconds_until(1, now) > 0.0:
             return False
         page = self._reader.read(max(1, min(LETTERS_PER_TRANSACTION_MAX, round(self._rate / 2))), 0.0)
         # The last letters and the end behind them may come in one page.
         last = {(letter.topic(), letter.partition()): letter.offset() for letter in page.letters}
         self._open.update(last)
         self._open.difference_update(place for place, end in page.ends.items() if end > last.get(place, -1))
-        letters = [letter for letter in page.letters if not self._is_settled(office, letter)]
-        if letters:
-            self._return_all(office, letters)
+        if page.letters:
+            letters = [letter for letter in page.letters if not self._is_settled(lease, letter)]
+            if letters:
+                self._return_all(lease, letters)
+            self._pass(lease, page.letters)
             self._bucket.take(len(letters), now)
             self._share.take(len(letters), now)
             return True
         if not self._open and self._returned:
-            self._say_done(office)
+            self._say_done(lease)
         return False
 
-    def _watch(self, office: Office, valid: tuple[str, ...], now: float) -> None:
+    def _watch(self, lease: Lease, valid: tuple[str, ...], now: float) -> None:
         """Read the VALID scopes' letters from their cursors on."""
         starts: dict[Partition, int] = {}
         self._names = {}
         for scope in valid:
-            topic = office.topics.dead_letters(CREDENTIALS + scope)
+            topic = lease.topics.dead_letters(CREDENTIALS + scope)
             for partition in self._topics.partitions(topic):
-                starts[partition] = office.standing.cursor((CREDENTIALS + scope, partition[1]))
+                starts[partition] = lease.view.cursor((CREDENTIALS + scope, partition[1]))
                 self._names[topic] = scope
         self._reader.open(starts)
         self._open = set(starts)
         self._watched = valid
         self._look_at = now + LOOK_SECONDS
 
-    def _is_settled(self, office: Office, letter: Message) -> bool:
+    def _is_settled(self, lease: Lease, letter: Message) -> bool:
         """Whether a person's job settled it after this reader was opened."""
         partition = (CREDENTIALS + self._names[letter.topic()], letter.partition())
-        return office.standing.is_settled(partition, letter.offset())
+        return lease.view.is_settled(partition, letter.offset())
 
-    def _return_all(self, office: Office, letters: Sequence[Message]) -> None:
+    def _return_all(self, lease: Lease, letters: Sequence[Message]) -> None:
         """One that the connector's topic does not take holds up none behind it."""
 
         def refuse(message: Message, error: RecordsRefused) -> None:
-            if office.topics.connector not in error.refusals:
+            if lease.topics.connector not in error.refusals:
                 raise error
             self._open.add((message.topic(), message.partition()))
-            set_aside(office, CREDENTIALS + self._names[message.topic()], message, error, {})
+            set_aside(lease, CREDENTIALS + self._names[message.topic()], message, error, {})
 
-        write_in_parts(letters, lambda part: self._return(office, part), refuse)
+        write_in_parts(letters, lambda part: self._return(lease, part), refuse)
 
-    def _return(self, office: Office, letters: Sequence[Message]) -> None:
+    def _pass(self, lease: Lease, letters: Sequence[Message]) -> None:
+        """Letters that are settled behind the cursor, of users who were to be forgotten, are passed by it."""
+        ends: dict[tuple[str, int], int] = {}
+        for letter in letters:
+            partition = (CREDENTIALS + self._names[letter.topic()], letter.partition())
+            if letter.offset() >= lease.view.cursor(partition):
+                if not lease.view.is_settled(partition, letter.offset()):
+                    return  # Kafka refused it: it is looked at again
+                ends[partition] = letter.offset() + 1
+        if ends:
+            lease.commit(
+                {key("cursor", lease.connector, *partition): Cursor(offset=end) for partition, end in ends.items()}
+            )
+
+    def _return(self, lease: Lease, letters: Sequence[Message]) -> None:
         changes: dict[str, Record | None] = {}
         counts: dict[str, int] = {}
         for message in letters:
             scope = self._names[message.topic()]
-            name = key("cursor", office.connector, CREDENTIALS + scope, message.partition())
+            name = key("cursor", lease.connector, CREDENTIALS + scope, message.partition())
             changes[name] = Cursor(offset=message.offset() + 1)
             counts[scope] = counts.get(scope, 0) + 1
-        changes[key("totals", office.connector)] = office.counted(redriven={"credentials": len(letters)})
-        office.commit(changes, records=[_returned(message, office.topics.connector) for message in letters])
+        changes[key("totals", lease.connector)] = lease.counted(redriven={"credentials": len(letters)})
+        lease.commit(changes, records=[_returned(message, lease.topics.connector) for message in letters])
         for scope, count in counts.items():
             self._returned[scope] = self._returned.get(scope, 0) + count
 
-    def _say_done(self, office: Office) -> None:
+    def _say_done(self, lease: Lease) -> None:
         """Once per run of letters: in the audit and in the log."""
         lines = [
             Redriven(why="credentials VALID", scope=scope, letters=count) for scope, count in self._returned.items()
         ]
-        office.commit({}, audit=lines)
+        lease.commit({}, audit=lines)
         for line in lines:
-            log.info("redriven", connector=office.connector, scope=line.scope, letters=line.letters)
+            log.info("letters redriven", connector=lease.connector, scope=line.scope, letters=line.letters)
         self._returned.clear()
 
 

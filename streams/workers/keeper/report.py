@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from streams.ports.meters import KeeperMeter, Kept, Moved
 from streams.state.records import Totals
-from streams.state.standing import CONNECTOR_SCOPE, Standing
-from streams.workers.keeper.office import Office
+from streams.state.state_view import CONNECTOR_SCOPE, StateView
+from streams.workers.keeper.lease import Lease
 
-NextPurge = Callable[[Office, str], int]
+NextPurge = Callable[[Lease, str], int]
 """When the first letter of an INVALID scope may be purged (ms), as far as known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What only grows in a connector's standing."""
+    """What only grows in a connector's state."""
 
     totals: Totals
     ordered: Mapping[str, int]
@@ -29,23 +29,23 @@ class Look:
     """Scope (`-`: the connector), since when (ms), kind."""
 
     @classmethod
-    def at(cls, standing: Standing) -> Look:
+    def at(cls, view: StateView) -> Look:
         alerts = {
-            (name, state.since, alert)
-            for name, state in standing.scopes.items()
+            (name, state.refused_though_good if alert == "refused" else state.since, alert)
+            for name, state in view.scopes.items()
             for alert in state.alerts
             # The others belong to the episode that is over, and were counted in its time.
-            if state.state == "INVALID" or alert == "recovered"
+            if state.state == "INVALID" or alert in ("recovered", "refused")
         }
-        told = standing.told
+        told = view.told
         if told.purged_told:
             alerts.add((CONNECTOR_SCOPE, told.purged_at, "purged"))
         if told.lost_told:
             alerts.add((CONNECTOR_SCOPE, told.lost_told, "lost"))
-        if standing.state.alerted:
-            alerts.add((CONNECTOR_SCOPE, standing.state.since, "suspended"))
-        ordered = {job_id: job.done for job_id, job in standing.jobs.items() if job.action == "purge"}
-        return cls(standing.totals, ordered, frozenset(alerts))
+        if view.state.alerted:
+            alerts.add((CONNECTOR_SCOPE, view.state.since, "suspended"))
+        ordered = {job_id: job.done for job_id, job in view.jobs.items() if job.action == "purge"}
+        return cls(view.totals, ordered, frozenset(alerts))
 
 
 def moved(before: Look, after: Look) -> Moved:
@@ -67,28 +67,28 @@ def moved(before: Look, after: Look) -> Moved:
     )
 
 
-class Reporting:
-    """The first of a keeper's tasks: so its first look comes before any other has done anything."""
+class StateReport:
+    """The first of a keeper's duties: so its first look comes before any other has done anything."""
 
     def __init__(self, meter: KeeperMeter, scopes: Sequence[str], next_purge: NextPurge) -> None:
         self._meter = meter
         self._scopes = scopes
         self._next_purge = next_purge
-        self._office: Office | None = None
+        self._lease: Lease | None = None
         self._before: Look | None = None
 
     def begin(self) -> None:
         """What was not committed was never looked at."""
 
-    def step(self, office: Office) -> bool:
-        standing = office.standing
-        look = Look.at(standing)
-        if self._before is not None and self._office is office and self._before != look:
+    def step(self, lease: Lease) -> bool:
+        view = lease.view
+        look = Look.at(view)
+        if self._before is not None and self._lease is lease and self._before != look:
             self._meter.moved(moved(self._before, look))
-        self._office, self._before = office, look
-        scopes = {name: standing.scope(name) for name in self._scopes}
-        deadlines = {name: self._next_purge(office, name) for name, state in scopes.items() if state.state == "INVALID"}
-        self._meter.stands(Kept(standing.state, scopes, deadlines, standing.deletion is not None))
+        self._lease, self._before = lease, look
+        scopes = {name: view.scope(name) for name in self._scopes}
+        deadlines = {name: self._next_purge(lease, name) for name, state in scopes.items() if state.state == "INVALID"}
+        self._meter.stands(Kept(view.state, scopes, deadlines, view.deletion is not None))
         return False
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import fastavro
 
+from streams.delivery.forgotten import FIELD_OF, IdKind, IdOf
+from streams.events.presence import text_reader
 from streams.ports.errors import SchemasUnavailable
 from streams.ports.kafka import Message
 from streams.workers.reading.schema_resolver import Known, SchemaResolver, event_type_header
@@ -31,6 +34,7 @@ class EventReader:
 
     def __init__(self, resolver: SchemaResolver) -> None:
         self._resolver = resolver
+        self._readers: dict[tuple[bytes, str], Callable[[bytes, int], str | None]] = {}
 
     def event_type(self, message: Message) -> str:
         """The event type alone: no decoding."""
@@ -52,6 +56,29 @@ class EventReader:
             return self.read(message)
         except SchemasUnavailable:
             return Event()
+
+    def user(self, message: Message) -> str | None:
+        """The user's external id, without decoding the rest; None where there is none or it cannot be read."""
+        return self.ids(message)("external")
+
+    def ids(self, message: Message) -> IdOf:
+        """The user's ids, by their kind, without decoding the rest."""
+        known = self._resolved(message)[1]
+        if known is None:
+            return lambda _by: None
+        schema, value = known.schema, message.value() or b""
+
+        def id_of(by: IdKind) -> str | None:
+            place = (schema.fingerprint, FIELD_OF[by])
+            if place not in self._readers:
+                self._readers[place] = text_reader(schema, FIELD_OF[by])
+            return self._readers[place](value, known.start)
+
+        return id_of
+
+    def can_read(self, message: Message) -> bool:
+        """Whether its schema is known."""
+        return self._resolved(message)[1] is not None
 
     def record(self, message: Message) -> dict[str, Any] | None:
         """The whole decoded record; None where it cannot be decoded."""

@@ -21,17 +21,18 @@ from streams.ports.kafka import Message
 from streams.ports.schemas import NoSchema, SchemaSource
 
 MISSED_HEADERS_MAX = 10_000
-"""Corrupt values may carry ever new fingerprints: beyond this many, what was missed is forgotten."""
+"""Corrupt values can have any fingerprint. After this many unknown ones, all of them are forgotten."""
 ASK_SECONDS = 1.0
-"""How often the sources are asked again for one unknown schema; until then the last answer holds."""
+"""The sources are asked for an unknown schema at most this often. In between, the last answer is used."""
 ASKING_WINDOW_SECONDS = 10.0
 ASKING_SECONDS_MAX = 3.0
-"""Of each window: the caller has a transaction open, which Kafka ends after 10 s."""
+"""How long asking may take in each window: the caller has an open transaction, and Kafka ends it after 10 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The writer's schema and where the datum begins. `cache_key` is empty where the value alone does not tell."""
+    """The writer's schema, and where the datum begins. `cache_key` is empty if the value alone does not tell the
+    schema."""
 
     schema: WriterSchema
     start: int
@@ -40,7 +41,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No source knows the schema. Until it `is_final` it may still arrive, and the partition waits."""
+    """No source knows the schema. If not `is_final`, it may still arrive: the partition waits."""
 
     detail: str
     is_final: bool
@@ -65,7 +66,7 @@ class _Answer:
 
 
 class SchemaResolver:
-    """Finds writers' schemas; remembers what it found for ever and what it missed since when."""
+    """Finds writers' schemas. Remembers the schemas that it found, and since when others are missing."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class SchemaResolver:
         unknown_schema_seconds_max: float,
         clock: Clock,
     ) -> None:
-        """With `unknown_schema_seconds_max` 0 an unknown schema is final at once: a command asks, not a loop."""
+        """`unknown_schema_seconds_max` is 0 for a command, which does not wait: an unknown schema is final at once."""
         self._book = book
         self._sources = sources
         self._registry = registry
@@ -111,7 +112,7 @@ class SchemaResolver:
         return Unreadable("undecodable: the value is neither Avro single-object nor Confluent wire format")
 
     def ask_again(self) -> None:
-        """A schema may have been added: ask at once for those that were not found."""
+        """Forget which schemas were not found: one may have been added, so they are asked for at once."""
         self._missed_at.clear()
         self._answers.clear()
 
@@ -148,7 +149,7 @@ class SchemaResolver:
         return Known(schema, 0, b"")
 
     def _ask(self, header: bytes, sources: Sequence[SchemaSource]) -> WriterSchema | NoSchema | None:
-        """What the sources say; what they said, if that was a moment ago. An outage then is an outage still."""
+        """The answer of the sources. If they were asked a moment ago, their last answer, also if it was an outage."""
         now = self._clock.monotonic()
         last = self._answers.get(header)
         if last is not None and now - last.at < ASK_SECONDS:
@@ -169,7 +170,7 @@ class SchemaResolver:
         return found
 
     def _require_time(self, now: float) -> None:
-        """Raises `SchemasUnavailable` where asking already took its share of the time."""
+        """Raises `SchemasUnavailable` if asking already took the time that it may take in this window."""
         if now - self._window_began >= ASKING_WINDOW_SECONDS:
             self._window_began, self._asking_seconds = now, 0.0
         if self._unknown_schema_seconds_max > 0.0 and self._asking_seconds >= ASKING_SECONDS_MAX:
@@ -195,7 +196,7 @@ class SchemaResolver:
 
 
 def _first(header: bytes, sources: Sequence[SchemaSource]) -> WriterSchema | NoSchema | None:
-    """The first schema that a source has, else the first that a source says of it."""
+    """The first schema that a source has; else the first reason that a source gives."""
     said: NoSchema | None = None
     for source in sources:
         found = source.find(header)
@@ -206,7 +207,7 @@ def _first(header: bytes, sources: Sequence[SchemaSource]) -> WriterSchema | NoS
 
 
 def event_type_header(message: Message) -> str | None:
-    """What `streams-event-type` says; read only where the value cannot tell its type."""
+    """The header `streams-event-type`. It is read only if the value cannot tell its type."""
     for name, value in reversed(message.headers() or ()):
         if name == "streams-event-type" and value:
             return value.decode("ascii", "replace")

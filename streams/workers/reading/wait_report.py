@@ -13,8 +13,9 @@ import structlog
 from streams.ports.clock import Clock
 from streams.ports.errors import TransactionAborted
 from streams.ports.kafka import Transactions
-from streams.state.records import PartitionWait, Waits, key
-from streams.workers.reading.paused_partitions import WaitingPartitions
+from streams.state.records import key
+from streams.state.worker_records import PartitionWait, Waits
+from streams.workers.reading.waiting_partitions import WaitingPartitions
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ class WaitReport:
             self._transactions.write(self._state_topic, value, self._key)
             self._transactions.commit((), None)
         except TransactionAborted as error:
-            log.warning("what is waited for was not told, told again", error=str(error))
+            log.warning("could not write waits to the state, will try again", error=str(error))
             return
         self._told, self._told_at = waits, self._clock.monotonic()
 

@@ -13,7 +13,7 @@ import structlog
 
 from streams.ports.errors import RecordsRefused
 from streams.ports.kafka import Message, Partition
-from streams.workers.parts import Halving
+from streams.workers.bisection import Bisection
 
 log = structlog.get_logger(__name__)
 
@@ -30,14 +30,14 @@ class Refusals:
     def __init__(self, audit_topic: str) -> None:
         self.known: dict[Place, dict[str, str]] = {}
         """By the place that a record was read from: why, by the topic that refuses it."""
-        self._halving = Halving(POLL_RECORDS_MAX)
+        self._bisection = Bisection(POLL_RECORDS_MAX)
         self.is_audit_refused = False
         self._audit_topic = audit_topic
 
     @property
     def records_max(self) -> int:
         """How many records the next transaction may hold."""
-        return self._halving.items_max
+        return self._bisection.items_max
 
     def why(self, place: Place, topic: str) -> str:
         """Why this topic does not take the record; empty where it was not refused."""
@@ -47,17 +47,17 @@ class Refusals:
         """A transaction of these records was refused."""
         if self._audit_topic in refused.refusals:
             self.is_audit_refused = True
-        elif self._halving.refused(len(messages)):
+        elif self._bisection.refused(len(messages)):
             [message] = messages
             place = (message.topic(), message.partition(), message.offset())
             self.known.setdefault(place, {}).update(refused.refusals)
             log.warning("record refused", topic=place[0], partition=place[1], offset=place[2], error=str(refused))
         else:
-            log.info("a record is refused, looking for it", records=len(messages), error=str(refused))
+            log.info("Kafka refused a record, searching for it", records=len(messages), error=str(refused))
 
     def passed(self, next_offsets: Mapping[Partition, int]) -> None:
         """A transaction was committed; all before these offsets is behind us."""
-        self._halving.passed()
+        self._bisection.passed()
         self.is_audit_refused = False
         if self.known:
             self.known = {

@@ -10,12 +10,13 @@ from typing import NamedTuple
 from streams.config import Settings
 from streams.delivery.account import RouterSkip
 from streams.delivery.letter import EVENT_TYPE_HEADER
-from streams.destinations import REGISTRY
-from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES
+from streams.destinations import ROUTED
+from streams.events.encodings import CONFLUENT_HEADER_BYTES, SINGLE_OBJECT_HEADER_BYTES
+from streams.events.presence import presence_reader, text_reader
 from streams.events.schema import WriterSchema
-from streams.events.walker import presence_reader
 from streams.ports.kafka import Headers, Message
 from streams.workers.reading.schema_resolver import Known, SchemaResolver, Unknown, Unreadable, event_type_header
+from streams.workers.router.delete_requests import EVENT_TYPE, ID_FIELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,15 @@ class ConnectorRoute:
 class Route:
     """Where events of one writer's schema go: (connector, topic) pairs. `skip` is the reason why nowhere, if so.
 
-    `presence` tells of a value and its datum's start whether the event has a user (see `walker.presence_reader`).
+    `presence` takes a value and where its datum starts, and says whether the event has a user
+    (`streams.events.presence`).
     """
 
     targets: tuple[tuple[str, str], ...]
     skip: RouterSkip | None
     presence: Callable[[bytes, int], int]
+    deleted: Callable[[bytes, int], str | None] | None = None
+    """Reads the id of a user who was deleted in Braze; None for all other events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class Routing:
         elif not wanting:
             skip = "not_selected"
         targets = tuple((route.connector, route.topic) for route in wanting)
-        return Route(targets, skip, presence_reader(schema))
+        deleted = text_reader(schema, ID_FIELD) if schema.event_type == EVENT_TYPE else None
+        return Route(targets, skip, presence_reader(schema), deleted)
 
 
 class Found(NamedTuple):
@@ -69,8 +74,9 @@ class Routes:
     """The route of every value: the router's, and that of source letters which are routed again."""
 
     def __init__(self, routing: Routing, resolver: SchemaResolver) -> None:
-        self.by_header: dict[bytes, Route] = {}
-        """Of single-object values, by their first ten bytes: what the hot path looks into before it asks `find`."""
+        self._by_header: dict[bytes, Found] = {}
+        """By the header of values: ten bytes of single-object values, five of Confluent ones, which never begin
+        alike."""
         self._routing = routing
         self._resolver = resolver
         self._by_fingerprint: dict[bytes, Route] = {}
@@ -89,19 +95,22 @@ class Routes:
 
         Raises `SchemasUnavailable` while a registry that is needed does not answer.
         """
-        value = message.value()
+        value = message.value() or b""
+        for header in (value[:SINGLE_OBJECT_HEADER_BYTES], value[:CONFLUENT_HEADER_BYTES]):
+            known = self._by_header.get(header)
+            if known is not None:
+                return known
         resolution = self._resolver.resolve(value, topic, event_type_header(message) if value else None, waited_seconds)
         if not isinstance(resolution, Known):
             return resolution
-        route = self._route_of(resolution.schema)
-        if len(resolution.cache_key) == SINGLE_OBJECT_HEADER_BYTES:
-            self.by_header[resolution.cache_key] = route
-        added: Headers = []
+        route = self.route_of(resolution.schema)
         if not resolution.cache_key:
-            added = [(EVENT_TYPE_HEADER, resolution.schema.event_type.encode())]
-        return Found(route, resolution.start, added)
+            return Found(route, resolution.start, [(EVENT_TYPE_HEADER, resolution.schema.event_type.encode())])
+        found = self._by_header[resolution.cache_key] = Found(route, resolution.start, [])
+        return found
 
-    def _route_of(self, schema: WriterSchema) -> Route:
+    def route_of(self, schema: WriterSchema) -> Route:
+        """The route of every event of this schema."""
         route = self._by_fingerprint.get(schema.fingerprint)
         if route is None:
             route = self._by_fingerprint[schema.fingerprint] = self._routing.route(schema)
@@ -127,6 +136,6 @@ def routing_of(settings: Settings) -> Routing:
     """Every connector's wishes, and which event types any destination maps at all."""
     connectors = [
         ConnectorRoute(connector.name, settings.topics.connector(connector.name), connector.event_types)
-        for connector in settings.connectors.values()
+        for connector in settings.routed.values()
     ]
-    return Routing(connectors, frozenset().union(*(kind.event_types for kind in REGISTRY.values())))
+    return Routing(connectors, frozenset().union(*(kind.event_types for kind in ROUTED.values())))

@@ -14,131 +14,107 @@ exactly once. A refused commit means that the group moved on: what is still ours
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from streams.config.names import SOURCE
-from streams.delivery.account import RouterCounts, SourceCause
-from streams.delivery.letter import ORIGIN_HEADER, Origin, Reason, letter_headers
-from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES
-from streams.events.walker import MISSING, PRESENT
-from streams.ports.clock import Clock
-from streams.ports.errors import RecordRefused, RecordsRefused, SchemasUnavailable, TransactionAborted
-from streams.ports.kafka import Consumer, Gap, Headers, Message, Partition, Position, Start, Transactions
-from streams.ports.meters import TRACEPARENT_HEADER, UNMEASURED, RouterMeter
-from streams.ports.pulse import NO_PULSE, Pulse
-from streams.state.audit import Line
-from streams.state.records import Waits
-from streams.workers.reading.passed_records import passed_line
-from streams.workers.reading.paused_partitions import WaitingPartitions
-from streams.workers.reading.schema_resolver import SchemaResolver, Unknown
-from streams.workers.reading.start_positions import MADE_AGAIN, Beginning, Copies, audit_lines, beginnings
-from streams.workers.reading.wait_report import WaitReport, partition_waits
+from streams.delivery.account import RouterCounts
+from streams.delivery.late_counts import Late
+from streams.ports.errors import KafkaUnreachable, RecordsRefused, TransactionAborted
+from streams.ports.kafka import Gap, Message, Partition, Position, Start
+from streams.state.records import StateError, key
+from streams.state.worker_records import Began, LastCommit, Waits
+from streams.workers.reading.last_commits import LastCommits
+from streams.workers.reading.schema_resolver import SchemaResolver
+from streams.workers.reading.start_positions import beginnings
+from streams.workers.reading.wait_report import partition_waits
+from streams.workers.reading.waiting_partitions import WaitingPartitions
+from streams.workers.router.distribution import Distribution
+from streams.workers.router.metadata import MetadataWatch
+from streams.workers.router.partitions import PartitionState
+from streams.workers.router.ports import RouterPorts, RouterTopics
 from streams.workers.router.refusals import Refusals
-from streams.workers.router.routes import Found, Routes, Routing, source_topics
+from streams.workers.router.routes import Routes, Routing
+from streams.workers.router.source_letters import SourceLetters
+from streams.workers.router.subscription import Subscription
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS_MAX = 0.1
-TOPICS_SECONDS_FIRST = 2.0
-TOPICS_FIRST_SECONDS = 120.0
-"""Shortly after the start, and after each new topic, more are likely to come: they are looked for often for so long."""
-TOPICS_SECONDS = 10.0
-"""How often new Currents topics are looked for; they must be seen within 30 s."""
-SAY_SECONDS = 30.0
-
-
-@dataclass(slots=True)
-class PartitionState:
-    """One source partition: the next offset to commit, and the counts of all before it."""
-
-    place: bytes
-    """`topic/partition/`: what `streams-origin` begins with."""
-    next_offset: int
-    counts: RouterCounts
-    beginning: Beginning | None
-    """Until it is audited, where it has to be."""
-    pending: RouterCounts = field(default_factory=RouterCounts)
-    pending_offset: int = -1
 
 
 class Router:
     """Routes Currents events to connector topics; one thread calls `run`, or `step` for ever."""
 
-    def __init__(
-        self,
-        routing: Routing,
-        *,
-        patterns: Sequence[str],
-        own_prefix: str,
-        source_letters_topic: str,
-        audit_topic: str,
-        consumer: Consumer,
-        transactions: Transactions,
-        resolver: SchemaResolver,
-        clock: Clock,
-        keep: Callable[[bool], None],
-        copies: Copies,
-        report: WaitReport | None = None,
-        meter: RouterMeter = UNMEASURED,
-        pulse: Pulse = NO_PULSE,
-    ) -> None:
-        """`keep` is told whether partition 0 of the first Currents topic is ours: its owner keeps the source's dead
-        letters."""
-        self._keep = keep
-        self._copies = copies
-        self._patterns = patterns
-        self._own_prefix = own_prefix
-        self._source_letters_topic = source_letters_topic
-        self._audit_topic = audit_topic
-        self._consumer = consumer
-        self._transactions = transactions
-        self._clock = clock
-        self._meter = meter
-        self._report = report
-        self._pulse = pulse
+    def __init__(self, routing: Routing, resolver: SchemaResolver, topics: RouterTopics, ports: RouterPorts) -> None:
+        self._ports = ports
+        self._clock = ports.clock
+        self._consumer = ports.consumer
+        self._transactions = ports.transactions
+        self._meter = ports.meter
         self._states: dict[Partition, PartitionState] = {}
-        self._routes = Routes(routing, resolver)
-        self._waiting = WaitingPartitions(consumer)
-        self._subscribed: frozenset[str] = frozenset()
-        self._looked_at: float | None = None
-        self._found_at = 0.0
-        self._say_waiting_at = float("-inf")
+        self._subscription = Subscription(topics, ports.consumer)
+        self._waiting = WaitingPartitions(ports.consumer)
+        self._refusals = Refusals(topics.audit)
+        self._letters = SourceLetters(topics, ports, self._refusals)
+        self._distribution = Distribution(
+            ports, Routes(routing, resolver), self._waiting, refusals=self._refusals, letters=self._letters
+        )
+        self._metadata = MetadataWatch(ports.connectors, ports.hand_overs)
+        self._last_commits = LastCommits(
+            SOURCE, ports.consumer.topic_ids, lambda: ports.source_view().last_commits, ports.clock
+        )
+        self._state_topic = topics.state
         self._must_commit = False
-        self._refusals = Refusals(audit_topic)
-        self._passed: list[tuple[Origin, str]] = []
 
     def run(self, stop: threading.Event) -> None:
         """Route until told to stop, then leave. What fails, raises; its transaction is aborted."""
         try:
             while not stop.is_set():
-                self._pulse.beat("router")
+                self._ports.pulse.beat("router")
                 self.step()
-            if self._report is not None:
-                self._report.end()
+            if self._ports.report is not None:
+                self._ports.report.end()
             log.info("router stops")
         finally:
+            if self._ports.deletions is not None:
+                self._ports.deletions.close()
             self._transactions.close()
             self._consumer.close()
 
     def step(self) -> None:
         """Read, route, commit: one transaction, or none where there is nothing to do."""
         now = self._clock.monotonic()
-        self._look_for_topics(now)
+        if self._subscription.look(now, self):
+            self._tell_keeper()
         self._waiting.resume_due(now)
-        if self._report is not None:
-            self._report.step(self._waits)
+        if self._ports.report is not None:
+            self._ports.report.step(self._waits)
         messages = self._consumer.poll(self._refusals.records_max, POLL_SECONDS_MAX)
-        if not messages and not self._must_commit:
-            return
+        self._write_last_commits()
+        self._hand_over_counts(now)
+        if messages or self._must_commit:
+            self._transact(messages, now)
+
+    def _hand_over_counts(self, now: float) -> None:
+        """Give the keeper the counts of connectors that left; a partition with too many of them waits until it has."""
+        self._must_commit = self._metadata.give_away(self._states, now) or self._must_commit
+        for partition, why in self._metadata.full.items():
+            if partition in self._states and not self._waiting.holds(partition):
+                self._waiting.hold(partition, self._states[partition].next_offset, now, "counts", why)
+
+    def _transact(self, messages: Sequence[Message], now: float) -> None:
+        """Steps 2 and 3: all of it is committed, or nothing."""
         trace = self._meter.began(messages)
         self._transactions.begin()
         try:
-            self._route_all(messages, now, trace)
-            self._audit_first_starts()
-            self._audit_passed()
+            self._distribution.write(messages, self._states, now, trace)
+            self._letters.audit_starts(self._states)
+            self._write_beginnings()
+            self._letters.audit_passed()
+            if self._ports.deletions is not None:
+                self._ports.deletions.write(self._transactions)
             positions = self._positions()
             self._transactions.commit(positions, self._consumer)
         except RecordsRefused as error:
@@ -146,7 +122,7 @@ class Router:
             self._meter.aborted()
             self._read_again()
         except TransactionAborted as error:
-            log.warning("transaction aborted, read again", error=str(error))
+            log.warning("transaction aborted: its records are read again", error=str(error))
             self._meter.aborted()
             self._read_again()
         else:
@@ -161,21 +137,23 @@ class Router:
     # The group's news, inside `poll`: no transaction is open then.
 
     def assigned(self, starts: Sequence[Start]) -> None:
-        for beginning in beginnings(starts, self._copies, self._consumer):
+        self._write_last_commits(starts)  # the topics of these may be those that were deleted
+        lates = self._lates([start for start in starts if start.is_made_again])
+        for beginning in beginnings(starts, self._ports.copies, self._consumer):
             start = beginning.start
-            counts = RouterCounts.from_metadata(start.metadata)
-            counts.lost += beginning.lost
             self._meter.lost(beginning.lost)
-            place = f"{start.topic}/{start.partition}/".encode()
-            self._states[start.topic, start.partition] = PartitionState(place, start.offset, counts, beginning)
+            place = start.topic, start.partition
+            self._states[place] = PartitionState.begun(beginning, lates.get(place))
             self._must_commit = self._must_commit or bool(beginning.why)
         self._tell_keeper()
-        self._pulse.joined()
+        self._ports.pulse.joined()
+        self._metadata.assigned(self._states, self._clock.monotonic())
         log.info("partitions assigned", partitions=[f"{start.topic}/{start.partition}" for start in starts])
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
-            self._states.pop(partition, None)
+            if (state := self._states.pop(partition, None)) is not None:
+                self._last_commits.taken_away(partition, state.next_offset, state.counts.to_metadata())
         self._tell_keeper()
         self._waiting.forget(partitions)
         log.info("partitions revoked", partitions=[f"{topic}/{number}" for topic, number in partitions])
@@ -183,26 +161,57 @@ class Router:
     def lost(self, partitions: Sequence[Partition]) -> None:
         self.revoked(partitions)
 
+    def _write_beginnings(self) -> None:
+        """With the first commit of each topic that was made again: the counts of the topics before that it has. Another
+        router may tell more of them later."""
+        for place, state in self._states.items():
+            if state.was_made_again:
+                began = Began(metadata=state.counts.to_metadata())
+                self._transactions.write(self._state_topic, began.to_bytes(), key(Began.kind, SOURCE, *place).encode())
+
+    def _write_last_commits(self, given: Sequence[Start] = ()) -> None:
+        """Counts of topics that were deleted, for the process that gets the topics that are made again."""
+        commits = self._last_commits.of_deleted([(start.topic, start.partition) for start in given])
+        if not commits:
+            return
+        try:
+            self._transactions.begin()
+            for place, commit in commits.items():
+                record_key = key(LastCommit.kind, SOURCE, *place).encode()
+                self._transactions.write(self._state_topic, commit.to_bytes(), record_key)
+            self._transactions.commit((), None)
+        except TransactionAborted as error:
+            log.warning("could not write counts of deleted topics, will try again", error=str(error))
+        else:
+            self._last_commits.written(commits)
+
     def _tell_keeper(self) -> None:
-        self._keep(bool(self._subscribed) and (min(self._subscribed), 0) in self._states)
+        self._ports.keep(self._subscription.first_partition in self._states)
 
     def made_again(self, starts: Sequence[Start]) -> None:
-        """Counts of the topic that was deleted stay: they are in no commit any more, so the next one carries them."""
         self._waiting.forget([(start.topic, start.partition) for start in starts])
+        lates = self._lates(starts)
         for start in starts:
-            state = self._states.get((start.topic, start.partition))
-            if state is not None:
-                state.counts.lost += state.pending.lost
-                state.next_offset, state.beginning = start.offset, Beginning(start, MADE_AGAIN)
-                state.pending, state.pending_offset = RouterCounts(), -1
+            place = start.topic, start.partition
+            if (state := self._states.get(place)) is not None:
+                state.begin_again(start, lates.get(place))
                 self._must_commit = True
+
+    def _lates(self, made_again: Sequence[Start]) -> Mapping[Partition, Late]:
+        """Counts of the topics before that are not in the commits of these."""
+        if not made_again:
+            return {}
+        try:
+            return self._ports.source_view().late
+        except (KafkaUnreachable, StateError) as error:
+            log.warning("could not read what was told late of deleted topics", error=str(error))
+            return {}
 
     def gap(self, gap: Gap) -> None:
         """Retention deleted what was not read: counted, said, never skipped in silence."""
         state = self._states.get((gap.topic, gap.partition))
         if state is not None:
-            state.pending.lost += max(0, gap.earliest - gap.position)
-            state.pending_offset = max(state.pending_offset, gap.earliest)
+            state.pass_gap(gap)
             self._must_commit = True
         log.error(
             "records lost to retention",
@@ -212,196 +221,27 @@ class Router:
             to_offset=gap.earliest,
         )
 
-    # Routing.
-
-    def _look_for_topics(self, now: float) -> None:
-        if self._looked_at is None:
-            self._found_at = now
-        else:
-            is_early = now - self._found_at < TOPICS_FIRST_SECONDS
-            if now - self._looked_at < (TOPICS_SECONDS_FIRST if is_early else TOPICS_SECONDS):
-                return
-        self._looked_at = now
-        topics = source_topics(self._consumer.topics(), self._patterns, self._own_prefix)
-        if topics and not topics <= self._subscribed:
-            self._found_at = now
-            self._subscribed |= topics
-            self._tell_keeper()
-            self._consumer.subscribe(sorted(self._subscribed), self)
-            log.info("reading topics", count=len(self._subscribed))
-        elif not self._subscribed:
-            log.warning("no Currents topic yet", patterns=list(self._patterns))
-
-    def _route_all(self, messages: Sequence[Message], now: float, trace: bytes) -> None:
-        """The hot path: no log line and no metric per record."""
-        states, routes, waiting = self._states, self._routes.by_header, self._waiting
-        write, refused = self._transactions.write, self._refusals.known
-        refusals: dict[str, str] = {}
-        topic, number = "", -1
-        state: PartitionState | None = None
-        for message in messages:
-            if message.partition() != number or message.topic() != topic:  # records come in runs of one partition
-                topic, number = message.topic(), message.partition()
-                state = states.get((topic, number))
-            if state is None or (waiting.partitions and waiting.holds((topic, number))):
-                continue
-            offset = message.offset()
-            value = message.value() or b""
-            route, start = routes.get(value[:SINGLE_OBJECT_HEADER_BYTES]), SINGLE_OBJECT_HEADER_BYTES
-            added: Headers = []
-            if route is None:
-                found = self._find_route(message, state, now)
-                if found is None:
-                    continue
-                route, start, added = found
-            state.pending_offset = offset + 1
-            state.pending.read += 1
-            if route.skip is not None:
-                state.pending.skip(route.skip)
-                continue
-            presence = route.presence(value, start)
-            if presence == PRESENT:
-                headers: Headers = message.headers() or []
-                headers.append((ORIGIN_HEADER, state.place + b"%d" % offset))
-                headers += added
-                if trace and not any(name == TRACEPARENT_HEADER for name, _ in headers):
-                    headers.append((TRACEPARENT_HEADER, trace))
-                key = message.key()
-                routed = state.pending.routed
-                for connector, connector_topic in route.targets:
-                    if refused and (why := self._refusals.why((topic, number, offset), connector_topic)):
-                        refusals[connector] = why
-                        continue
-                    try:
-                        write(connector_topic, value, key, headers)
-                    except RecordRefused as refusal:
-                        refusals[connector] = refusal.why
-                        continue
-                    routed[connector] = routed.get(connector, 0) + 1
-                if refusals:
-                    self._park_refused(message, state, refusals)
-                    refusals.clear()
-            elif presence == MISSING:
-                state.pending.skip("no_external_user_id")
-            else:
-                self._park(message, state, "undecodable", "undecodable: the datum does not fit its schema")
-
-    def _find_route(self, message: Message, state: PartitionState, now: float) -> Found | None:
-        """The route of a value that the cache does not know; None if it was parked, or its partition waits."""
-        place = (message.topic(), message.partition())
-        try:
-            waited = self._waiting.waited_seconds(place, message.offset(), now)
-            found = self._routes.find(message, message.topic(), waited)
-        except SchemasUnavailable as error:
-            self._say_waiting(error, now)
-            self._waiting.hold(place, message.offset(), now, "registry", str(error))
-            return None
-        if isinstance(found, Found):
-            return found
-        if isinstance(found, Unknown):
-            if not found.is_final:
-                self._waiting.hold(place, message.offset(), now, "schema", found.detail)
-                return None
-            self._park(message, state, "unknown-schema", found.detail)
-        else:
-            self._park(message, state, "undecodable", found.detail)
-        state.pending.read += 1
-        state.pending_offset = message.offset() + 1
-        return None
-
-    def _say_waiting(self, error: SchemasUnavailable, now: float) -> None:
-        """At once, then every 30 s: it is asked each second, for each partition."""
-        if now >= self._say_waiting_at:
-            self._say_waiting_at = now + SAY_SECONDS
-            log.warning("schema registry does not answer, waiting", error=str(error))
-
-    def _park_refused(self, message: Message, state: PartitionState, refusals: Mapping[str, str]) -> None:
-        """The letter names the connectors that did not get the record: a replay is for those alone."""
-        why = "; ".join(dict.fromkeys(refusals.values()))
-        self._park(message, state, "refused", f"{', '.join(refusals)}: {why}", ",".join(refusals))
-
-    def _park(
-        self, message: Message, state: PartitionState, cause: SourceCause, detail: str, owed_to: str = ""
-    ) -> None:
-        origin = Origin(message.topic(), message.partition(), message.offset())
-        reason = Reason(cause, 0, detail, owed_to, "", 0, self._clock.epoch_ms())
-        read = [*(message.headers() or []), (ORIGIN_HEADER, origin.to_header())]
-        headers = letter_headers(read, origin, reason)
-        why = self._refusals.why((origin.topic, origin.partition, origin.offset), self._source_letters_topic)
-        if not why:
-            try:
-                self._transactions.write(self._source_letters_topic, message.value(), message.key(), headers)
-            except RecordRefused as refusal:
-                why = refusal.why
-            else:
-                state.pending.undecodable += 1
-                return
-        state.pending.skip("refused_by_kafka")
-        self._passed.append((origin, f"{detail}; as a dead letter: {why}" if cause == "refused" else why))
-
     # Committing.
 
-    def _audit_first_starts(self) -> None:
-        """The audit line goes in the transaction of the first commit: so it is said once, whatever is killed."""
-        begun = [state.beginning for state in self._states.values() if state.beginning and state.beginning.why]
-        places = {f"{one.start.topic}/{one.start.partition}": (one.start.offset, one.why) for one in begun}
-        for line in audit_lines("router", SOURCE, self._clock.epoch_ms(), places):
-            self._audit(line)
-
-    def _audit_passed(self) -> None:
-        """Which records no topic took: in the transaction that passes them."""
-        if self._passed:
-            self._audit(passed_line("router", SOURCE, self._clock.epoch_ms(), self._passed))
-
-    def _audit(self, line: Line) -> None:
-        """What the audit itself does not take is in the log."""
-        if self._refusals.is_audit_refused:
-            log.error("the audit does not take a line", **line.to_json())
-            return
-        try:
-            self._transactions.write(self._audit_topic, line.to_bytes(), b"router")
-        except RecordRefused as refusal:
-            log.error("the audit does not take a line", error=refusal.why, **line.to_json())  # noqa: TRY400
-
     def _positions(self) -> list[Position]:
-        positions = []
-        for (topic, number), state in self._states.items():
-            if state.pending_offset < 0 and not (state.beginning and state.beginning.why):
-                continue
-            counts = state.counts.copy()
-            counts.add(state.pending)
-            offset = max(state.next_offset, state.pending_offset)
-            positions.append(Position(topic, number, offset, counts.to_metadata()))
+        found = [state.position(partition) for partition, state in self._states.items()]
+        positions = [position for position in found if position is not None]
+        self._metadata.look(positions, self._clock.monotonic())
         return positions
 
     def _committed(self) -> None:
         self._must_commit = False
-        for origin, why in self._passed:
-            log.error(
-                "record passed, Kafka does not take it",
-                topic=origin.topic,
-                partition=origin.partition,
-                offset=origin.offset,
-                why=why,
-            )
-        self._passed.clear()
+        self._letters.committed()
         counted = RouterCounts()
         for state in self._states.values():
-            if state.pending_offset >= 0:
-                counted.add(state.pending)
-                state.next_offset = max(state.next_offset, state.pending_offset)
-                state.counts.add(state.pending)
-                state.pending = RouterCounts()
-                state.pending_offset = -1
-            state.beginning = None
+            counted.add(state.take_pending())
         self._refusals.passed({partition: state.next_offset for partition, state in self._states.items()})
         self._meter.committed(counted)
 
     def _read_again(self) -> None:
         """Forget what the aborted transaction counted; what is still ours is read from the last commit."""
-        self._passed.clear()
+        self._letters.aborted()
         self._waiting.release_all()
         for partition, state in self._states.items():
-            state.pending = RouterCounts()
-            state.pending_offset = -1
+            state.forget_pending()
             self._consumer.rewind(partition, state.next_offset)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 
-from streams.delivery.ledger import Ledger, Parking, Progress
-from streams.delivery.letter import Origin, Reason, letter_headers, origin_of
+from streams.delivery.ledger import Ledger, ParkedRecord, Progress
 from streams.ports.clock import Clock
 from streams.ports.errors import CommitRefused, RecordsRefused, TransactionAborted
 from streams.ports.kafka import Consumer, Message, Position, Transactions
 from streams.ports.meters import UNMEASURED, SinkMeter
-from streams.state.audit import Line
 from streams.state.records import Record
-from streams.workers.parts import Halving
-from streams.workers.reading.passed_records import passed_line
-from streams.workers.reading.start_positions import Beginning, audit_lines
+from streams.workers.bisection import Bisection
+from streams.workers.reading.start_positions import Beginning
 from streams.workers.sink.encoders import EncoderCache
+from streams.workers.sink.first_starts import FirstStarts
+from streams.workers.sink.letters import SinkLetters, SinkTopics
 
 log = structlog.get_logger(__name__)
 
-Commit = Callable[[Sequence[Position], Sequence[Parking[Message]]], None]
+Progresses = Mapping[int, Progress[Message]]
+Commit = Callable[[Progresses], None]
 
 COMMIT_SECONDS = 0.1
 """At most ten commits a second: each is a round trip."""
@@ -31,18 +31,46 @@ COMMIT_RECORDS_MAX = 4_000
 LETTERS_PER_TRANSACTION_MAX = 1_000
 """Bounds what one transaction writes within its time-out; the rest comes with the next commit."""
 
-SAY_PARKED_SECONDS = 10.0
+
+class CommitExtras(Protocol):
+    """What a commit writes besides letters, counts and offsets: the memory of what was delivered, by partition."""
+
+    def is_due(self, number: int) -> bool:
+        """Whether there is anything of this partition to write."""
+        ...
+
+    def topic_of(self, number: int) -> str:
+        """The mark of the partition's topic, where the places of letters are remembered; else empty."""
+        ...
+
+    def write(self, transactions: Transactions, numbers: Collection[int]) -> None:
+        """Write what there is of these partitions."""
+        ...
+
+    def committed(self, numbers: Collection[int]) -> None:
+        """What was written last of these is committed."""
+        ...
+
+    def refused(self, number: int, refusals: Mapping[str, str]) -> bool:
+        """A transaction of this partition was refused by these topics. Whether the refused record was one of
+        these, and is left out from now on."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class SinkTopics:
-    """Names of the topics that a sink reads and writes; `credentials` begins those of credential letters."""
+class NoExtras:
+    """Of a destination that composes nothing."""
 
-    connector: str
-    rejected: str
-    credentials: str
-    state: str
-    audit: str
+    def is_due(self, _number: int) -> bool:
+        return False
+
+    def topic_of(self, _number: int) -> str:
+        return ""
+
+    def write(self, _transactions: Transactions, _numbers: Collection[int]) -> None: ...
+    def committed(self, _numbers: Collection[int]) -> None: ...
+
+    def refused(self, _number: int, _refusals: Mapping[str, str]) -> bool:
+        return False
 
 
 class SinkCommitter:
@@ -62,36 +90,32 @@ class SinkCommitter:
         clock: Clock,
         meter: SinkMeter = UNMEASURED,
     ) -> None:
-        self._connector = connector
         self._topics = topics
-        self._topic = topics.connector
         self._consumer = consumer
         self._transactions = transactions
-        self._encoders = encoders
         self._clock = clock
         self._meter = meter
+        self._letters = SinkLetters(connector, topics, transactions=transactions, encoders=encoders, clock=clock)
+        self._first_starts = FirstStarts(connector, topics, consumer=consumer, transactions=transactions, clock=clock)
         self._committed_at = clock.monotonic()
-        self._first_starts: list[Beginning] = []
+        self.extras: CommitExtras = NoExtras()
         self.on_unsendable: Callable[[int], None] = lambda _records: None
         self._must_restate = False
-        self._passed: list[tuple[Origin, str]] = []
-        self._parked: dict[str, int] = {}
-        self._say_parked_at = clock.monotonic()
         self._log = log.bind(connector=connector)
 
     def assigned(self, begun: Sequence[Beginning]) -> None:
         """Partitions that the group never committed begin somewhere: once, and audited."""
-        self._first_starts += [beginning for beginning in begun if beginning.why]
+        self._first_starts.assigned(begun)
 
-    def tell(self, suspicions: Mapping[str, Record]) -> bool:
-        """Write what the keeper shall look into, by key; whether it was written."""
+    def tell(self, records: Mapping[str, Record]) -> bool:
+        """Write to the state what sinks write there, by key. Returns whether it was written."""
         try:
             self._transactions.begin()
-            for name, suspicion in suspicions.items():
-                self._transactions.write(self._topics.state, suspicion.to_bytes(), name.encode())
+            for name, record in records.items():
+                self._transactions.write(self._topics.state, record.to_bytes(), name.encode())
             self._transactions.commit((), None)
         except TransactionAborted as error:
-            self._log.warning("suspicion not written, told again", error=str(error))
+            self._log.warning("could not write to the state, will try again", error=str(error))
             return False
         return True
 
@@ -101,13 +125,18 @@ class SinkCommitter:
 
     def commit_if_due(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
         """Commit when enough is settled or settled long enough."""
-        if self._first_starts and not self._audit_first_starts(ledgers):
+        if self._first_starts.is_pending and not self._first_starts.commit(ledgers):
             return
         if self._must_restate:
             self._restate(ledgers)
         settled = sum(ledger.settled for ledger in ledgers.values())
         is_old = self._clock.monotonic() - self._committed_at >= COMMIT_SECONDS
-        if settled and (is_old or settled >= COMMIT_RECORDS_MAX):
+        if (is_old or settled >= COMMIT_RECORDS_MAX) and (settled or any(map(self.extras.is_due, ledgers))):
+            self._commit_once(ledgers, self._commit_plainly)
+
+    def commit_now(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
+        """Commit all that is settled, where the consumer may be called; nothing while first starts are not audited."""
+        if not self._first_starts.is_pending:
             self._commit_once(ledgers, self._commit_plainly)
 
     def commit(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
@@ -125,35 +154,38 @@ class SinkCommitter:
         progresses = {
             number: progress
             for number, ledger in ledgers.items()
-            if (progress := ledger.progress(LETTERS_PER_TRANSACTION_MAX)) is not None
+            if (progress := self._progress(number, ledger, LETTERS_PER_TRANSACTION_MAX)) is not None
         }
         if not progresses:
             return False
         try:
             self._commit_progresses(ledgers, progresses, commit)
         except RecordsRefused as error:
-            self._log.info("a letter is refused, looking for it", error=str(error))
+            self._log.info("Kafka refused a letter, searching for it", error=str(error))
             return self._commit_apart(ledgers, commit)
         except (CommitRefused, TransactionAborted) as error:
             self._say_moved_on(error)
             return False
         return True
 
+    def _progress(self, number: int, ledger: Ledger[Message], letters_max: int) -> Progress[Message] | None:
+        progress = ledger.progress(letters_max)
+        return ledger.standstill() if progress is None and self.extras.is_due(number) else progress
+
     def _commit_progresses(
-        self, ledgers: Mapping[int, Ledger[Message]], progresses: Mapping[int, Progress[Message]], commit: Commit
+        self, ledgers: Mapping[int, Ledger[Message]], progresses: Progresses, commit: Commit
     ) -> None:
         """Raises `CommitRefused` and `TransactionAborted`: then nothing moved."""
-        positions = [self._position(number, progress) for number, progress in progresses.items()]
-        letters = [letter for progress in progresses.values() for letter in progress.letters]
         self._committed_at = self._clock.monotonic()
-        commit(positions, letters)
-        self._say_passed()
-        self._say_parked(letters)
+        commit(progresses)
+        letters = _letters(progresses)
+        self._letters.committed(letters)
         skipped: dict[str, int] = {}
         for number, progress in progresses.items():
             for reason, count in progress.counts.skipped.items():
                 skipped[reason] = skipped.get(reason, 0) + count - ledgers[number].counts.skipped.get(reason, 0)
             ledgers[number].committed(progress)
+        self.extras.committed(progresses.keys())
         self._meter.committed(skipped, letters)
         self._count(letters)
 
@@ -163,135 +195,68 @@ class SinkCommitter:
         It is passed then: counted as skipped, said with its place.
         """
         for number, ledger in ledgers.items():
-            halving = Halving(LETTERS_PER_TRANSACTION_MAX)
-            while (progress := ledger.progress(halving.items_max)) is not None:
+            bisection = Bisection(LETTERS_PER_TRANSACTION_MAX)
+            while (progress := self._progress(number, ledger, bisection.items_max)) is not None:
                 try:
                     self._commit_progresses(ledgers, {number: progress}, commit)
                 except RecordsRefused as error:
-                    is_found = halving.refused(len(progress.letters))
+                    is_found = bisection.refused(len(progress.letters)) or not progress.letters
                     self._meter.aborted()
                     if self._topics.audit in error.refusals:
-                        self._say_passed()
-                    elif is_found:
+                        self._letters.say_passed()
+                    elif is_found and not self.extras.refused(number, error.refusals):
                         [letter] = progress.letters
                         ledger.unparked(letter, "refused_by_kafka")
-                        self._passed.append((self._origin(letter.source), str(error)))
+                        self._letters.pass_over(letter, str(error))
                 except (CommitRefused, TransactionAborted) as error:
                     self._say_moved_on(error)
                     return False
                 else:
-                    halving.passed()
+                    bisection.passed()
         return True
 
     def _say_moved_on(self, error: Exception) -> None:
-        self._log.warning("commit refused, the group moved on", error=str(error))
+        self._log.warning("commit refused: the group has rebalanced", error=str(error))
         self._meter.aborted()
 
-    def _say_passed(self) -> None:
-        """The records that were passed without a letter."""
-        for origin, why in self._passed:
-            self._log.error(
-                "record passed, its dead-letter topic does not take it",
-                topic=origin.topic,
-                partition=origin.partition,
-                offset=origin.offset,
-                why=why,
-            )
-        self._passed.clear()
-
-    def _say_parked(self, letters: Sequence[Parking[Message]]) -> None:
-        """What was parked since it was said last, by cause: at once, then every 10 s while it goes on."""
-        for letter in letters:
-            self._parked[letter.cause] = self._parked.get(letter.cause, 0) + 1
-        now = self._clock.monotonic()
-        if self._parked and now >= self._say_parked_at:
-            self._log.warning("records parked", **self._parked)
-            self._parked.clear()
-            self._say_parked_at = now + SAY_PARKED_SECONDS
-
-    def _count(self, letters: Sequence[Parking[Message]]) -> None:
+    def _count(self, letters: Sequence[ParkedRecord[Message]]) -> None:
         unsendable = sum(letter.cause == "rejected" and not letter.attempts for letter in letters)
         if unsendable:
             self.on_unsendable(unsendable)
 
-    def _commit_plainly(self, positions: Sequence[Position], letters: Sequence[Parking[Message]]) -> None:
-        if letters or self._passed:
-            self._commit_transaction(positions, letters)
+    def _commit_plainly(self, progresses: Progresses) -> None:
+        """A plain commit, or a transaction where anything has to be written with it."""
+        if _letters(progresses) or self._letters.has_passed or any(map(self.extras.is_due, progresses)):
+            self._commit_transaction(progresses)
         else:
-            self._consumer.commit(positions)
+            self._consumer.commit(self._positions(progresses))
 
-    def _commit_transaction(self, positions: Sequence[Position], letters: Sequence[Parking[Message]]) -> None:
+    def _commit_transaction(self, progresses: Progresses) -> None:
+        """Letters, memory, audit, counts and offsets: all of them, or nothing."""
         self._transactions.begin()
-        for letter in letters:
-            self._park(letter)
-        if self._passed:
-            self._audit(passed_line(f"sink {self._connector}", self._connector, self._clock.epoch_ms(), self._passed))
-        self._transactions.commit(positions, self._consumer)
+        self._letters.write(_letters(progresses), self.extras.topic_of)
+        self.extras.write(self._transactions, progresses.keys())
+        self._letters.audit_passed()
+        self._transactions.commit(self._positions(progresses), self._consumer)
 
-    def _position(self, number: int, progress: Progress[Message]) -> Position:
-        return Position(self._topic, number, progress.next_offset, progress.counts.to_metadata())
-
-    def _park(self, letter: Parking[Message]) -> None:
-        message = letter.source
-        reason = Reason(
-            cause=letter.cause,
-            status=letter.status,
-            detail=letter.detail,
-            scope=letter.scope,
-            event_type=self._encoders.event_type(message),
-            attempts=letter.attempts,
-            parked_at_ms=self._clock.epoch_ms(),
-        )
-        headers = message.headers() or []
-        origin = self._origin(message)
-        topic = self._topics.credentials + letter.scope if letter.cause == "credentials" else self._topics.rejected
-        self._transactions.write(topic, message.value(), message.key(), letter_headers(headers, origin, reason))
-
-    def _origin(self, message: Message) -> Origin:
-        place = Origin(message.topic(), message.partition(), message.offset())
-        return origin_of(message.headers() or [], place)
-
-    def _audit(self, line: Line) -> None:
-        self._transactions.write(self._topics.audit, line.to_bytes(), self._connector.encode())
+    def _positions(self, progresses: Progresses) -> list[Position]:
+        return [
+            Position(self._topics.connector, number, progress.next_offset, progress.counts.to_metadata())
+            for number, progress in progresses.items()
+        ]
 
     def _restate(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
         self._must_restate = False
         positions = []
         for number, ledger in ledgers.items():
-            positions.append(Position(self._topic, number, ledger.next_offset, ledger.counts.to_metadata()))
+            positions.append(Position(self._topics.connector, number, ledger.next_offset, ledger.counts.to_metadata()))
         try:
             if positions:
                 self._consumer.commit(positions)
         except CommitRefused as error:
-            self._log.warning("commit refused, the group moved on", error=str(error))
+            self._log.warning("commit refused: the group has rebalanced", error=str(error))
             self._must_restate = True
 
-    def _audit_first_starts(self, ledgers: Mapping[int, Ledger[Message]]) -> bool:
-        """One transaction of the audit line and the first commit: so it is said once, whatever is killed."""
-        begun = [
-            beginning
-            for beginning in self._first_starts
-            if (ledger := ledgers.get(beginning.start.partition)) is not None
-            and ledger.next_offset == beginning.start.offset
-        ]
-        self._first_starts = begun
-        if not begun:
-            return True
-        positions = []
-        for beginning in begun:
-            start = beginning.start
-            metadata = ledgers[start.partition].counts.to_metadata()
-            positions.append(Position(self._topic, start.partition, start.offset, metadata))
-        places = {str(one.start.partition): (one.start.offset, one.why) for one in begun}
-        try:
-            self._transactions.begin()
-            for line in audit_lines(f"sink {self._connector}", self._connector, self._clock.epoch_ms(), places):
-                self._audit(line)
-            self._transactions.commit(positions, self._consumer)
-        except RecordsRefused as error:
-            self._log.error("the audit does not take where partitions began", error=str(error), **places)
-        except TransactionAborted as error:
-            self._log.warning("first commit refused, the group moved on", error=str(error))
-            return False
-        self._first_starts = []
-        return True
+
+def _letters(progresses: Progresses) -> list[ParkedRecord[Message]]:
+    return [letter for progress in progresses.values() for letter in progress.letters]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from streams.delivery import gate as gates
 from streams.delivery.backoff import parse_retry_after
 from streams.delivery.batch import Batch
 from streams.delivery.contract import (
@@ -15,22 +14,23 @@ from streams.delivery.contract import (
     Destination,
     Misconfigured,
     NoResponse,
-    Request,
     Retry,
     Token,
     Unauthorised,
     Verdict,
 )
+from streams.delivery.gate import CredentialsRefused, Failed, Parking
 from streams.delivery.lane import Lane
-from streams.delivery.letter import again_of
 from streams.delivery.pace import TokenBucket
+from streams.delivery.queues import PartitionOrder
 from streams.ports.http import Answer
 from streams.ports.kafka import Message
-from streams.state.records import BackOff, Suspect
+from streams.state.worker_records import BackOff, Suspect
 from streams.workers.reading.wait_report import epoch_ms
 from streams.workers.sink.encoders import EncoderCache
+from streams.workers.sink.gates import Gates
 from streams.workers.sink.ports import SinkLimits, SinkPorts
-from streams.workers.sink.restraint import Restraint
+from streams.workers.sink.requests import Current, Requests, WholeBatches
 from streams.workers.sink.tokens import Tokens, signed
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ class _Sent:
 
 class Dispatch:
     """One lane for each credential scope, and the requests in flight. `build` makes the destination with its secrets
-    as they are now; `generation` counts how often that changed what is sent."""
+    as they are now. `requests` says what of a batch goes out."""
 
     def __init__(
         self,
@@ -58,21 +58,24 @@ class Dispatch:
         limits: SinkLimits,
         ports: SinkPorts,
         *,
-        restraint: Restraint,
+        gates: Gates,
         encoders: EncoderCache,
     ) -> None:
-        self.destination = destination = build()
-        assert destination.composer is None, "this sink sends batches: it cannot run a destination that composes"
-        self.generation = 0
+        destination = build()
+        self.current = Current(destination)
+        self.requests: Requests = WholeBatches(self.current, encoders)
         self.rate = limits.records_per_second or destination.limits.records_per_second
+        if destination.limits.requests_per_second is not None:
+            self.rate = destination.limits.requests_per_second
         self.bucket = TokenBucket(self.rate, ports.clock.monotonic())
         self.lanes = {
             scope: Lane[Message](
                 scope,
                 destination.limits,
-                gate=restraint.gates[scope],
+                gate=gates.by_scope[scope],
                 give_up_seconds=limits.give_up_seconds,
                 bucket=self.bucket,
+                queue=None if destination.composer is None else PartitionOrder[Message](),
             )
             for scope in destination.scopes
         }
@@ -80,7 +83,7 @@ class Dispatch:
         self._transport = ports.transport
         self._clock = ports.clock
         self._meter = ports.meter
-        self._restraint = restraint
+        self._gates = gates
         self._encoders = encoders
         self._tokens = Tokens()
         self._in_flight: dict[int, _Sent] = {}
@@ -88,13 +91,23 @@ class Dispatch:
         self._log = log.bind(connector=connector)
 
     @property
-    def invalid(self) -> dict[str, gates.Parking]:
+    def destination(self) -> Destination:
+        """With its secrets as they are now."""
+        return self.current.destination
+
+    @property
+    def generation(self) -> int:
+        """How often its secrets changed."""
+        return self.current.generation
+
+    @property
+    def invalid(self) -> dict[str, Parking]:
         """Scopes whose records are parked."""
-        return self._restraint.invalid
+        return self._gates.invalid
 
     def encoded(self, records: int, rejected: int) -> None:
         """So many records were read, so many of them rejected by the destination's mapping."""
-        self._restraint.encoded(records, rejected)
+        self._gates.flood.encoded(records, rejected)
 
     @property
     def in_flight(self) -> set[Batch[Message]]:
@@ -119,6 +132,7 @@ class Dispatch:
         """Send every batch that its lane gives."""
         now = self._clock.monotonic()
         sign_in = self.destination.sign_in
+        going: dict[Batch[Message], Token | None] = {}
         for scope, lane in self.lanes.items():
             token = None
             if sign_in is not None:
@@ -126,14 +140,14 @@ class Dispatch:
                 if token is None:
                     self._ask_token(scope, lane, now)
                     continue
-            while (batch := lane.next(now)) is not None:
-                if batch.request is None or batch.generation != self.generation:
-                    self._encode_again(batch)
-                    batch.request = self._request(batch)
-                self._next_ticket += 1
-                self._in_flight[self._next_ticket] = _Sent(batch, token)
-                self._transport.submit(self._next_ticket, signed(batch.request, sign_in, token))
-                self._meter.sent(self._next_ticket, batch)
+            while (batch := self.requests.next(lane, now)) is not None:
+                going[batch] = token
+        for batch in self.requests.depart(list(going)) if going else ():
+            assert batch.request is not None, "a batch without a request"
+            self._next_ticket += 1
+            self._in_flight[self._next_ticket] = _Sent(batch, going[batch])
+            self._transport.submit(self._next_ticket, signed(batch.request, sign_in, going[batch]))
+            self._meter.sent(self._next_ticket, batch)
 
     def take_answers(self, timeout_seconds: float) -> None:
         """Give each answer that came to its lane; waits up to the time-out for the first."""
@@ -144,10 +158,14 @@ class Dispatch:
                 continue
             sent = self._in_flight.pop(answer.ticket)
             lane = self.lanes[sent.batch.scope]
-            verdict = self._verdict(answer, sent)
-            self._meter.answered(sent.batch, answer, verdict)
-            judged = lane.answered(sent.batch, verdict, self._clock.monotonic(), self._clock.epoch_ms() / 1000)
-            self._restraint.judged(judged)  # before the next answer: what that one rejects is kept back
+            said, now = self._verdict(answer, sent), self._clock.monotonic()
+            self._meter.answered(sent.batch, answer, said)
+            verdict = self.requests.judged(lane, sent.batch, said, now)
+            if verdict is None:
+                continue
+            judged = lane.answered(sent.batch, verdict, now, self._clock.epoch_ms() / 1000)
+            self.requests.answered(lane, sent.batch, verdict)
+            self._gates.judged(judged)  # before the next answer: what that one rejects is kept back
             self._report(lane.scope, verdict)
 
     def settle(self, batches: Collection[Batch[Message]]) -> None:
@@ -161,19 +179,19 @@ class Dispatch:
         try:
             destination = self._build()
         except ValueError as error:
-            self._log.warning("secrets not read again", error=str(error))
+            self._log.warning("could not read the secrets again", error=str(error))
             return
         if destination.scopes != self.destination.scopes:
             self._log.warning(
-                "secrets not taken: their feeds fall into other scopes now; restart the sink to take them",
+                "new secrets are not used: they put feeds into other scopes; restart the sink to use them",
                 scopes=list(self.destination.scopes),
                 would_be=list(destination.scopes),
             )
             return
-        self.destination = destination
+        self.current.destination = destination
+        self.current.generation += 1
         self._encoders.use(destination)
         self._tokens.forget()
-        self.generation += 1
 
     def _ask_token(self, scope: str, lane: Lane[Message], now: float) -> None:
         """Before a batch is sent, and at the times when one would be."""
@@ -199,9 +217,9 @@ class Dispatch:
         match verdict:
             case Retry(detail=detail, status=status, retry_after=header):
                 retry_after = parse_retry_after(header, self._clock.epoch_ms() / 1000)
-                gate.take(gates.Failed(asked_at, now, status, f"no token: {detail}", 1, retry_after))
+                gate.take(Failed(asked_at, now, status, f"no token: {detail}", 1, retry_after))
             case Unauthorised(status=status, detail=detail):
-                gate.take(gates.Refused(status, detail))
+                gate.take(CredentialsRefused(status, detail))
             case _:
                 pass
         if verdict is not None:
@@ -210,11 +228,11 @@ class Dispatch:
     def _report(self, scope: str, verdict: Verdict) -> None:
         """What the log or the keeper should know of an answer."""
         if isinstance(verdict, Retry):
-            self._log.warning("not delivered, sent again later", scope=scope, detail=verdict.detail)
+            self._log.warning("not delivered, will be sent again", scope=scope, detail=verdict.detail)
         elif isinstance(verdict, Unauthorised):
-            self._restraint.suspect(scope, Suspect(what="credentials", status=verdict.status, detail=verdict.detail))
+            self._gates.suspect(scope, Suspect(what="credentials", status=verdict.status, detail=verdict.detail))
         elif isinstance(verdict, Misconfigured):
-            self._restraint.stop(Suspect(what="configuration", detail=verdict.detail))
+            self._gates.stop(Suspect(what="configuration", detail=verdict.detail))
 
     def _verdict(self, answer: Answer, sent: _Sent) -> Verdict:
         outcome, batch = answer.outcome, sent.batch
@@ -229,27 +247,6 @@ class Dispatch:
         if isinstance(verdict, Unauthorised):
             return self._tokens.refused(batch.scope, sent.token) or verdict
         return verdict
-
-    def _request(self, batch: Batch[Message]) -> Request:
-        vetting = self.destination.vetting if batch.alone else None
-        if vetting is not None:
-            return vetting.request(batch.scope, batch.bodies[0])
-        return self.destination.request(batch.scope, batch.bodies)
-
-    def _encode_again(self, batch: Batch[Message]) -> None:
-        """Other credentials since it was encoded: they may be part of what is sent (a project's token is)."""
-        if batch.generation == self.generation:
-            return
-        batch.generation = self.generation
-        again = self.destination.again
-        for index, message in enumerate(batch.sources):
-            encoder, start = self._encoders.find(message, message.value() or b"")
-            encoding = encoder(message.value() or b"", start)
-            assert type(encoding) is tuple, "an event that was encoded before is encoded again"
-            body = encoding[1]
-            if again is not None and (job := again_of(message.headers() or ())):
-                body = again(body, job)
-            batch.bodies[index] = body
 
 
 def _unanswered(outcome: NoResponse) -> Retry | Misconfigured:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
-from streams.delivery.batch import Batch, BatchBuilder
-from streams.delivery.contract import Rejected, Skipped
-from streams.delivery.ledger import Ledger, Parking
+from streams.delivery.batch import Batch, BatchBuilder, Builder, PartitionBuilder
+from streams.delivery.contract import Rejected, Remark, Skipped
+from streams.delivery.ledger import Ledger, ParkedRecord
 from streams.delivery.letter import again_of
+from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES
 from streams.ports.kafka import Message
-from streams.workers.reading.paused_partitions import WaitingPartitions
+from streams.workers.reading.waiting_partitions import WaitingPartitions
 from streams.workers.sink.dispatch import Dispatch
 from streams.workers.sink.encoders import EncoderCache, SchemaWaits
 from streams.workers.sink.ports import SinkPorts
@@ -21,6 +22,32 @@ log = structlog.get_logger(__name__)
 BATCH_AGE_SECONDS_MAX = 0.2
 """How long a record may wait for its batch to fill: most of the latency at low rates."""
 CUTS_SECONDS = 60.0
+
+Hear = Callable[[Remark, Ledger[Message], int, Message], bool]
+"""Takes a remark with its place in the ledger, and says whether it was rejected."""
+
+
+def _nobody_hears(_remark: Remark, _ledger: Ledger[Message], _place: int, _message: Message) -> bool:
+    raise AssertionError("a destination without a composer returned a remark")
+
+
+class _Run:
+    """Events of one partition and scope whose records were read one after the other, and that are in no batch yet."""
+
+    __slots__ = ("bodies", "offsets", "scope", "sizes", "sources")
+
+    def __init__(self) -> None:
+        self.scope = ""
+        self.offsets: list[int] = []
+        self.sizes: list[int] = []
+        self.bodies: list[bytes] = []
+        self.sources: list[Message] = []
+
+    def clear(self) -> None:
+        self.offsets.clear()
+        self.sizes.clear()
+        self.bodies.clear()
+        self.sources.clear()
 
 
 class Intake:
@@ -36,7 +63,13 @@ class Intake:
         self._clock = ports.clock
         self._meter = ports.meter
         limits = dispatch.destination.limits
-        self._builders = {scope: BatchBuilder[Message](scope, limits) for scope in dispatch.lanes}
+        self._builders: dict[str, Builder[Message]] = {
+            scope: BatchBuilder[Message](scope, limits)
+            if dispatch.destination.composer is None
+            else PartitionBuilder[Message](scope, limits)
+            for scope in dispatch.lanes
+        }
+        self.hear: Hear = _nobody_hears
         self._strings_cut = 0
         self._cuts_said_at = ports.clock.monotonic()
         self._log = log.bind(connector=connector)
@@ -45,20 +78,24 @@ class Intake:
         """Encode records and fill batches. Headers are read only for a destination that must tell a copy from a
         duplicate."""
         now = self._clock.monotonic()
-        encoders, lanes, builders = self._encoders.by_header, self._dispatch.lanes, self._builders
-        destination, waiting, topic = self._dispatch.destination, self.waiting, self._topic
-        vets, again, invalid = destination.vetting is not None, destination.again, self._dispatch.invalid
-        event_types, generation = self._encoders.event_types, self._dispatch.generation
-        strings_cut = self._strings_cut
-        passed = rejected = 0
+        encoders, lanes, waiting, topic = self._encoders.by_header, self._dispatch.lanes, self.waiting, self._topic
+        destination, invalid = self._dispatch.destination, self._dispatch.invalid
+        vets, again, event_types = destination.vetting is not None, destination.again, self._encoders.event_types
+        run = _Run()
+        offsets, sizes, bodies, sources = run.offsets, run.sizes, run.bodies, run.sources
+        number, ledger = -1, ledgers.get(-1)
+        start = SINGLE_OBJECT_HEADER_BYTES
+        strings_cut = passed = rejected = 0
         for message in messages:
-            number = message.partition()
-            ledger = ledgers.get(number)
+            if message.partition() != number:  # records come in runs of one partition
+                self._take(run, ledger, now)
+                number = message.partition()
+                ledger = ledgers.get(number)
             if ledger is None or (waiting.partitions and waiting.holds((topic, number))):
                 passed += 1
                 continue
             value = message.value() or b""
-            encoder, start = encoders.get(value[:10]), 10
+            encoder = encoders.get(value[:start])  # most headers are as long as the one before
             if encoder is None:
                 try:
                     waited = waiting.waited_seconds((topic, number), message.offset(), now)
@@ -67,37 +104,59 @@ class Intake:
                     waiting.hold((topic, number), message.offset(), now, wait.why, str(wait))
                     passed += 1
                     continue
-            place = ledger.read(message.offset(), len(value))
             encoding = encoder(value, start)
             if type(encoding) is tuple:
                 scope, body, cuts = encoding
-                if cuts:
-                    self._strings_cut += cuts
+                strings_cut += cuts
                 if again is not None and (job := again_of(message.headers() or ())):
                     body = again(body, job)
-                if invalid and scope in invalid:
-                    refusal = invalid[scope]
-                    ledger.parked(place, Parking(message, "credentials", refusal.status, refusal.detail, scope, 0))
-                    passed += 1
+                if scope != run.scope:
+                    self._take(run, ledger, now)
+                    run.scope = scope
+                is_parked = bool(invalid) and scope in invalid
+                if not is_parked and not (vets and lanes[scope].vets(event_types[encoder])):
+                    offsets.append(message.offset())
+                    sizes.append(len(value))
+                    bodies.append(body)
+                    sources.append(message)
                     continue
-                if vets and lanes[scope].vets(event_types[encoder]):
-                    alone = Batch[Message](scope, alone=True, kind=event_types[encoder], generation=generation)
+                self._take(run, ledger, now)
+                place = ledger.read(message.offset(), len(value))
+                if is_parked:
+                    refusal = invalid[scope]
+                    ledger.parked(place, ParkedRecord(message, "credentials", refusal.status, refusal.detail, scope, 0))
+                    passed += 1
+                else:
+                    kind, generation = event_types[encoder], self._dispatch.generation
+                    alone = Batch[Message](scope, alone=True, kind=kind, generation=generation)
                     alone.add(body, ledger, place, message)
                     lanes[scope].offer(alone)
-                    continue
-                batch = builders[scope].add(body, ledger, place, message, now)
-                if batch is not None:
-                    lanes[scope].offer(batch)
-            elif isinstance(encoding, Skipped):
+                continue
+            self._take(run, ledger, now)
+            place = ledger.read(message.offset(), len(value))
+            if isinstance(encoding, Skipped):
                 ledger.skipped(place, encoding.reason)
                 passed += 1
+            elif isinstance(encoding, Remark):
+                rejected += self.hear(encoding, ledger, place, message)
             else:
                 assert isinstance(encoding, Rejected)
-                ledger.parked(place, Parking(message, "rejected", 0, encoding.detail, "", 0))
+                ledger.parked(place, ParkedRecord(message, "rejected", 0, encoding.detail, "", 0))
                 rejected += 1
+        self._take(run, ledger, now)
         self._dispatch.encoded(len(messages) - passed, rejected)
-        if self._strings_cut != strings_cut:
-            self._meter.truncated(self._strings_cut - strings_cut)
+        if strings_cut:
+            self._strings_cut += strings_cut
+            self._meter.truncated(strings_cut)
+
+    def _take(self, run: _Run, ledger: Ledger[Message] | None, now: float) -> None:
+        """Tell the ledger of these records, and put their events into batches."""
+        if ledger is None or not run.bodies:
+            return
+        place = ledger.read_run(run.offsets, run.sizes)
+        for batch in self._builders[run.scope].add_run(run.bodies, ledger, place, run.sources, now):
+            self._dispatch.lanes[run.scope].offer(batch)
+        run.clear()
 
     def flush_aged(self) -> None:
         """Batches that waited long enough go as they are."""
@@ -107,9 +166,8 @@ class Intake:
                 self.flush(scope)
 
     def flush(self, scope: str) -> None:
-        """The scope's batch goes as it is."""
-        batch = self._builders[scope].take()
-        if batch is not None:
+        """What of the scope is filling goes as it is."""
+        for batch in self._builders[scope].take_all():
             self._dispatch.lanes[scope].offer(batch)
 
     def due_in(self, now: float) -> Iterator[float]:
@@ -126,5 +184,7 @@ class Intake:
     def say_cuts(self, now: float) -> None:
         """Strings that were cut to the destination's limit are counted, and said once a minute."""
         if self._strings_cut and now - self._cuts_said_at >= CUTS_SECONDS:
-            self._log.warning("strings changed: cut to the destination's limit, or no UTF-8", count=self._strings_cut)
+            self._log.warning(
+                "strings changed: they were too long for the destination, or not UTF-8", count=self._strings_cut
+            )
             self._strings_cut, self._cuts_said_at = 0, now

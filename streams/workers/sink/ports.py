@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from streams.ports.clock import Clock
 from streams.ports.http import Transport
 from streams.ports.kafka import Consumer
+from streams.ports.memory import Memories
 from streams.ports.meters import UNMEASURED, SinkMeter
 from streams.ports.pulse import NO_PULSE, Pulse
+from streams.ports.state import Journal
 from streams.workers.reading.start_positions import Copies
 from streams.workers.reading.wait_report import WaitReport
 
@@ -34,5 +36,9 @@ class SinkPorts:
     partition_count: Callable[[], int]
     copies: Copies
     report: WaitReport | None = None
+    memories: Memories | None = None
+    """For a destination that composes."""
+    forgotten: Journal | None = None
+    """Follows the topic of users who are to be forgotten."""
     meter: SinkMeter = UNMEASURED
     pulse: Pulse = NO_PULSE

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from streams.delivery.ledger import Ledger
 from streams.ports.kafka import Consumer, Message
-from streams.workers.reading.paused_partitions import WaitingPartitions
+from streams.workers.reading.waiting_partitions import WaitingPartitions
 
 WINDOW_RECORDS_MAX = 10_000
 """Records read and not committed: how far other scopes go on while one scope waits, because commits are contiguous."""

@@ -6,7 +6,8 @@
 One thread runs `step` for ever, and each step has the same order:
 
 1. take the answers that came, and let each batch's lane settle it or queue it again;
-2. obey the connector's state: tell the keeper what is suspected, park what is for INVALID credentials;
+2. obey the connector's state: tell the keeper what is suspected, park what is for INVALID credentials, skip what is of
+   users who are to be forgotten;
 3. commit what is settled: letters, counts and offsets in one transaction, or a plain commit where there is no letter;
 4. read records, encode them, fill batches;
 5. send what is due.
@@ -25,17 +26,20 @@ import structlog
 from streams.delivery.account import SinkCounts
 from streams.delivery.contract import Destination
 from streams.delivery.ledger import Ledger
+from streams.delivery.metadata import topic_mark
 from streams.ports.kafka import Gap, Message, Partition, Start
-from streams.state.records import Waits
-from streams.workers.reading.start_positions import MADE_AGAIN, Beginning, beginnings
+from streams.state.worker_records import Waits
+from streams.workers.reading.start_positions import MADE_AGAIN, NEVER, Beginning, beginnings
 from streams.workers.reading.wait_report import partition_waits
 from streams.workers.sink.committer import SinkCommitter
+from streams.workers.sink.composition.composed_delivery import ComposedDelivery
 from streams.workers.sink.dispatch import Dispatch
 from streams.workers.sink.encoders import EncoderCache
+from streams.workers.sink.gates import Gates, Reopened
 from streams.workers.sink.intake import Intake
 from streams.workers.sink.ports import SinkLimits, SinkPorts
-from streams.workers.sink.restraint import Relief, Restraint
 from streams.workers.sink.window import Window
+from streams.workers.sink.withheld_users import Withholding
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +63,7 @@ class Sink:
         ports: SinkPorts,
         *,
         committer: SinkCommitter,
-        restraint: Restraint,
+        gates: Gates,
         encoders: EncoderCache,
     ) -> None:
         """`build` makes the destination with its secrets as they are now."""
@@ -67,22 +71,47 @@ class Sink:
         self._ports = ports
         self._clock = ports.clock
         self._committer = committer
-        self._restraint = restraint
-        self._dispatch = Dispatch(connector, build, limits, ports, restraint=restraint, encoders=encoders)
+        self._gates = gates
+        self._dispatch = Dispatch(connector, build, limits, ports, gates=gates, encoders=encoders)
         self._intake = Intake(connector, topic, ports, dispatch=self._dispatch, encoders=encoders)
         self._waiting = self._intake.waiting
         self._ledgers: dict[int, Ledger[Message]] = {}
+        self._composed_delivery = self._composed(connector, topic, encoders)
         self._window = Window(topic, self._ledgers, ports.consumer, self._waiting)
+        self._withholding = Withholding(connector, ports.forgotten, encoders, committer.tell, ports.clock)
         self._partitions = 0
         """Of the topic; 0: not known yet."""
         self._count_at = 0.0
+        self._is_unmarked = True
+        """Whether commits do not name the state topic yet."""
         self._has_settled = False
         """Whether the answers under way were awaited for the last time: the process stops."""
         self._log = log.bind(connector=connector)
 
+    def _composed(self, connector: str, topic: str, encoders: EncoderCache) -> ComposedDelivery | None:
+        """What a destination that composes needs more."""
+        if self._dispatch.destination.composer is None:
+            return None
+        assert self._ports.memories is not None, "a destination that composes needs a memory"
+        composed_delivery = ComposedDelivery(
+            connector,
+            topic,
+            self._ports,
+            self._ports.memories,
+            dispatch=self._dispatch,
+            committer=self._committer,
+            encoders=encoders,
+            waiting=self._waiting,
+            ledgers=self._ledgers,
+            view=self._gates.view,
+        )
+        self._intake.hear = composed_delivery.hear
+        return composed_delivery
+
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop; then settle what is under way, commit and leave. What fails, raises."""
-        self._restraint.start()
+        self._gates.start()
+        self._withholding.start()
         self._ports.consumer.subscribe([self._topic], self)
         try:
             while not stop.is_set():
@@ -93,30 +122,38 @@ class Sink:
             self._dispatch.settle(under_way)
             self._has_settled = True
             self._committer.commit(self._ledgers)
+            if self._composed_delivery is not None:
+                self._composed_delivery.end()
             if self._ports.report is not None:
                 self._ports.report.end()
         finally:
+            self._withholding.close()
             self._ports.consumer.close()
 
     def step(self) -> None:
         """Take answers, obey the state, commit, read, send: in this order."""
         self._dispatch.take_answers(0.0)
-        self._restraint.tell()
-        self._take_relief(self._restraint.look())
+        self._gates.tell()
+        self._take_reopened(self._gates.look())
+        if self._is_unmarked:
+            self._mark_counts()
         self._park_invalid()
+        self._withholding.step(self._ledgers, self._dispatch.lanes.values(), self._flush)
+        if self._composed_delivery is not None:
+            self._composed_delivery.step()
         self._committer.commit_if_due(self._ledgers)
         if self._window.is_empty():
-            self._restraint.all_settled()
+            self._gates.flood.all_settled()
         now = self._clock.monotonic()
-        if self._window.has_room() and self._restraint.may_read:
+        if self._window.has_room() and self._gates.may_read:
             self._window.opened()
             self._waiting.resume_due(now)
             messages = self._ports.consumer.poll(POLL_RECORDS_MAX, self._poll_seconds(now))
-            if messages and self._restraint.invalid:
+            if messages and self._gates.invalid:
                 # A letter on its way back was written after its scope was VALID again: parked by an older view it
                 # would lose its place behind letters that follow it.
-                self._take_relief(self._restraint.catch_up())
-            self._intake.admit(messages, self._ledgers)
+                self._take_reopened(self._gates.catch_up())
+            self._admit(messages)
         else:
             self._wait_for_room(now)
         self._intake.flush_aged()
@@ -140,18 +177,46 @@ class Sink:
         for beginning in begun:
             start = beginning.start
             counts = SinkCounts.from_metadata(start.metadata)
-            counts.lost += beginning.lost
-            self._ports.meter.lost(beginning.lost)
+            lost = self._lost_before(beginning)
+            counts.lost += lost
+            counts.topic = topic_mark(start.topic_id) or counts.topic
+            self._ports.meter.lost(lost)
             self._ledgers[start.partition] = Ledger(start.offset, counts)
         self._committer.assigned(begun)
+        self._withholding.assigned(beginning.start.partition for beginning in begun)
+        if self._composed_delivery is not None:
+            made_again = [beginning.start.partition for beginning in begun if beginning.why == MADE_AGAIN]
+            self._composed_delivery.assigned([beginning.start.partition for beginning in begun], made_again)
         self._ports.pulse.joined()
         self._partitions = 0
         self._share_rate()
+        self._mark_counts(is_anew=True)
         if 0 in self._ledgers:
             self._ports.keep(True)
         if self._window.is_paused:
             self._ports.consumer.pause([(start.topic, start.partition) for start in starts])
         self._log.info("partitions assigned", partitions=sorted(start.partition for start in starts))
+
+    def _lost_before(self, beginning: Beginning) -> int:
+        """What retention deleted before this start. Records that were gone before a sink ever ran are lost, too: the
+        router counted them."""
+        start = beginning.start
+        lost = start.offset if beginning.why == NEVER else beginning.lost
+        if lost:
+            self._log.error(
+                "records lost to retention",
+                partition=start.partition,
+                from_offset=start.offset - lost,
+                to_offset=start.offset,
+            )
+        return lost
+
+    def _mark_counts(self, *, is_anew: bool = False) -> None:
+        """Commits name the state topic once a keeper wrote to it. Counts that named another one do so until then."""
+        mark = self._gates.state_mark
+        self._is_unmarked = not mark
+        for ledger in self._ledgers.values():
+            ledger.counts.state = mark if mark and is_anew else ledger.counts.state or mark
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Await the answers that are under way for these partitions, commit, forget them."""
@@ -178,21 +243,28 @@ class Sink:
             ledger = self._ledgers.get(start.partition)
             if ledger is not None:
                 ledger.close()
+                ledger.counts.topic = topic_mark(start.topic_id)
                 self._ledgers[start.partition] = Ledger(start.offset, ledger.counts)
                 begun.append(Beginning(start, MADE_AGAIN))
         for scope, lane in self._dispatch.lanes.items():
             self._intake.flush(scope)
             lane.drop_closed()
         self._waiting.forget((self._topic, beginning.start.partition) for beginning in begun)
+        if self._composed_delivery is not None:
+            for beginning in begun:
+                self._composed_delivery.made_again(beginning.start.partition)
         self._committer.assigned(begun)
 
     def gap(self, gap: Gap) -> None:
         """Retention deleted what was not read: counted, said, never skipped in silence."""
-        ledger = self._ledgers.get(gap.partition)
+        kept = gap if self._composed_delivery is None else self._composed_delivery.gap(gap)
+        if kept is None:
+            return
+        gap, ledger = kept, self._ledgers.get(kept.partition)
         if ledger is not None:
-            ledger.lose(gap.earliest, max(0, gap.earliest - gap.position))
+            ledger.lose(gap.earliest, gap.offsets)
             self._committer.restate()
-            self._ports.meter.lost(max(0, gap.earliest - gap.position))
+            self._ports.meter.lost(gap.offsets)
         self._log.error(
             "records lost to retention", partition=gap.partition, from_offset=gap.position, to_offset=gap.earliest
         )
@@ -202,7 +274,11 @@ class Sink:
         if 0 in gone:
             self._ports.keep(False)
         for number in gone:
-            self._ledgers.pop(number).close()
+            self._ledgers[number].close()
+        if self._composed_delivery is not None:
+            self._composed_delivery.forget(gone)
+        for number in gone:
+            del self._ledgers[number]
         for scope, lane in self._dispatch.lanes.items():
             self._intake.flush(scope)
             lane.drop_closed()
@@ -225,11 +301,18 @@ class Sink:
 
     # Reading.
 
+    def _admit(self, messages: Sequence[Message]) -> None:
+        if self._composed_delivery is None:
+            self._intake.admit(messages, self._ledgers)
+        else:
+            self._intake.admit(self._composed_delivery.records(messages), self._ledgers)
+            self._composed_delivery.flush()
+
     def _wait_for_room(self, now: float) -> None:
         """Let answers come. A window that stays full is a slow destination: pause, but stay in the group."""
         self._window.closed(now)
         if self._window.is_paused:
-            self._intake.admit(self._ports.consumer.poll(POLL_RECORDS_MAX, 0.0), self._ledgers)
+            self._admit(self._ports.consumer.poll(POLL_RECORDS_MAX, 0.0))
         self._dispatch.take_answers(POLL_SECONDS_IDLE)
 
     def _poll_seconds(self, now: float) -> float:
@@ -242,19 +325,24 @@ class Sink:
 
     # What the keeper decided.
 
-    def _take_relief(self, relief: Relief) -> None:
+    def _take_reopened(self, reopened: Reopened) -> None:
         """Deliver again what the keeper's decisions allow, with the secrets as they are in their files now."""
-        if not relief:
+        if not reopened:
             return
         self._dispatch.renew()
         self._intake.renewed()
-        for scope in relief.at_once:
+        for scope in reopened.at_once:
             self._dispatch.lanes[scope].reset()
-        for scope in relief.after_a_wait:
+        for scope in reopened.after_a_wait:
             self._dispatch.lanes[scope].release(self._clock.monotonic())
+
+    def _flush(self) -> None:
+        """What is filling waits in its lane."""
+        for scope in self._dispatch.lanes:
+            self._intake.flush(scope)
 
     def _park_invalid(self) -> None:
         """What waits for INVALID credentials is parked; a SUSPENDED connector's gates are stopped, and park nothing."""
-        for scope, refusal in self._restraint.invalid.items():
+        for scope, refusal in self._gates.invalid.items():
             self._intake.flush(scope)
             self._dispatch.lanes[scope].park_waiting(refusal)

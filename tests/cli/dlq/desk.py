@@ -22,10 +22,11 @@ from streams.delivery.letter import Origin, Reason, letter_headers
 from streams.events.samples import sample_events
 from streams.state.records import Record
 from streams.state.settled import SettledLetters
+from tests.topics import claim, make_topics
 
 OPEN = "users.messages.email.Open"
 SETTINGS: Mapping[str, Any] = {"destination": "mixpanel", "project_token": "0" * 32}
-COMMAND_SECONDS_MAX = 90
+COMMAND_SECONDS_MAX = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Desk:
         self.bootstrap_servers = bootstrap_servers
         self.prefix = f"t{uuid.uuid4().hex[:8]}."
         self.source_prefix = f"currents-{self.prefix}"
+        claim(bootstrap_servers, self.prefix, self.source_prefix)
         self.config = folder / f"{self.prefix}yaml"
         content = {
             "kafka": {
@@ -73,13 +75,12 @@ class Desk:
             administration.create_topic(topic.name, topic.partitions, topic.replication, topic.configuration)
 
     def create(self, topic: str, partitions: int = 1) -> str:
-        for future in self.admin.create_topics([NewTopic(topic, partitions, 1)]).values():
-            future.result(10)
+        make_topics(self.admin, NewTopic(topic, partitions, 1))
         return topic
 
     def delete(self, topic: str) -> None:
         for future in self.admin.delete_topics([topic]).values():
-            future.result(10)
+            future.result(60)
 
     def streams(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "streams", *arguments, "--config", str(self.config)]
@@ -123,7 +124,7 @@ class Desk:
         producer = Producer(
             {"bootstrap.servers": self.bootstrap_servers, "transactional.id": f"{self.prefix}{uuid.uuid4().hex}"}
         )
-        producer.init_transactions(20)
+        producer.init_transactions(60)
         producer.begin_transaction()
         written: list[Parked] = []
         now_ms = time.time_ns() // 1_000_000
@@ -158,11 +159,11 @@ class Desk:
                 headers=list[tuple[str, str | bytes | None]](headers),
                 on_delivery=note,
             )
-        producer.commit_transaction(20)
+        producer.commit_transaction(60)
         # Its markers are written after the commit was answered: until then a read_committed reader sees an end before.
         producer.begin_transaction()
         producer.produce(self.settings.topics.audit, b"{}", b"tests")
-        producer.commit_transaction(20)
+        producer.commit_transaction(60)
         assert len(written) == count
         return written
 
@@ -172,14 +173,14 @@ class Desk:
         """Write one record, as anybody may."""
         producer = Producer({"bootstrap.servers": self.bootstrap_servers})
         producer.produce(topic, value, record_key, 0, headers=list[tuple[str, str | bytes | None]](headers))
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
 
     def say(self, records: Mapping[str, Record | None]) -> None:
         """Write records of the state topic, as keepers do."""
         producer = Producer({"bootstrap.servers": self.bootstrap_servers})
         for name, record in records.items():
             producer.produce(self.settings.topics.state, None if record is None else record.to_bytes(), name)
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
 
     def commit(self, parked: Mapping[str, int], connector: str = "growth") -> None:
         """Commit an account as a sink of the connector does."""

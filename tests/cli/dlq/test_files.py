@@ -89,11 +89,11 @@ def test_an_edited_or_cut_file_is_refused_with_its_line_and_nothing_is_written(d
     lines = file.read_bytes().splitlines(keepends=True)
     whole_gzip = gzip.compress(b"".join(lines))
     for name, content, words in (
-        ("cut", b"".join(lines[:3]), "line 4: the file is cut short"),
-        ("half", b"".join(lines)[:-70], "line 5: the file is cut short within this line"),
-        ("edited", b"".join(lines).replace(b'"partition":0', b'"partition":1', 1), "line 5: the file was edited"),
-        ("cut.gz", whole_gzip[:-40], "the gzip file is cut short"),
-        ("empty", b"", "line 1: the file is cut short"),
+        ("cut", b"".join(lines[:3]), "line 4: the file is not complete"),
+        ("half", b"".join(lines)[:-70], "line 5: the file ends within this line"),
+        ("edited", b"".join(lines).replace(b'"partition":0', b'"partition":1', 1), "line 5: the file was changed"),
+        ("cut.gz", whole_gzip[:-40], "the gzip file is not complete"),
+        ("empty", b"", "line 1: the file is not complete"),
         ("other", b'{"a": 1}\n', "line 1: does not begin a file of `streams dlq export`"),
     ):
         bad = tmp_path / name
@@ -109,7 +109,7 @@ def test_what_is_wrong_is_named_and_no_half_file_is_left(desk: Desk, tmp_path: P
     desk.park(1)
     desk.json("export", "growth", "--to", str(file))
     before = file.read_bytes()
-    assert "is there already" in desk.refused("export", "growth", "--to", str(file), code=1)
+    assert "exists already" in desk.refused("export", "growth", "--to", str(file), code=1)
     assert file.read_bytes() == before
     missing = tmp_path / "no" / "such" / "folder"
     assert "cannot be written" in desk.refused("export", "growth", "--to", str(missing), code=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,20 @@ def test_list_counts_from_the_accounts_and_dates_from_the_edges(desk: Desk) -> N
     assert rejected["newest"] == "2026-01-01T00:01:00Z"
     assert rejected["first_deadline"] == "2026-01-15T00:00:00Z", "14 days after the first was parked"
     assert listed["orphaned"] == []
+
+
+def test_list_says_how_far_away_a_deadline_is_and_now_where_it_has_come(desk: Desk) -> None:
+    """The table is for a person who decides what to do first; the JSON keeps the exact time."""
+    desk.park(1, parked_at_ms=LONG_AGO_MS)
+    desk.park(1, cause="credentials", status=401)
+    desk.commit({"rejected": 1, "credentials": 1})
+    evidence = Evidence(status=401, detail="no", at=LONG_AGO_MS)
+    desk.say({key("scope", "growth", "default"): ScopeState(state="INVALID", since=LONG_AGO_MS, evidence=evidence)})
+    lines = {line.split()[0]: line for line in desk.dlq("list", "growth").stdout.splitlines()}
+    assert lines["rejected"].split()[-1] == "now"
+    assert re.search(r"Z \(in 1 d 23 h\)$", lines["credentials"]), "48 hours after it was parked"
+    rows = {row["cause"]: row for row in desk.json("list", "growth")["causes"]}
+    assert rows["rejected"]["first_deadline"] == iso(LONG_AGO_MS + 14 * DAY_MS)
 
 
 def test_list_of_an_empty_installation_is_done_and_empty(desk: Desk) -> None:
@@ -193,10 +208,10 @@ def test_letters_of_the_source_say_who_would_get_them(desk: Desk) -> None:
     [
         (("list", "grwoth"), 2, "growth"),
         (("top", "nobody"), 2, "there is no connector nobody"),
-        (("show", "growth"), 2, "--event-id, --offset, --fingerprint: say which letter"),
+        (("show", "growth"), 2, "--event-id, --offset, --fingerprint: name the letter"),
         (("show", "growth", "--fingerprint", "xyz"), 2, "16 hex digits"),
         (("show", "growth", "--fingerprint", "0" * 16), 3, "no letter of growth has the fingerprint"),
-        (("show", "growth", "--event-id", "none-such"), 3, "holds the event"),
+        (("show", "growth", "--event-id", "none-such"), 3, "is of the event"),
         (("show", "growth", "--offset", "rejected/0/5"), 3, "there is no letter at rejected/0/5"),
         (("show", "growth", "--offset", "rejected/9/5"), 3, "there is no letter"),
         (("show", "growth", "--offset", "parked/0/5"), 2, "letters/partition/offset"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from streams.state.records import SettledBlock, key
+import pytest
+import yaml
+
+from streams.state.records import ConnectorState, ScopeState, SettledBlock, key
+from streams.testing.brokers import Broker
 from tests.cli.dlq.desk import OPEN, Desk, bits
 
 pytestmark = pytest.mark.kafka
@@ -83,6 +87,56 @@ def test_settled_letters_are_left_out_and_again_takes_those_that_were_not_purged
     assert (plan["letters"], plan["left_out"]) == (2, {"settled": 2})
     again = desk.json("replay", "growth", "--again")
     assert (again["letters"], again["left_out"]) == (3, {"purged": 1})
+    assert again["warnings"] == []
+
+
+def test_the_plan_of_a_second_delivery_to_braze_says_that_events_count_twice(kafka: Broker, tmp_path: Path) -> None:
+    entry = {"kind": "mparticle_events", "keys": ["key-of-sixteen-characters"]}
+    braze = {"destination": "braze", "instance": "US-01", "rest_key": "a-rest-key", "receive": {"data": entry}}
+    desk = Desk(kafka.bootstrap_servers, tmp_path, {"back": braze})
+    desk.park(2, connector="back")
+    desk.say({key("settled", "back", "rejected", 0, 0): SettledBlock(bits=bits([0]))})
+    assert desk.json("replay", "back")["warnings"] == []
+    assert desk.json("replay", "back", "--again")["warnings"] == [
+        "--again also sends letters that were sent back before: events and purchases that were delivered then are "
+        "counted a second time by braze"
+    ]
+
+
+def test_a_replay_warns_where_its_letters_would_be_parked_again_or_wait_and_a_purge_does_not(desk: Desk) -> None:
+    desk.park(2)
+    assert desk.json("replay", "growth")["warnings"] == []
+    invalid = ScopeState(state="INVALID", since=LONG_AGO_MS)
+    desk.say({key("scope", "growth", "default"): invalid})
+    of_scope = (
+        "scope default of growth is INVALID since 2026-01-01T00:00:00Z: its letters are parked again at once. "
+        "Fix its secret first, then `streams connectors probe growth`"
+    )
+    assert desk.json("replay", "growth")["warnings"] == [of_scope]
+    stopped = ConnectorState(state="SUSPENDED", by="operator", since=LONG_AGO_MS)
+    desk.say({key("connector", "growth"): stopped})
+    of_connector = "growth is SUSPENDED by operator: the letters wait until `streams connectors resume growth`"
+    assert desk.json("replay", "growth")["warnings"] == [of_scope, of_connector]
+    said = desk.dlq("replay", "growth").stderr
+    assert f"warning: {of_scope}" in said
+    assert f"warning: {of_connector}" in said
+    assert desk.json("purge", "growth")["warnings"] == []
+
+
+@pytest.mark.parametrize("name", ["growth", "source"])
+def test_a_plan_by_event_type_ends_with_5_while_the_registry_that_knows_the_type_is_away(desk: Desk, name: str) -> None:
+    content = yaml.safe_load(desk.config.read_text())
+    content["source"]["schema_registry"] = {"url": "http://127.0.0.1:1"}
+    desk.config.write_text(yaml.safe_dump(content))
+    topics = desk.settings.topics
+    topic = topics.dead_letter_source if name == "source" else topics.dead_letter_rejected(name)
+    (letter,) = desk.park(1)
+    value = b"\0\0\0\0\7" + (letter.value or b"")[10:]  # the same event with the header of a registry's schema 7
+    desk.write(topic, letter.key, value, letter.headers)
+    for action in ("replay", "purge"):
+        said = desk.refused(action, name, "--event-type", CLICK, code=5)
+        assert "nothing was done: the schema registry does not answer" in said
+        assert desk.json(action, name)["letters"] >= 1, "a plan that needs no event type can be made"
 
 
 def test_letters_of_a_scope_are_planned_as_a_prefix(desk: Desk) -> None:
@@ -124,11 +178,11 @@ def test_where_nobody_keeps_the_connector_the_order_is_withdrawn(desk: Desk) -> 
         (("replay", "growth", "--cause", "credentials"), 2, "--scope"),
         (("replay", "growth", "--scope", "default", "--until", "0s", "--cause", "rejected"), 2, "none has rejected"),
         (("replay", "growth", "--scope", "default"), 2, "--until"),
-        (("replay", "growth", "--scope", "ios", "--until", "0s"), 2, "there are: default"),
+        (("replay", "growth", "--scope", "ios", "--until", "0s"), 2, "Scopes: default"),
         (
             ("replay", "growth", "--scope", "default", "--until", "0s", "--limit", "5"),
             2,
-            "--limit: letters of a credential scope",
+            "--limit: letters of a scope are sent in order",
         ),
         (("replay", "growth", "--since", "yesterday"), 2, "2026-01-31"),
         (("purge", "growth", "--until", "2026-99-01"), 2, "--until: 2026-99-01"),
@@ -136,13 +190,14 @@ def test_where_nobody_keeps_the_connector_the_order_is_withdrawn(desk: Desk) -> 
         (("replay", "growth", "--fingerprint", "123"), 2, "16 hex digits"),
         (("replay", "growth", "--plan", "0123456789ab"), 2, "--plan needs --execute"),
         (("purge", "growth", "--execute"), 2, "--reason"),
+        (("purge", "growth", "--again"), 2, "No such option: --again"),
         (("replay", "growth"), 3, "no letter of growth to replay matches"),
         (("purge", "growth", "--fingerprint", "0" * 16), 3, "no letter of growth to purge matches"),
         (("replay", "source"), 3, "no letter of source"),
-        (("extend", "growth", "--scope", "ios", "--by", "1h", "--reason", "x"), 2, "there are: default"),
+        (("extend", "growth", "--scope", "ios", "--by", "1h", "--reason", "x"), 2, "Scopes: default"),
         (("extend", "growth", "--scope", "default", "--by", "soon", "--reason", "x"), 2, "--by: soon"),
         (("extend", "growth", "--scope", "default", "--by", "1h", "--reason", " "), 2, "--reason"),
-        (("extend", "source", "--scope", "default", "--by", "1h", "--reason", "x"), 2, "there are: none"),
+        (("extend", "source", "--scope", "default", "--by", "1h", "--reason", "x"), 2, "Scopes: none"),
     ],
 )
 def test_what_is_wrong_is_named(desk: Desk, arguments: tuple[str, ...], code: int, words: str) -> None:

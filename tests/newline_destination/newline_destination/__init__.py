@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from newline_destination.destination import NewlineDestination
+from newline_destination.mapping import EVENTS
 from newline_destination.settings import NewlineSettings
 
 from streams.destinations import DestinationKind
-from streams.destinations.table import MappedEvent
 from streams.values import Secret
-
-EVENTS = {
-    "users.messages.email.Open": MappedEvent("users.messages.email.Open", "open"),
-    "users.messages.email.Click": MappedEvent("users.messages.email.Click", "click"),
-}
 
 
 def _example() -> NewlineSettings:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
+from newline_destination.mapping import EVENTS
 from newline_destination.settings import NewlineSettings
 
 from streams.delivery.contract import (
@@ -31,10 +32,10 @@ from streams.delivery.contract import (
 )
 from streams.destinations.answers import Answers
 from streams.destinations.detail import masked
-from streams.events.source import EventSource
+from streams.events.schema import WriterSchema
 
 SCOPE = "default"
-NAMES = {"users.messages.email.Open": "open", "users.messages.email.Click": "click"}
+RECORD_BYTES_MAX = 20_000
 
 
 class NewlineDestination(Destination):
@@ -55,7 +56,7 @@ class NewlineDestination(Destination):
         return Limits(
             batch_records_max=50,
             batch_bytes_max=100_000,
-            record_bytes_max=20_000,
+            record_bytes_max=RECORD_BYTES_MAX,
             requests_in_flight_max=2,
             retry_base_seconds=0.5,
             records_per_second=None,
@@ -67,18 +68,23 @@ class NewlineDestination(Destination):
     def sign_in(self) -> SignIn:
         return self._sign_in
 
-    def encoder(self, source: EventSource) -> Encoder | None:
-        name = NAMES.get(source.event_type)
-        if name is None:
+    def encoder(self, schema: WriterSchema) -> Encoder | None:
+        mapped = EVENTS.get(schema.event_type)
+        if mapped is None:
             return None
 
         def encode(event: Mapping[str, object]) -> Encoding:
-            user = event.get("external_user_id")
+            event_id, time, user = (event.get(name) for name in ("id", "time", "external_user_id"))
+            if not event_id or time is None:
+                return Rejected("id or time is missing")
             if not user:
                 return Rejected("no external_user_id")
-            return SCOPE, orjson.dumps({"id": event["id"], "user": user, "what": name, "at": event["time"]}), 0
+            body = orjson.dumps({"id": event_id, "user": user, "what": mapped.name, "at": time})
+            if len(body) > RECORD_BYTES_MAX:
+                return Rejected(f"the event is {len(body)} bytes, and the server takes {RECORD_BYTES_MAX}")
+            return SCOPE, body, 0
 
-        return decoded(source, encode)
+        return decoded(schema, encode)
 
     def request(self, scope: str, bodies: Sequence[bytes]) -> Request:
         body = b"".join(body + b"\n" for body in bodies)

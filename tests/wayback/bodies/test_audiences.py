@@ -92,7 +92,16 @@ def test_a_request_that_keeps_the_line_alive_is_nothing(content: dict[str, Any])
     assert (found.records, found.skipped) == ([], {})
 
 
-def test_attributes_that_come_along_are_taken_where_they_are_selected_and_the_last_word_wins() -> None:
+@pytest.mark.parametrize("odd", [7, "plan", [7], [{"value": "x"}], [{"key": 5}], [{"key": ""}]])
+def test_attributes_that_cannot_be_read_are_kept_for_a_person_and_the_word_is_taken(odd: Any) -> None:
+    audience = {"audience_id": 1, "audience_name": "One", "action": "add", "user_attributes": odd}
+    found = memberships(request(profile(audience)))
+    assert words(found) == [("ann", "1", "add")]
+    (malformed,) = [each for each in found.records if isinstance(each, Malformed)]
+    assert "attribute" in malformed.reason
+
+
+def test_attributes_that_come_along_are_taken_where_they_are_selected_else_counted_and_the_last_word_wins() -> None:
     update = audience(
         789,
         "attribute_update",
@@ -104,11 +113,20 @@ def test_attributes_that_come_along_are_taken_where_they_are_selected_and_the_la
             {},
         ],
     )
-    (record,) = memberships(request(profile(update)), attributes=["plan", "churned"]).records
+    found = memberships(request(profile(update)), attributes=["plan", "churned"])
+    (record,) = found.records
     assert isinstance(record, Attributes)
+    assert found.skipped == {"not_selected": 1}
     assert json.loads(record.changes) == {"plan": "silver", "churned": None}
     assert record.id == "m/attributes/ann"
-    assert kinesis(request(profile(update))).records == []
+
+
+def test_an_entry_of_audiences_alone_counts_each_attribute_that_comes_along_and_keeps_none() -> None:
+    given = [{"key": "plan", "value": "gold"}, {"key": "churned", "action": "delete"}, {"key": "plan", "value": "x"}, 7]
+    found = kinesis(request(profile(audience(user_attributes=given), audience(2, user_attributes="odd"))))
+    assert words(found) == [("ann", "456", "add"), ("ann", "2", "add")]
+    assert len(found.records) == 2
+    assert found.skipped == {"not_selected": 2}
 
 
 @pytest.mark.parametrize("encoding", ["md5", "sha1", "sha256"])
@@ -139,13 +157,19 @@ def test_an_audience_that_cannot_be_read_is_kept_for_a_person_and_the_others_are
     assert words(found) == [("ann", "2", "add")]
 
 
+@pytest.mark.parametrize("key", ["audiences", "added_audiences", "removed_audiences"])
+def test_audiences_that_are_no_list_are_kept_for_a_person(key: str) -> None:
+    found = memberships(request({**profile(), key: {"audience_id": 5}}))
+    assert [type(record) for record in found.records] == [Malformed]
+
+
 def test_a_profile_that_cannot_be_read_or_has_too_long_an_id_is_kept_too() -> None:
     found = memberships(request("profile", profile(audience(), user="x" * 988), profile(audience(2))))
     assert [type(record) for record in found.records] == [Malformed, Malformed, Membership]
 
 
 def test_profiles_that_are_no_list_are_a_setup_fault() -> None:
-    with pytest.raises(BadBody, match="user_profiles is no list"):
+    with pytest.raises(BadBody, match="user_profiles is not a list"):
         memberships({"user_profiles": {}})
 
 
@@ -187,7 +211,7 @@ def test_a_record_that_cannot_be_read_is_kept_for_a_person(broken: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a":1}\nx', b"\xff"])
 def test_a_body_that_is_no_json_is_told_as_such(body: bytes) -> None:
-    with pytest.raises(BadBody, match="no JSON"):
+    with pytest.raises(BadBody, match="not JSON"):
         lines(body)
 
 

@@ -63,12 +63,22 @@ def test_a_page_of_a_full_copy_is_its_members_and_behind_them_its_marker() -> No
 
 
 @pytest.mark.parametrize(("action", "change"), [("add_members", "add"), ("remove_members", "remove")])
-def test_a_difference_has_no_marker(action: str, change: str) -> None:
+def test_a_difference_completes_nothing(action: str, change: str) -> None:
     found = taken(body(action, [member("ann")]))
     (record,) = found.records
     assert isinstance(record, Membership)
     assert record.change == change
     assert found.answer == {"action": action, "status": "success"}
+
+
+@pytest.mark.parametrize("action", ["add_members", "remove_members"])
+def test_the_first_page_of_a_difference_tells_the_name_also_without_members(action: str) -> None:
+    first = {"page_info": {"total_pages": 3, "page_count": 1}}
+    (name,) = taken(body(action, **first)).records
+    assert isinstance(name, Page)
+    assert (name.id, name.purpose, name.group_id, name.group_name) == (f"p/s/3/{action}", "name", "7", "VIP")
+    assert [type(one) for one in taken(body(action, [member("ann")], **first)).records] == [Membership, Page]
+    assert not taken(body(action, mixpanel_cohort_name=None, **first)).records
 
 
 def test_the_same_call_again_has_the_same_ids() -> None:
@@ -170,17 +180,17 @@ def test_a_member_that_no_retry_makes_whole_is_kept_for_a_person_and_the_others_
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "no JSON object"),
-        ([], "no JSON object"),
+        (None, "not a JSON object"),
+        ([], "not a JSON object"),
         ({}, "action is none of members, add_members, remove_members"),
         ({"action": "deleted"}, "action is none of"),
         ({"action": ["members"]}, "action is none of"),
         ({"action": "members"}, "mixpanel_cohort_id is missing"),
         (body("members", mixpanel_cohort_id=""), "mixpanel_cohort_id is missing"),
         (body("members", mixpanel_session_id=None), "mixpanel_session_id is missing"),
-        ({"action": "members", "mixpanel_cohort_id": "7", "members": {"a": 1}}, "members is no list"),
-        (body("members", page_info=[]), "page_info is no JSON object"),
-        (body("members", page_info={"total_pages": 2, "page_count": 3}), "no page comes after the last"),
+        ({"action": "members", "mixpanel_cohort_id": "7", "members": {"a": 1}}, "members is not a list"),
+        (body("members", page_info=[]), "page_info is not a JSON object"),
+        (body("members", page_info={"total_pages": 2, "page_count": 3}), "page_count not larger than total_pages"),
         (body("members", page_info={"total_pages": 2, "page_count": 0}), "numbers from 1"),
         (body("members", page_info={"total_pages": "two"}), "numbers from 1"),
         (body("members", page_info={"total_pages": -1}), "numbers from 1"),

@@ -135,6 +135,100 @@ def test_what_is_no_batch_and_no_event_is_kept_for_a_person_and_the_rest_is_take
     assert [type(record) for record in found.records] == [Malformed] * 4 + [Event]
 
 
+@pytest.mark.parametrize("part", ["events", "user_attributes", "deleted_user_attributes", "consent_state"])
+@pytest.mark.parametrize("content", ["x", 5, False])
+def test_a_part_of_another_shape_is_kept_for_a_person_and_the_rest_is_taken(part: str, content: Any) -> None:
+    given = {"user_attributes": {"plan": 1}, "events": [played()], part: content}
+    found = taken({**batch(), **given}).records
+    broken = found[0]
+    assert isinstance(broken, Malformed)
+    assert f"{part} is no" in broken.reason
+    rest = {"events": ["Attributes"], "user_attributes": ["Event"]}.get(part, ["Attributes", "Event"])
+    assert [type(record).__name__ for record in found[1:]] == rest
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        7,
+        ["customer_id"],
+        [{"identity": "ann"}],
+        [{"identity_type": 5, "identity": "ann"}],
+        [{"identity_type": "email", "identity": {"x": 1}}],
+        {"email": ["a@example.com"]},
+        {"email": True},
+    ],
+)
+def test_an_identity_that_cannot_be_read_is_kept_for_a_person_and_the_user_is_taken(odd: Any) -> None:
+    given = odd
+    if isinstance(odd, dict):
+        given = {"customer_id": "ann", **odd}
+    elif isinstance(odd, list):
+        given = [{"identity_type": "customer_id", "identity": "ann"}, *odd]
+    found = taken(batch(played(), user_identities=given))
+    (malformed,) = [each for each in found.records if isinstance(each, Malformed)]
+    assert malformed.reason == "an identity cannot be read"
+    events = [each.external_user_id for each in found.records if isinstance(each, Event)]
+    assert events == ([] if odd == 7 else ["ann"])
+
+
+@pytest.mark.parametrize("identities", [None, [], {}, [{}], {"email": None, "customer_id": None}])
+def test_no_identities_are_no_fault(identities: Any) -> None:
+    found = taken(batch(user_identities=identities))
+    assert (found.records, found.skipped) == ([], {"no_external_user_id": 1})
+
+
+@pytest.mark.parametrize("gdpr", [7, "yes", ["ads"], {"ads": True}, {"ads": None}])
+def test_a_consent_that_cannot_be_read_is_kept_for_a_person(gdpr: Any) -> None:
+    found = taken(batch(consent_state={"gdpr": gdpr}), consent={"ads": "$google_ad_user_data"})
+    (malformed,) = found.records
+    assert isinstance(malformed, Malformed)
+    assert "consent_state.gdpr" in malformed.reason
+
+
+def test_a_purpose_that_the_entry_does_not_name_may_be_anything_and_is_counted() -> None:
+    gdpr = {"other": 7, "more": {"consented": True}, "ads": {"consented": True}}
+    found = taken(batch(consent_state={"gdpr": gdpr}), consent={"ads": "$google_ad_user_data"})
+    assert texts(found) == [("consent", {"ads": True})]
+    assert found.skipped == {"not_selected": 2}
+
+
+def test_several_parts_of_another_shape_are_one_malformed_batch() -> None:
+    (broken,) = taken({**batch(), "events": 5, "user_attributes": []}).records
+    assert isinstance(broken, Malformed)
+    assert broken.reason == "of a batch events is not a list, user_attributes is not a JSON object"
+
+
+def test_parts_that_are_null_are_as_if_they_were_not_there() -> None:
+    nothing = dict.fromkeys(("events", "user_attributes", "deleted_user_attributes", "consent_state"))
+    assert taken({**batch(), **nothing}).records == []
+    assert [type(each) for each in taken(batch(played(custom_attributes=None))).records] == [Event]
+
+
+def test_an_event_whose_custom_attributes_are_no_object_is_kept_for_a_person() -> None:
+    found = taken(batch(played(custom_attributes=["x"]), played(custom_attributes={"a": 1})))
+    assert [type(record) for record in found.records] == [Malformed, Event]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"product_action": 5},
+        {"promotion_action": []},
+        {"product_impressions": {}},
+        {"product_impressions": [5]},
+        {"product_impressions": [{"products": 5}]},
+        {"product_action": {"action": "purchase", "products": 5}},
+        {"product_action": {"action": "purchase", "products": ["x"]}},
+        {"promotion_action": {"action": "view", "promotions": [None]}},
+    ],
+)
+def test_commerce_of_another_shape_is_kept_for_a_person(data: dict[str, Any]) -> None:
+    (broken,) = taken(batch(event("commerce_event", **data))).records
+    assert isinstance(broken, Malformed)
+    assert " is not a " in broken.reason
+
+
 def test_identities_attributes_and_consent_are_a_record_each_and_come_without_events_too() -> None:
     content = batch(
         user_identities=[
@@ -157,12 +251,12 @@ def test_identities_attributes_and_consent_are_a_record_each_and_come_without_ev
     assert [record.id for record in found.records] == ["b/identities", "b/attributes", "b/consent"]
 
 
-def test_attributes_that_are_not_selected_are_left_out_and_what_was_deleted_is_null() -> None:
+def test_attributes_that_are_not_selected_are_left_out_and_counted_and_what_was_deleted_is_null() -> None:
     gone = event("user_attribute_change", user_attribute_name="$Zip", old="1", new=None, deleted=True)
     back = event("user_attribute_change", user_attribute_name="plan", deleted=True)
     found = taken(batch(gone, back, user_attributes={"plan": "gold", "other": 1}), attributes=["plan", "$*"])
     assert texts(found) == [("attributes", {"$Zip": None, "plan": "gold"})]
-    assert not found.skipped
+    assert found.skipped == {"not_selected": 1}
 
 
 def test_an_identity_that_was_taken_off_is_null() -> None:

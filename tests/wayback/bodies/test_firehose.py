@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from streams.wayback.bodies.firehose import take
 from streams.wayback.bodies.taken import BadBody, Taken
 from streams.wayback.entries import Entry
-from streams.wayback.records import Attributes, Event, Malformed, Membership, Purchase, encode
+from streams.wayback.records import Attributes, Event, Malformed, Membership, Page, Purchase, encode
 
 NOW = 1_790_000_000_123
 SENT = 1_789_999_999_000
@@ -62,6 +62,35 @@ def test_each_request_gets_its_own_response_also_one_that_keeps_the_line_alive(k
     found = taken({"type": kind, "id": "r", "firehose_version": "3.1.0"})
     assert found.answer == {**response, "id": "request-1", "timestamp_ms": NOW, "firehose_version": "3.1.0"}
     assert (found.records, found.skipped) == ([], {})
+
+
+def subscription(**given: Any) -> dict[str, Any]:
+    content = {"audience_id": 1234, "audience_name": "New Users", "action": "add", "timestamp_ms": SENT, "id": "s-1"}
+    account = {"account_settings": {"streams_key": "key-of-sixteen-characters"}}
+    return {"type": "audience_subscription_request", "account": account, **content, **given}
+
+
+@pytest.mark.parametrize(
+    ("action", "purpose"), [("add", "subscribe"), ("update", "subscribe"), ("remove", "unsubscribe")]
+)
+def test_a_subscription_is_a_word_about_its_audience(action: str, purpose: str) -> None:
+    (page,) = taken(subscription(action=action)).records
+    assert isinstance(page, Page)
+    assert (page.purpose, page.group_id, page.group_name) == (purpose, "1234", "New Users")
+    assert (page.id, page.time_ms, page.session) == ("s-1/1234", SENT, "s-1")
+
+
+def test_a_subscription_to_an_audience_that_is_not_selected_is_counted() -> None:
+    found = taken(subscription(), select=["Old*"])
+    assert (found.records, found.skipped) == ([], {"not_selected": 1})
+
+
+@pytest.mark.parametrize("given", [{"audience_id": None}, {"audience_id": [1]}, {"action": "more"}, {"action": None}])
+def test_a_subscription_that_says_too_little_is_kept_for_a_person_without_its_key(given: dict[str, Any]) -> None:
+    (record,) = taken(subscription(**given)).records
+    assert isinstance(record, Malformed)
+    assert "needs audience_id" in record.reason
+    assert "key-of-sixteen-characters" not in record.body
 
 
 @pytest.mark.parametrize(
@@ -146,3 +175,20 @@ def test_the_vendors_own_samples_are_taken(name: str) -> None:
     assert {"customEvent", "eCommerce - add_to_cart - Item"} <= {
         getattr(record, "name", "") for record in found.records
     }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"events": 5},
+        {"user_attributes": [1]},
+        {"user_attribute_lists": "x"},
+        {"consent_state": 7},
+        {"events": [event("product_action", action="purchase", products=5)]},
+        {"events": [event("product_action", action="purchase", products=[5])]},
+        {"events": [event("impression", impressions=5)]},
+        {"events": [event("impression", impressions=["x"])]},
+    ],
+)
+def test_parts_of_another_shape_are_kept_for_a_person(given: dict[str, Any]) -> None:
+    assert [type(record) for record in taken(request(**given)).records] == [Malformed]

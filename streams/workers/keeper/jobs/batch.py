@@ -10,9 +10,9 @@ from streams.state.orders import Action
 from streams.state.receipt import Receipt
 from streams.state.records import PURGED, REJECTED, Cursor, Record, SettledBlock, Totals, key
 from streams.state.settled import SettledLetters
-from streams.state.standing import Standing
+from streams.state.state_view import StateView
 from streams.workers.keeper.jobs.outcome import Leaves, LeftOut
-from streams.workers.keeper.office import Office, Outgoing
+from streams.workers.keeper.lease import Lease, Outgoing
 
 
 @dataclass(slots=True)
@@ -60,15 +60,15 @@ class Batch:
         if leaves.skipped is not None:
             self.skipped[leaves.skipped] = self.skipped.get(leaves.skipped, 0) + 1
 
-    def totals(self, office: Office, action: Action) -> Totals:
+    def totals(self, lease: Lease, action: Action) -> Totals:
         """The connector's totals with what this batch did."""
         if action == "purge":
-            return office.counted(purged=self.causes)
-        return office.counted(replayed=self.causes, again=self.again, routed=self.routed, skipped=self.skipped)
+            return lease.counted(purged=self.causes)
+        return lease.counted(replayed=self.causes, again=self.again, routed=self.routed, skipped=self.skipped)
 
 
 def settled_changes(
-    standing: Standing, letters: str, settled: Mapping[int, list[int]], action: Action
+    view: StateView, letters: str, settled: Mapping[int, list[int]], action: Action
 ) -> dict[str, Record | None]:
     """What remembers these letters as settled, by partition number and offset.
 
@@ -77,11 +77,11 @@ def settled_changes(
     changes: dict[str, Record | None] = {}
     for number, offsets in settled.items():
         if letters != REJECTED:
-            after = max(standing.cursor((letters, number)), max(offsets) + 1)
-            changes[key("cursor", standing.connector, letters, number)] = Cursor(offset=after)
+            after = max(view.cursor((letters, number)), max(offsets) + 1)
+            changes[key("cursor", view.connector, letters, number)] = Cursor(offset=after)
             continue
         for name in (REJECTED, PURGED) if action == "purge" else (REJECTED,):
-            before = standing.settled.get((name, number), SettledLetters())
+            before = view.settled.get((name, number), SettledLetters())
             for block, bits in before.with_added(offsets).items():
-                changes[key("settled", standing.connector, name, number, block)] = SettledBlock(bits=bits)
+                changes[key("settled", view.connector, name, number, block)] = SettledBlock(bits=bits)
     return changes

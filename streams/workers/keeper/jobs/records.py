@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from streams.state.audit import JobEnded, ReceiptLine
 from streams.state.orders import Action, Order
 from streams.state.records import Job, Record, Request, key
-from streams.state.standing import Standing, added
+from streams.state.state_view import StateView, added
 from streams.workers.keeper.jobs.batch import Batch
 
 ENDED_JOBS_MAX = 50
@@ -19,9 +19,14 @@ def is_active(job: Job) -> bool:
     return job.status in ("queued", "running")
 
 
+def action_of(job: Job) -> Action:
+    """Of a replay or purge."""
+    return "purge" if job.action == "purge" else "replay"
+
+
 def active_job(jobs: Mapping[str, Job]) -> tuple[str, Job] | None:
-    """The job that has not ended, with its id; there is one at most."""
-    return next(((job_id, job) for job_id, job in jobs.items() if is_active(job)), None)
+    """The replay or purge that has not ended, with its id; there is one at most. Orders to forget users go beside."""
+    return next(((job_id, job) for job_id, job in jobs.items() if is_active(job) and job.action != "forget"), None)
 
 
 def named(job_id: str, job: Job) -> str:
@@ -86,8 +91,8 @@ def ending(job_id: str, job: Job) -> JobEnded:
     )
 
 
-def forgotten_jobs(standing: Standing) -> dict[str, Record | None]:
+def forgotten_jobs(view: StateView) -> dict[str, Record | None]:
     """Ended jobs that are too many once one more ends, taken back: the oldest."""
-    ended = [(job.created, job_id) for job_id, job in standing.jobs.items() if not is_active(job)]
+    ended = [(job.created, job_id) for job_id, job in view.jobs.items() if not is_active(job)]
     old = sorted(ended, reverse=True)[ENDED_JOBS_MAX - 1 :]
-    return {key("job", standing.connector, job_id): None for _, job_id in old}
+    return {key("job", view.connector, job_id): None for _, job_id in old}

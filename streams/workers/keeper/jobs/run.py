@@ -1,4 +1,4 @@
-"""A job under way: reads its letters, decides of each, and gathers what the next transaction settles."""
+"""A job runs: reads its letters, decides of each, and gathers what the next transaction settles."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 import structlog
 
-from streams.delivery.pace import BURST_SECONDS, TokenBucket
+from streams.delivery.pace import BURST_SECONDS, Share, TokenBucket
 from streams.ports.errors import SchemasUnavailable
 from streams.ports.kafka import Message
 from streams.ports.letters import Letters
 from streams.state.orders import partition_of
 from streams.state.records import PURGED, REJECTED, Job
 from streams.state.selection import REPLAYS_MAX, LetterFacts, Selection
+from streams.workers.bisection import Bisection
 from streams.workers.keeper.jobs.batch import Batch
 from streams.workers.keeper.jobs.letters import JobLetters
-from streams.workers.keeper.jobs.outcome import Stays, Way
-from streams.workers.keeper.office import Office
-from streams.workers.parts import Halving
+from streams.workers.keeper.jobs.outcome import Stays
+from streams.workers.keeper.jobs.ways import Way
+from streams.workers.keeper.lease import Lease
 from streams.workers.reading.event_reader import EventReader
 
 log = structlog.get_logger(__name__)
@@ -46,28 +47,28 @@ class Gathered:
     waits: bool
 
 
-class Carrying:
-    """One job in one term, from its committed positions on. Reads and decides; who commits calls `committed`."""
+class JobRun:
+    """One job under one lease, from its committed positions on. Reads and decides; who commits calls `committed`."""
 
     def __init__(
         self,
-        office: Office,
+        lease: Lease,
         job_id: str,
         job: Job,
         *,
         reader: Letters,
         events: EventReader,
         way: Way,
-        share: TokenBucket | None = None,
-        halving: Halving | None = None,
+        share: Share | None = None,
+        bisection: Bisection | None = None,
         refused: Collection[Place] = (),
     ) -> None:
-        """`halving` says how many letters a transaction may hold while a refused one is looked for; those at `refused`
+        """`bisection` says how many letters a transaction may hold while a refused one is searched. Those at `refused`
         places stay where they are. `share` bounds replays beside the job's own rate: live traffic shares the sink.
 
         Raises `ValueError` where the job's selection cannot be read, and `OrderError` where its ends cannot."""
         self.job_id = job_id
-        self.office = office
+        self.lease = lease
         self._action = job.action
         self._selection = Selection.model_validate(job.selection)
         self._events = events
@@ -77,24 +78,25 @@ class Carrying:
         self._done = job.done
         self._is_waiting_said = False
         self._refused = refused
-        self._halving = halving or Halving(TAKEN_MAX)
+        self._bisection = bisection or Bisection(TAKEN_MAX)
         self._rate_burst = TAKEN_MAX if job.rate is None else max(1, min(TAKEN_MAX, int(job.rate * BURST_SECONDS)))
-        self._pace = TokenBucket(job.rate, office.clock.monotonic())
+        self._pace = TokenBucket(job.rate, lease.clock.monotonic())
         self._share = share if job.action == "replay" else None
         name = self._selection.letters
         ends = {partition_of(place, name): end for place, end in job.ends.items()}
         starts = {
-            number: max(office.standing.cursor((name, number)), job.positions.get(f"{name}/{number}", 0))
-            for number in ends
+            number: max(lease.view.cursor((name, number)), job.positions.get(f"{name}/{number}", 0)) for number in ends
         }
-        self._letters = JobLetters(reader, office.topics.dead_letters(name), starts, ends)
+        self._letters = JobLetters(reader, lease.topics.dead_letters(name), starts, ends)
 
     def gather(self) -> Gathered:
         """Look at some letters, within the limits of a step, of a transaction, of the order and of its rate."""
-        now = self.office.clock.monotonic()
-        if self._pace.seconds_until(self._burst, now) > 0.0 or (
-            self._share is not None and self._share.seconds_until(1, now) > 0.0
-        ):
+        now = self.lease.clock.monotonic()
+        if self._pace.seconds_until(self._burst, now) > 0.0:
+            if self._share is not None:
+                self._share.leave()
+            return Gathered(None, is_over=False, waits=True)
+        if self._share is not None and self._share.seconds_until(1, now) > 0.0:
             return Gathered(None, is_over=False, waits=True)
         looked_at_max = self._batch.looked_at + LOOKED_AT_MAX
         waits = False
@@ -115,11 +117,11 @@ class Carrying:
 
     def committed(self) -> None:
         """What was gathered is committed."""
-        now = self.office.clock.monotonic()
+        now = self.lease.clock.monotonic()
         self._pace.take(self._batch.taken, now)
         if self._share is not None:
             self._share.take(self._batch.taken, now)
-        self._halving.passed()
+        self._bisection.passed()
         self._done += self._batch.taken
         self._batch = Batch()
 
@@ -128,7 +130,7 @@ class Carrying:
 
     @property
     def _burst(self) -> int:
-        return min(self._rate_burst, self._halving.items_max)
+        return min(self._rate_burst, self._bisection.items_max)
 
     @property
     def _is_limit_reached(self) -> bool:
@@ -143,7 +145,7 @@ class Carrying:
     def _decide(self, letter: Message) -> None:
         """Take the letter, leave it out, or pass it by. Raises `SchemasUnavailable`: then nothing changed."""
         selection, batch, number = self._selection, self._batch, letter.partition()
-        is_settled = self.office.standing.is_settled((selection.letters, number), letter.offset())
+        is_settled = self.lease.view.is_settled((selection.letters, number), letter.offset())
         if is_settled and not self._is_copied(number, letter.offset()):
             batch.look_at(letter)
             return
@@ -175,7 +177,7 @@ class Carrying:
 
     def _is_copied(self, number: int, offset: int) -> bool:
         """Whether a settled letter is meant: what a person purged never comes back."""
-        return self._selection.again and not self.office.standing.is_settled((PURGED, number), offset)
+        return self._selection.again and not self.lease.view.is_settled((PURGED, number), offset)
 
     def _facts(self, letter: Message) -> LetterFacts:
         headers = letter.headers() or []
@@ -189,4 +191,4 @@ class Carrying:
         """Once a job: it is tried again and again."""
         if not self._is_waiting_said:
             self._is_waiting_said = True
-            log.warning("job waits for the schema registry", connector=self.office.connector, error=str(error))
+            log.warning("job waits for the schema registry", connector=self.lease.connector, error=str(error))

@@ -1,0 +1,31 @@
+"""Runs of events that were not changed on the way: most records of a partition are such. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streams.destinations.braze.items import EVENT, LENGTH_BYTES
+
+_HEAD = 1 + LENGTH_BYTES
+
+
+def run_of(bodies: Sequence[bytes], first: int, end: int) -> int:
+    """Where the run that begins at `first` ends, at `end` at the latest."""
+    at = first
+    while at < end and bodies[at][0] == EVENT:
+        at += 1
+    return at
+
+
+def parted(bodies: Sequence[bytes], first: int, end: int) -> tuple[list[str], list[bytes], int]:
+    """Ids and objects of the events from `first` to `end` (exclusive), and the bytes of their bodies."""
+    ids: list[str] = []
+    objects: list[bytes] = []
+    size = 0
+    for at in range(first, end):
+        body = bodies[at]
+        size += len(body)
+        behind = _HEAD + int.from_bytes(body[1:_HEAD], "big")
+        ids.append(body[_HEAD:behind].decode())
+        objects.append(body[behind:])
+    return ids, objects, size

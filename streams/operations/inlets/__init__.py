@@ -1,0 +1,1 @@
+"""Storage inlets as people see them: how they stand, and orders about parked files."""

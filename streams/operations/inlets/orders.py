@@ -1,0 +1,60 @@
+"""Orders about a parked file. They are written to the topic of inlets; the active process carries them out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams.inlets.progress import Order, What
+from streams.operations.errors import BadRequest, NothingMatched
+from streams.operations.inlets.overview import view_of
+from streams.operations.installation import Installation
+
+LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An order about one file; whether it is carried out, or waits for a process that is active."""
+
+    key: str
+    what: What
+    is_done: bool
+
+
+def order(
+    installation: Installation,
+    name: str,
+    key: str,
+    what: What,
+    *,
+    who: str,
+    reason: str,
+    wait_seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Ordered:
+    """Write the order, and wait for a while until it is carried out. One that is not carried out in time stays.
+
+    Raises `BadRequest`, `NothingMatched` where no file with this key waits, `KafkaUnreachable` and `StateError`.
+    """
+    if not reason.strip():
+        raise BadRequest("say why: the audit keeps it", field="reason")
+    view = view_of(installation, name)
+    if key not in view.waiting:
+        waiting = ", ".join(sorted(view.waiting)[:5]) or "none"
+        raise NothingMatched(f"inlet {name}: no parked or damaged file has the key {key}; there are: {waiting}")
+    settings, clock = installation.settings, installation.clock
+    wanted = Order(what, who, reason, clock.epoch_ms())
+    record_key = f"order/{name}/{key}".encode()
+    with installation.open_transactions(f"{settings.groups.inlet(name)}.orders") as transactions:
+        transactions.begin()
+        transactions.write(settings.topics.inlets, wanted.to_bytes(), record_key)
+        transactions.commit((), None)
+    deadline = clock.monotonic() + wait_seconds
+    while True:
+        if record_key not in installation.read_latest(settings.topics.inlets, record_key):
+            return Ordered(key, what, True)
+        if clock.monotonic() >= deadline:
+            return Ordered(key, what, False)
+        sleep(LOOK_SECONDS)

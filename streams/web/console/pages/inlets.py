@@ -1,0 +1,75 @@
+"""`/inlets` and `/inlets/NAME`: what `streams inlets` prints, and orders about files that cannot be read."""
+
+from __future__ import annotations
+
+from streams.inlets.progress import What
+from streams.operations.inlets.orders import order
+from streams.operations.inlets.overview import InletOverview, overviews
+from streams.operations.installation import Installation
+from streams.web.console.desk import Asked, Desk, Page, SeeOther, Shown
+from streams.web.console.failures import PageError
+from streams.web.console.html import segment, with_query
+from streams.web.console.pages.orders import begun, reason_of
+from streams.web.console.routes import Route
+from streams.web.console.works import Work
+
+KIND = "inlet order"
+WAIT_SECONDS = 15.0
+"""An active process carries an order out within seconds."""
+ACTIONS = {"retry": What.RETRY, "skip": What.SKIP, "salvage": What.SALVAGE}
+
+
+async def show_all(desk: Desk, _asked: Asked) -> Shown:
+    found = await desk.threads.reads.ask(lambda one: list(overviews(one))) if desk.settings.storage_inlets else []
+    others = [
+        (name, str(inlet.kind))
+        for name, inlet in desk.settings.inlets.items()
+        if name not in desk.settings.storage_inlets
+    ]
+    content = {"inlets": [one.to_json() for one in found]}
+    return Page("inlets.html", "Inlets", content, {"found": found, "others": others}, refresh_seconds=30)
+
+
+async def show(desk: Desk, asked: Asked) -> Shown:
+    name = _known(desk, asked)
+
+    def look(installation: Installation) -> InletOverview:
+        return next(overviews(installation, name))
+
+    found = await desk.threads.reads.ask(look)
+    ordered = desk.works.find(asked.first("order"))
+    also = {"found": found, "ordered": ordered, "wait_seconds": WAIT_SECONDS}
+    return Page("inlet.html", f"Inlet {name}", found.to_json(), also, refresh_seconds=30)
+
+
+async def act(desk: Desk, asked: Asked) -> Shown:
+    """Have a file read again, or given up."""
+    name, key, who, reason = _known(desk, asked), asked.form.get("key", ""), asked.user.name, reason_of(asked)
+    what = ACTIONS.get(asked.typed("action"))
+    if what is None:
+        raise PageError(400, "No such action", f"a file is given one of: {', '.join(ACTIONS)}")
+
+    def carry_out(installation: Installation, _work: Work) -> str:
+        done = order(installation, name, key, what, who=who, reason=reason, wait_seconds=WAIT_SECONDS)
+        desk.watch.look_soon()
+        if done.is_done:
+            return f"Carried out: {what.value} {key}. The audit tells what came of it"
+        return f"No process of the inlet answered. The order waits until one runs: {what.value} {key}"
+
+    work = await begun(desk, desk.threads.orders, KIND, name, who, carry_out, what=what.value)
+    return SeeOther(with_query(f"/inlets/{segment(name)}", order=work.id))
+
+
+def _known(desk: Desk, asked: Asked) -> str:
+    name = asked.names["name"]
+    if name not in desk.settings.storage_inlets:
+        known = ", ".join(desk.settings.storage_inlets) or "none"
+        raise PageError(404, "No such inlet", f"there is no storage inlet {name}", f"storage inlets: {known}")
+    return name
+
+
+ROUTES = (
+    Route("GET", "/inlets", show_all),
+    Route("GET", "/inlets/{name}", show),
+    Route("POST", "/inlets/{name}/files", act, "writes"),
+)

@@ -1,0 +1,1 @@
+"""The loop of an inlet from a bucket: list, read, write, remember."""

@@ -1,0 +1,150 @@
+"""Orders in the console, of real processes on a broker: what a person does from the first alert to the last letter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from streams.testing.brokers import Broker
+from streams.testing.emulators import MixpanelEmulator
+from tests.console.visitor import Answer, Visitor, console
+from tests.pipeline.line import ANALYTICS, Line, mixpanel_connector, running
+from tests.pipeline.test_answers import OPEN, event
+from tests.pipeline.test_dead_letters import Person
+
+pytestmark = [pytest.mark.kafka, pytest.mark.apache, pytest.mark.timeout(300)]
+
+PAGE = f"/connectors/{ANALYTICS}"
+TOKENS = {"oncall": "a-token-of-the-night", "ada": "another-token"}
+
+
+@contextmanager
+def night(kafka: Broker, folder: Path, mixpanel: MixpanelEmulator) -> Iterator[tuple[Line, Visitor]]:
+    """A line, and a signed-in person at a console that takes orders."""
+    with ExitStack() as stack:
+        connectors = {ANALYTICS: mixpanel_connector(mixpanel, grace="100s")}  # so probes come every 10 s
+        line = stack.enter_context(running(kafka, folder, connectors))
+        settings = {"write": True, "auth": {"tokens": TOKENS}}
+        visitor = stack.enter_context(console(line.scene.config, settings))
+        assert visitor.post("/sign-in", {"token": TOKENS["oncall"], "next": "/"}).status == 303
+        yield line, visitor
+
+
+def followed(visitor: Visitor, answer: Answer) -> Answer:
+    """The page that an accepted order leads to."""
+    assert answer.status == 303, answer.words
+    return visitor.get(answer.headers["location"])
+
+
+def finished(line: Line, visitor: Visitor, path: str, state: str = "done") -> Answer:
+    """A page, once its work has come to this."""
+    try:
+        line.scene.wait_until(lambda: state in visitor.get(path).words, f"{path} to say {state}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{visitor.get(path).words}") from error
+    return visitor.get(path)
+
+
+def test_a_revoked_key_from_the_alert_to_the_last_letter(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    with night(kafka, tmp_path, mixpanel) as (line, visitor):
+        scene = line.scene
+        mixpanel.revoke()
+        for number in range(9):
+            line.write(OPEN, event(f"event-{number}"))
+        line.settle()
+        scene.wait_until(lambda: "Probe now" in visitor.get("/").text, "the overview to offer the probe")
+        refused = followed(visitor, visitor.send("/", f"{PAGE}/probe"))
+        assert "default: refused (401" in refused.words
+        extended = followed(visitor, visitor.send(PAGE, f"{PAGE}/extend", by="24h", reason="the key comes on Monday"))
+        assert "letters of default live 24h longer" in extended.words
+        mixpanel.restore()
+        accepted = followed(visitor, visitor.send("/", f"{PAGE}/probe"))
+        assert "default: accepted" in accepted.words
+        scene.wait_until(lambda: scene.account(ANALYTICS).delivered == 9, "every letter to be delivered")
+        scene.wait_until(lambda: "Nothing needs you" in visitor.get("/").text, "the overview to be calm")
+        orders = [line for line in read_audit(line) if line["what"] in ("probe", "extend")]
+        assert [(one["what"], one["who"]) for one in orders] == [
+            ("probe", "oncall"),
+            ("extend", "oncall"),
+            ("probe", "oncall"),
+        ]
+        assert orders[1]["why"] == "the key comes on Monday"
+
+
+def read_audit(line: Line) -> list[dict[str, str]]:
+    import json
+
+    return [json.loads(one.value or b"") for one in line.scene.read(line.scene.settings.topics.audit)]
+
+
+def test_a_connector_is_suspended_and_resumed_with_a_reason(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    with night(kafka, tmp_path, mixpanel) as (line, visitor):
+        line.write(OPEN, event("one"))
+        line.settle()
+        without = visitor.post(f"{PAGE}/suspend", {**visitor.get(PAGE).form(f"{PAGE}/suspend").fields, "reason": " "})
+        assert (without.status, "an order needs a reason" in without.words) == (400, True)
+        suspended = followed(visitor, visitor.send(PAGE, f"{PAGE}/suspend", reason="the account moves"))
+        assert "analytics is SUSPENDED" in suspended.words
+        line.scene.wait_until(lambda: f"{PAGE}/resume" in visitor.get(PAGE).text, "the page to offer the way back")
+        assert "oncall suspended it: the account moves" in visitor.get("/").words
+        resumed = followed(visitor, visitor.send(PAGE, f"{PAGE}/resume", reason="it has moved"))
+        assert "analytics is RUNNING" in resumed.words
+
+
+def test_letters_are_replayed_by_a_plan_and_a_purge_asks_for_the_name(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    with night(kafka, tmp_path, mixpanel) as (line, visitor):
+        office = Person(line, mixpanel)
+        office.park(7)
+        letters = f"{PAGE}/letters"
+        finished(line, visitor, letters, "Counted at")
+        purge = visitor.send(letters, f"{PAGE}/plans", action="purge", limit="2").headers["location"]
+        page = finished(line, visitor, purge, "2 letters")
+        assert "would be deleted for good" in page.words
+        execute = f"{purge}/execute"
+        wrong = visitor.send(purge, execute, reason="test events", typed_name="cdp")
+        assert (wrong.status, "type the name analytics" in wrong.words) == (400, True)
+        assert visitor.send(purge, execute, reason="test events", typed_name=ANALYTICS).status == 303
+        line.scene.wait_until(lambda: visitor.get(purge).status == 303, "the keeper to take the order")
+        job = visitor.get(purge).headers["location"]
+        finished(line, visitor, job, "The job is done")
+        told = visitor.json(f"{job}.json")
+        assert (told["action"], told["status"], told["done"], told["who"]) == ("purge", "done", 2, "oncall")
+        office.fix()
+        replay = visitor.send(letters, f"{PAGE}/plans", action="replay").headers["location"]
+        assert "5 letters" in finished(line, visitor, replay, "would be sent again").words
+        assert visitor.send(replay, f"{replay}/execute", reason="the time has come").status == 303
+        line.scene.wait_until(lambda: line.scene.account(ANALYTICS).delivered == 5, "five to be delivered")
+        receipts = office.audited("purged")
+        assert sum(int(one["letters"]) for one in receipts) == 2
+
+
+def test_a_stale_plan_says_so_and_offers_a_new_one(kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator) -> None:
+    with night(kafka, tmp_path, mixpanel) as (line, visitor):
+        office = Person(line, mixpanel)
+        office.park(4)
+        letters = f"{PAGE}/letters"
+        plan = visitor.send(letters, f"{PAGE}/plans", action="replay").headers["location"]
+        finished(line, visitor, plan, "would be sent again")
+        office.fix()
+        office.dlq("replay", ANALYTICS, "--limit", "1", "--execute", "--reason", "one is tried")
+        assert visitor.send(plan, f"{plan}/execute", reason="all of them").status == 303
+        page = finished(line, visitor, plan, "is stale")
+        assert f"{plan}/execute" not in [form.action for form in page.forms()]
+        again = visitor.send(plan, f"{PAGE}/plans").headers["location"]
+        assert "3 letters" in finished(line, visitor, again, "would be sent again").words
+        slow = visitor.send(letters, f"{PAGE}/plans", action="replay", rate="0.01").headers["location"]
+        finished(line, visitor, slow, "would be sent again")
+        assert visitor.send(slow, f"{slow}/execute", reason="one after the other").status == 303
+        line.scene.wait_until(lambda: visitor.get(slow).status == 303, "the keeper to take the order")
+        job = visitor.get(slow).headers["location"]
+        assert visitor.send(job, f"{job}/cancel").status == 303
+        finished(line, visitor, job, "The job ended as cancelled: what is done stays done")

@@ -1,0 +1,148 @@
+"""A bucket in a folder, a process that takes from it, and what a read_committed reader sees."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import fastavro
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.testing.processes import Child
+from tests.cli.files import OPEN_SCHEMA
+from tests.topics import claim
+from tests.waiting import wait_until
+
+EVENT_TYPE = "users.messages.email.Open"
+
+
+def hour(back: int = 0) -> str:
+    """A `date=` folder's hour, so many hours ago."""
+    return (datetime.now(UTC) - timedelta(hours=back)).strftime("%Y-%m-%d-%H")
+
+
+def key(name: str, *, back: int = 0, version: int = 3, event_type: str = EVENT_TYPE) -> str:
+    """A key as Braze makes them."""
+    export = "dataexport.prod-01.S3.integration.5f"
+    return f"{export}/event_type={event_type}/date={hour(back)}/version={version}/prod/{name}"
+
+
+class Inlet:
+    """One inlet named `bucket`, with names of this test's own on a broker."""
+
+    def __init__(self, bootstrap_servers: str, folder: Path, url: str = "", options: str = "{}", **more: str) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.folder = folder
+        self.bucket = folder / "bucket"
+        self.bucket.mkdir()
+        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        claim(bootstrap_servers, self.prefix[:-1])
+        self.config = folder / "streams.yaml"
+        lines = "".join(
+            f"\n    {name}: {value}" for name, value in {"poll": "5s", "damaged_after": "30s", **more}.items()
+        )
+        self.config.write_text(
+            f"""
+kafka: {{bootstrap_servers: "{bootstrap_servers}", topic_prefix: {self.prefix}, topics: {{partitions: 3}}}}
+source: {{topics: ["^{self.prefix[:-1]}-source"], topic_prefix: {self.prefix[:-1]}-source.}}
+inlets:
+  bucket:
+    kind: storage
+    url: {url or f"file://{self.bucket}"}
+    options: {options}
+    scratch: {folder / "scratch"}{lines}
+connectors:
+  one: {{destination: mixpanel, project_token: "{"0" * 32}"}}
+"""
+        )
+        self.children: list[Child] = []
+
+    @property
+    def topic(self) -> str:
+        return f"{self.prefix[:-1]}-source.{EVENT_TYPE}"
+
+    def start(self, instance: str = "one") -> Child:
+        """A process; it ends with the test."""
+        log = self.folder / f"{instance}-{len(self.children)}.log"
+        command = [sys.executable, "-m", "streams", "run", "ingest", "--config", str(self.config)]
+        child = Child(command, log, {"STREAMS_INSTANCE": instance})
+        self.children.append(child)
+        return child
+
+    def stop(self) -> None:
+        for child in self.children:
+            child.kill()
+
+    def ids(self) -> list[str]:
+        """Ids of the records that a read_committed reader sees."""
+        return [record_id(value) for value in self.values(self.topic).values()]
+
+    def await_records(self, count: int, seconds_max: float = 60.0) -> list[str]:
+        """Wait for so many records; returns their ids."""
+        wait_until(
+            lambda: len(self.ids()) >= count, f"{count} records on {self.topic}: {self.last_lines()}", seconds_max
+        )
+        return self.ids()
+
+    def last_lines(self) -> str:
+        return "\n".join(child.last_lines(5) for child in self.children[-2:])
+
+    def progress(self) -> dict[str, Any]:
+        """Objects of all hours, by their file's name."""
+        latest = {key: value for (_, _, key), value in self.values(f"{self.prefix}inlets", keyed=True).items()}
+        found: dict[str, Any] = {}
+        for name, value in latest.items():
+            if name.startswith("taken/") and value:
+                found |= {one.rpartition("/")[2]: entry for one, entry in json.loads(value)["objects"].items()}
+        return found
+
+    def head(self) -> dict[str, Any]:
+        """The inlet as a whole, as its topic tells it."""
+        latest = {key: value for (_, _, key), value in self.values(f"{self.prefix}inlets", keyed=True).items()}
+        return dict(json.loads(latest["inlet/bucket"]))
+
+    def members(self) -> int:
+        """Processes that take part in the choice of the active one."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        described = admin.describe_consumer_groups([f"{self.prefix}inlet.bucket"])
+        return sum(len(future.result(120).members) for future in described.values())
+
+    def values(self, topic: str, *, keyed: bool = False) -> dict[Any, bytes]:
+        """Values by partition and offset, or the latest by key."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "group.id": self.prefix,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        try:
+            found = consumer.list_topics(topic, timeout=60).topics[topic]
+            partitions = set() if found.error else set(found.partitions)
+            consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+            values: dict[Any, Any] = {}
+            while partitions:
+                for message in consumer.consume(5_000, 1.0):
+                    error = message.error()
+                    if error is None:
+                        name = (message.key() or b"").decode()
+                        place = (0, 0, name) if keyed else (message.partition(), message.offset(), name)
+                        values[place] = message.value()
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        partitions.discard(message.partition() or 0)
+            return values
+        finally:
+            consumer.close()
+
+
+def record_id(value: bytes) -> str:
+    record: Any = fastavro.schemaless_reader(io.BytesIO(value[10:]), OPEN_SCHEMA, None)
+    return str(record["id"])

@@ -1,0 +1,136 @@
+"""What needs a person: by deadline, with what happens when nobody acts and the next step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from streams.config import loads
+from streams.delivery.account import Account, RouterCounts
+from streams.inlets.progress import Counts, State
+from streams.operations.attention import needs
+from streams.operations.connectors.overview import Lag, Overview
+from streams.operations.inlets.overview import InletOverview, ParkedFile
+from streams.operations.router import RouterOverview
+from streams.state.records import ConnectorState, Evidence, ScopeState
+from streams.state.state_view import StateView
+from streams.state.worker_records import BackOff, PartitionWait, Waits
+
+NOW = 1_790_000_000_000
+HOUR, DAY = 3_600_000, 86_400_000
+SETTINGS = loads(f"""
+kafka: {{bootstrap_servers: "kafka:9092"}}
+connectors:
+  growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}
+  lab: {{destination: mixpanel, project_token: "{"1" * 32}"}}
+""")
+NOTHING = Account(routed=0, delivered=0, skipped={}, parked={}, lost=0, waiting=0)
+
+
+def overview(name: str = "growth", *, parked: int = 0, rejected: int = 0, deadline: int | None = None) -> Overview:
+    account = replace(NOTHING, parked={"credentials": parked, "rejected": rejected})
+    return Overview(
+        connector=SETTINGS.connectors[name],
+        scopes=("default",),
+        view=StateView(name),
+        account=account,
+        members=1,
+        lag=Lag(0, None),
+        deadlines={} if deadline is None else {"default": deadline},
+        now_ms=NOW,
+    )
+
+
+def invalid(name: str, deadline: int) -> Overview:
+    found = overview(name, parked=12, deadline=deadline)
+    refused = Evidence(status=401, detail="Unauthorized", at=NOW - HOUR)
+    found.view.scopes["default"] = ScopeState(state="INVALID", since=NOW - HOUR, evidence=refused)
+    return found
+
+
+def router(members: int = 1, letters: int = 0, waits: dict[str, PartitionWait] | None = None) -> RouterOverview:
+    return RouterOverview(
+        members=members,
+        counts=RouterCounts(),
+        letters=letters,
+        lags=(),
+        waits=waits or {},
+        view=StateView("source"),
+        bootstrap_servers="kafka:9092",
+        now_ms=NOW,
+    )
+
+
+def test_nothing_needs_anybody_while_everything_runs() -> None:
+    assert needs(router(), [overview(), overview("lab")], NOW) == ()
+
+
+def test_the_nearest_deadline_comes_first_whatever_the_order_of_the_connectors() -> None:
+    found = needs(router(), [invalid("growth", NOW + 40 * HOUR), invalid("lab", NOW + 3 * HOUR)], NOW)
+    assert [(one.connector, one.deadline_ms) for one in found] == [("lab", NOW + 3 * HOUR), ("growth", NOW + 40 * HOUR)]
+    first = found[0]
+    assert (first.kind, first.scope, first.action, first.since_ms) == ("credentials", "default", "probe", NOW - HOUR)
+    assert "401 Unauthorized" in first.what
+    assert "12 letters" in first.consequence
+    assert first.command == "streams connectors probe lab --scope default"
+
+
+def test_what_stands_still_comes_after_a_deadline_of_hours_and_before_one_of_weeks() -> None:
+    stopped = replace(overview("lab"), members=0)
+    refused = overview("growth", rejected=3)
+    found = needs(router(), [refused, stopped, invalid("growth", NOW + HOUR)], NOW, {"growth": NOW + 13 * DAY})
+    assert [one.kind for one in found] == ["credentials", "stopped", "letters"]
+    assert (found[2].deadline_ms, found[2].since_ms) == (NOW + 13 * DAY, NOW - DAY)
+
+
+def test_records_that_wait_behind_a_stopped_sink_have_the_deadline_of_their_topic() -> None:
+    stopped = replace(overview(), members=0, account=replace(NOTHING, waiting=7), lag=Lag(7, NOW - DAY))
+    (found,) = needs(router(), [stopped], NOW)
+    assert (found.kind, found.deadline_ms, found.command) == ("stopped", NOW + 13 * DAY, "streams run sink growth")
+    assert "7 records wait" in found.consequence
+
+
+def test_a_flood_leads_to_its_letters_and_a_person_s_suspension_to_its_end() -> None:
+    flooded, paused = overview("growth"), overview("lab")
+    flooded.view.state = ConnectorState(state="SUSPENDED", by="flood", reason="1,000 of 1,200", since=NOW - 2 * HOUR)
+    paused.view.state = ConnectorState(state="SUSPENDED", by="operator", who="ada", reason="moves", since=NOW - HOUR)
+    first, second = needs(router(), [paused, flooded], NOW)
+    assert (first.connector, first.action, first.command) == ("growth", "letters", "streams dlq top growth")
+    assert (second.connector, second.action) == ("lab", "resume")
+    assert second.what == "ada suspended it: moves"
+
+
+def test_a_destination_that_asks_to_wait_needs_somebody_only_after_five_minutes() -> None:
+    found = overview()
+    for minutes, kinds in ((4, []), (6, ["back-off"])):
+        waits = BackOff(status=503, detail="", since=NOW - minutes * 60_000, next_try=NOW + 12_000)
+        found.view.waits["sink-1"] = Waits(at=NOW, back_offs={"default": waits})
+        assert [one.kind for one in needs(router(), [found], NOW)] == kinds
+
+
+def test_a_router_that_waits_for_a_schema_is_told_how_to_give_it_one() -> None:
+    wait = PartitionWait(why="schema", detail="unknown", since=NOW - HOUR, offset=5)
+    (found,) = needs(router(waits={"currents.x/0": wait}), [], NOW)
+    assert (found.connector, found.since_ms, found.command) == ("source", NOW - HOUR, "streams schemas add FILE")
+
+
+def test_no_router_is_missed_where_nothing_is_routed() -> None:
+    assert needs(None, [overview()], NOW) == ()
+    assert [one.kind for one in needs(router(members=0), [], NOW)] == ["stopped"]
+
+
+def inlet(state: str = "active", failing: str = "", files: tuple[ParkedFile, ...] = ()) -> InletOverview:
+    return InletOverview("bucket", "s3://exports/braze", state, "", Counts(), 0, 4, 60, failing, files)
+
+
+def test_an_inlet_that_runs_and_reads_every_file_needs_nobody() -> None:
+    assert needs(router(), [], NOW, inlets=[inlet()]) == ()
+
+
+def test_an_inlet_without_a_process_or_with_files_that_cannot_be_read_is_told() -> None:
+    file = ParkedFile("a.avro", "a cut-off block", NOW - HOUR, 100, 3, State.PARKED)
+    stopped, files = needs(router(), [], NOW, inlets=[inlet("inactive", files=(file,))])
+    assert (files.what, files.since_ms) == ("1 file of inlet bucket cannot be read", NOW - HOUR)
+    assert (files.command, files.action, files.inlet) == ("streams inlets show bucket", "files", "bucket")
+    assert (stopped.what, stopped.command) == ("no process of inlet bucket runs", "streams run ingest")
+    (failing,) = needs(router(), [], NOW, inlets=[inlet(failing="the bucket refuses to be listed")])
+    assert "the bucket refuses to be listed" in failing.what

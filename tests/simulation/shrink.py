@@ -1,0 +1,71 @@
+"""Makes a plan that fails small: acts are left out for as long as what is left still fails (delta debugging)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tests.simulation import acts
+from tests.simulation.acts import Act
+
+TRIES_MAX = 120
+"""A try takes some tenths of a second."""
+
+
+def shrunk(plan: Sequence[Act], fails: Callable[[Sequence[Act]], bool], tries_max: int = TRIES_MAX) -> list[Act]:
+    """The smallest plan that was found to fail. Without one more of its acts it does not fail, if the tries sufficed.
+
+    Acts are left out in parts: halves first, single acts last. Then numbers in single acts are made smaller.
+    """
+    return _Shrinking(fails, tries_max).shrink(list(plan))
+
+
+class _Shrinking:
+    def __init__(self, fails: Callable[[Sequence[Act]], bool], tries_max: int) -> None:
+        self._fails = fails
+        self._tries_left = tries_max
+
+    def shrink(self, plan: list[Act]) -> list[Act]:
+        size = len(plan) // 2
+        while size and self._tries_left:
+            shorter = self._without_parts(plan, size)
+            size = min(size, len(shorter)) if len(shorter) < len(plan) and size == 1 else size // 2
+            plan = shorter
+        return self._with_less(plan)
+
+    def _fails_now(self, plan: Sequence[Act]) -> bool:
+        if not self._tries_left:
+            return False
+        self._tries_left -= 1
+        return self._fails(plan)
+
+    def _without_parts(self, plan: list[Act], size: int) -> list[Act]:
+        start = len(plan) - size
+        while start > -size:
+            rest = [*plan[: max(0, start)], *plan[start + size :]]
+            if len(rest) < len(plan) and self._fails_now(rest):
+                plan = rest
+            start -= size
+        return plan
+
+    def _with_less(self, plan: list[Act]) -> list[Act]:
+        for index in range(len(plan)):
+            for less in _less(plan[index]):
+                rest = [*plan[:index], less, *plan[index + 1 :]]
+                if self._fails_now(rest):
+                    plan = rest
+                    break
+        return plan
+
+
+def _less(act: Act) -> list[Act]:
+    """The same act, doing less: the least first."""
+    match act:
+        case acts.Write(events=events) if len(events) > 1:
+            return [replace(act, first=act.first + index, events=(event,)) for index, event in enumerate(act.events)]
+        case acts.Work(steps=steps) | acts.Wake(steps=steps) if steps > 1:
+            return [replace(act, steps=less) for less in (1, 2, steps // 2) if less < steps]
+        case acts.Faults(kinds=kinds) if len(kinds) > 1:
+            return [replace(act, kinds=(kind,)) for kind in kinds]
+        case _:
+            return []

@@ -1,0 +1,62 @@
+"""A minute of the simulated world: `make simulate` plays more of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.acts import Act, Ask, Key, Pass, Run, SetClock, Write
+from tests.simulation.names import GRACE_SECONDS
+from tests.simulation.plan import draw
+from tests.simulation.run import failure_of, play
+
+ACTS = 60
+PLANS = 45
+"""Of each test."""
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(1, 1 + 3 * PLANS, PLANS))
+def test_every_invariant_holds_whatever_happens_in_the_world(first: int) -> None:
+    for seed in range(first, first + PLANS):
+        failure = failure_of(seed, ACTS)
+        assert failure is None, f"\n{failure}\nagain: make simulate SEED={seed} STEPS=1"
+
+
+def test_a_keeper_whose_clock_goes_back_behind_its_own_probe_purges_nothing_by_it() -> None:
+    dies: list[Act] = [Key(is_dead=True), Write(0, (("good", 3),), 0), Run(5.0), Pass(GRACE_SECONDS + 575.0)]
+    orders: list[Act] = [Ask("extend", scope="of nobody", by_ms=1) for _ in range(4)]
+    for steps in range(1, 8):
+        back: list[Act] = [Run(steps * 0.25), SetClock("sink-0", -400.0), Run(0.5)]
+        assert play([*dies, *orders, *back]).problem == ""
+
+
+def test_a_seed_has_one_plan_and_another_seed_has_another() -> None:
+    assert draw(7, ACTS) == draw(7, ACTS)
+    assert draw(7, ACTS) != draw(8, ACTS)
+
+
+def test_a_plan_does_the_same_in_every_process_whatever_its_hashes() -> None:
+    script = (
+        "from tests.simulation.plan import draw\n"
+        "from tests.simulation.run import play\n"
+        f"print(play(draw(3, {ACTS})).digest)"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        ).stdout.splitlines()[-1]
+        for seed in ("1", "2")
+    }
+    assert digests == {play(draw(3, ACTS)).digest}
