@@ -17,7 +17,6 @@ from streams.state.kinds import parse
 from streams.state.moments import iso
 from streams.state.records import Job, key
 
-"""A keeper that was killed is replaced within 15 s."""
 LOOK_SECONDS = 0.2
 UNFINISHED = ("queued", "running")
 
@@ -32,6 +31,14 @@ class NamedJob:
     @property
     def is_over(self) -> bool:
         return self.job.status not in UNFINISHED
+
+    def is_as_far_as(self, other: NamedJob) -> bool:
+        """Whether this was read from Kafka no earlier than another reading of the same job, as far as one can tell."""
+        return (self._stage, self.job.done) >= (other._stage, other.job.done)
+
+    @property
+    def _stage(self) -> int:
+        return len(UNFINISHED) if self.is_over else UNFINISHED.index(self.job.status)
 
     def to_json(self) -> dict[str, Any]:
         job = self.job

@@ -80,6 +80,7 @@ class Watch:
         self._letters: dict[str, LettersOverview] = {}
         self._inlets: tuple[InletOverview, ...] = ()
         self._letters_at = float("-inf")
+        self._read_jobs: dict[str, tuple[str, NamedJob]] = {}
         self._asked_at = float("-inf")
         self._wake = threading.Event()
         self._is_stopping = False
@@ -105,6 +106,19 @@ class Watch:
         self._asked_at = self._clock.monotonic()
         if was_idle:
             self._wake.set()
+
+    def job(self, job_id: str) -> tuple[str, NamedJob] | None:
+        """A job and its connector, as far as any page has shown it: a look that began earlier does not set it back."""
+        seen = None if self.snapshot is None else self.snapshot.job(job_id)
+        read = self._read_jobs.get(job_id)
+        if read is None or (seen is not None and seen[1].is_as_far_as(read[1])):
+            self._read_jobs.pop(job_id, None)
+            return seen
+        return read
+
+    def job_was_read(self, connector: str, job: NamedJob) -> None:
+        """A page read this job from Kafka itself."""
+        self._read_jobs[job.id] = connector, job
 
     def look_soon(self) -> None:
         """Something was ordered: look at once, and at the letters, too."""

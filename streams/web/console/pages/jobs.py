@@ -51,11 +51,14 @@ async def stop(desk: Desk, asked: Asked) -> Shown:
 
 async def _job(desk: Desk, job_id: str) -> tuple[str, NamedJob]:
     """The job and its connector. One that was just ordered is not in the snapshot yet: then Kafka is asked."""
-    found = desk.snapshot.job(job_id) or await desk.threads.reads.ask(lambda installation: _find(installation, job_id))
+    found = desk.watch.job(job_id)
     if found is None:
-        raise PageError(
-            404, "No such job", f"no connector has a job {job_id[:50]}", "jobs are on the connectors' pages"
-        )
+        found = await desk.threads.reads.ask(lambda installation: _find(installation, job_id))
+        if found is None:
+            raise PageError(
+                404, "No such job", f"no connector has a job {job_id[:50]}", "jobs are on the connectors' pages"
+            )
+        desk.watch.job_was_read(*found)
     return found
 
 
