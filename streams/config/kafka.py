@@ -151,7 +151,10 @@ class Kafka(Section):
     ] = {}
     group_protocol: Annotated[
         Literal["classic", "consumer"],
-        Field(description="`classic` (cooperative-sticky) or `consumer` (KIP-848, brokers from 4.0)."),
+        Field(
+            description="`classic` (cooperative-sticky) or `consumer` (KIP-848, brokers from 4.0). With `consumer`,"
+            " brokers decide when others take over from a killed process: `group.consumer.session.timeout.ms`."
+        ),
     ] = "classic"
     topic_prefix: Annotated[
         StrictStr,

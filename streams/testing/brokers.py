@@ -192,8 +192,9 @@ class EmbeddedBroker(Broker):
 class DockerBroker(Broker):
     """Apache Kafka in a container, at a port that is chosen first: what it advertises must be known before it runs."""
 
-    def __init__(self, why: str = "") -> None:
+    def __init__(self, why: str = "", settings: Mapping[str, str] | None = None) -> None:
         super().__init__("docker", "", is_apache=True, why=why)
+        self._settings = settings or {}
         self._container: DockerContainer | None = None
 
     def start(self) -> None:
@@ -201,7 +202,7 @@ class DockerBroker(Broker):
 
         port = free_port()
         container = DockerContainer(f"{IMAGE}:{kafka_version()}").with_bind_ports(port, port)
-        for name, value in _container_settings(port).items():
+        for name, value in _container_settings(port, self._settings).items():
             container = container.with_env(name, value)
         self._container = container.start()
         self.bootstrap_servers = f"127.0.0.1:{port}"
@@ -222,11 +223,11 @@ class DockerBroker(Broker):
             self._container = None
 
 
-def choose(environment: Mapping[str, str] = os.environ) -> Broker:
+def choose(environment: Mapping[str, str] = os.environ, settings: Mapping[str, str] | None = None) -> Broker:
     """The best broker that can be had here, not started yet. Raises `NoBroker`.
 
     `KAFKA_BOOTSTRAP` names one that runs. `REQUIRE_BROKER=apache` allows Apache Kafka only; a given broker is taken
-    for one.
+    for one. `settings` are for an Apache Kafka that we start, and win over those for tests.
     """
     required = environment.get("REQUIRE_BROKER", "")
     if required not in ("", "apache"):
@@ -235,13 +236,12 @@ def choose(environment: Mapping[str, str] = os.environ) -> Broker:
         return Broker("given", given, is_apache=True, why="KAFKA_BOOTSTRAP names it; taken to be Apache Kafka")
     problems = []
     if (problem := _docker_problem()) is None:
-        return DockerBroker("a Docker daemon answers")
+        return DockerBroker("a Docker daemon answers", settings)
     problems.append(problem)
     try:
         java()
-        return ApacheKafka(
-            jars(environment), f"{problem}; Java runs Apache Kafka {kafka_version(environment)} from its jars"
-        )
+        why = f"{problem}; Java runs Apache Kafka {kafka_version(environment)} from its jars"
+        return ApacheKafka(jars(environment), why, NodeOptions(settings=settings or {}))
     except JarsUnavailable as error:
         problems.append(str(error))
     if required == "apache":
@@ -284,13 +284,13 @@ def _docker_problem() -> str | None:
     return None if answer.returncode == 0 else "no Docker daemon answers"
 
 
-def _container_settings(port: int) -> dict[str, str]:
+def _container_settings(port: int, wanted: Mapping[str, str]) -> dict[str, str]:
     settings = {
         "KAFKA_LISTENERS": f"PLAINTEXT://:{port},CONTROLLER://:9093",
         "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
     }
-    named = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in SETTINGS.items()}
+    named = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in {**SETTINGS, **wanted}.items()}
     return {**named, **settings}
 
 

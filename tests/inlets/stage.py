@@ -22,15 +22,15 @@ from tests.waiting import wait_until
 EVENT_TYPE = "users.messages.email.Open"
 
 
-def hour(back: int = 0) -> str:
-    """A `date=` folder's hour, so many hours ago."""
-    return (datetime.now(UTC) - timedelta(hours=back)).strftime("%Y-%m-%d-%H")
+STARTED = datetime.now(UTC)
+"""Keys lie in the hour of this moment: a test that names a file twice means one file, also when an hour ends between."""
 
 
-def key(name: str, *, back: int = 0, version: int = 3, event_type: str = EVENT_TYPE) -> str:
-    """A key as Braze makes them."""
+def key(name: str, *, back: int = 0, version: int = 3, event_type: str = EVENT_TYPE, moment: datetime = STARTED) -> str:
+    """A key as Braze makes them, so many hours back."""
     export = "dataexport.prod-01.S3.integration.5f"
-    return f"{export}/event_type={event_type}/date={hour(back)}/version={version}/prod/{name}"
+    hour = (moment - timedelta(hours=back)).strftime("%Y-%m-%d-%H")
+    return f"{export}/event_type={event_type}/date={hour}/version={version}/prod/{name}"
 
 
 class Inlet:

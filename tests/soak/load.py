@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -68,7 +69,7 @@ class Load:
         """Into the bucket, where it appears at once."""
         name = f"{self._next('file')}.avro"
         made = write_avro(self._folder / name, opens(FILE_EVENTS, name))
-        path = self._bucket / key(name)
+        path = self._bucket / key(name, moment=datetime.now(UTC))
         path.parent.mkdir(parents=True, exist_ok=True)
         made.rename(path)
         self.written["currents"] += FILE_EVENTS
