@@ -23,7 +23,7 @@ EVENT_TYPE = "users.messages.email.Open"
 
 
 STARTED = datetime.now(UTC)
-"""Keys lie in the hour of this moment: a test that names a file twice means one file, also when an hour ends between."""
+"""Keys lie in the hour of this moment: a test that names a file twice means one file, though an hour ends between."""
 
 
 def key(name: str, *, back: int = 0, version: int = 3, event_type: str = EVENT_TYPE, moment: datetime = STARTED) -> str:
