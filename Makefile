@@ -19,6 +19,8 @@ demo: $(STAMP) ## Kafka, router, sinks and emulated vendors in one terminal, for
 	$(BIN)/streams demo --for 20s
 
 test: $(STAMP) ## All tests, on the best broker that this machine can run (REQUIRE_BROKER=apache: on Apache Kafka or not at all)
+	@# Tests start hundreds of processes. Where PYTHONDONTWRITEBYTECODE is set, each of them would parse every module again.
+	$(BIN)/python -m compileall -q -j 0 streams tests
 	PROMTOOL=$$(sh tools/promtool.sh) $(BIN)/pytest -n 4 --dist worksteal
 
 test-again: $(STAMP) ## What failed in the last `make test`, one test at a time: is it broken, or does it fail only beside others?
