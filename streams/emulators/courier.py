@@ -88,12 +88,15 @@ class Courier:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._sendings: deque[dict[str, Any]] = deque(maxlen=SENDINGS_MAX)
+        self._resets = 0
 
     def sendings(self) -> list[dict[str, Any]]:
         """The newest requests that were sent. No body and no key: only what, where, when and the answer's status."""
         return list(self._sendings)
 
     def reset(self) -> None:
+        """Forget what was sent, and what is under way."""
+        self._resets += 1
         self._sendings.clear()
 
     async def run(self) -> None:
@@ -110,7 +113,10 @@ class Courier:
             timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
             async with aiohttp.ClientSession(timeout=timeout) as session:
                 while (post := self._outbox.due(self._clock.now_ms())) is not None:
+                    resets = self._resets
                     reply = await _sent(session, post)
+                    if self._resets != resets:
+                        continue
                     now_ms = self._clock.now_ms()
                     self._sendings.append(
                         {

@@ -17,7 +17,7 @@ from streams.emulators.mparticle.server import MParticleServer
 from streams.emulators.service import Service
 from streams.web.listener import Listener, TrackingServer
 
-START_SECONDS_MAX = 10.0
+START_SECONDS_MAX = 60.0
 """The server must listen within this time."""
 STOP_SECONDS_MAX = 0.1
 """How long running calls may go on when the server stops: a scripted delay must not delay the end of a test."""

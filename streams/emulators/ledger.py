@@ -44,6 +44,8 @@ class Ledger:
     def __init__(self) -> None:
         self._exchanges: deque[Exchange] = deque()
         self._record_ids = 0
+        self.resets = 0
+        """How often everything was forgotten: a request that began before that is nobody's any more."""
         self.requests = 0
         self.bytes = 0
         self.statuses: dict[str, int] = {}
@@ -63,6 +65,7 @@ class Ledger:
             self._record_ids -= len(self._exchanges.popleft().record_ids)
 
     def reset(self) -> None:
+        self.resets += 1
         self._exchanges.clear()
         self._record_ids = 0
         self.requests = self.bytes = 0

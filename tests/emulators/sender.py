@@ -7,7 +7,8 @@ import gzip
 import http.client
 import json
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,6 +73,17 @@ def import_events(
     """Send as a sink does: a JSON array, gzip."""
     body = gzip.compress(json.dumps(events).encode(), mtime=0)
     return import_bytes(mixpanel, body, path=path, headers={"Content-Encoding": "gzip"}, timeout=timeout)
+
+
+@contextmanager
+def unanswered(mixpanel: MixpanelEmulator, events: Any) -> Iterator[http.client.HTTPConnection]:
+    """A connection on which events were sent, and nothing was read. At the end the sender goes away."""
+    address = urlsplit(mixpanel.base_url)
+    assert address.hostname is not None
+    given = {"Content-Type": "application/json", **basic(mixpanel.project_token, "")}
+    with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT_SECONDS)) as connection:
+        connection.request("POST", "/import?strict=1", json.dumps(events).encode(), given)
+        yield connection
 
 
 def event(number: int = 1, /, **properties: Any) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from tests.emulators.sender import (
     import_events,
     post_batches,
     send,
+    unanswered,
 )
+from tests.waiting import wait_until
 
 
 def test_the_ledger_tells_who_sent_what_and_what_it_was_told(mixpanel: MixpanelEmulator) -> None:
@@ -142,6 +144,20 @@ def test_reset_forgets_rows_requests_faults_time_and_revocations(mixpanel: Mixpa
     assert mixpanel.totals()["imported"] == 0
     assert mixpanel.now_ms() != NOON_MS
     assert import_events(mixpanel, [event()]).status == 200
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_reset_forgets_a_request_that_still_waits_for_its_delay(mixpanel: MixpanelEmulator, when: str) -> None:
+    """It would be taken in the middle of the next test."""
+    mixpanel.fail(delay=0.5, when=when)
+    with unanswered(mixpanel, [event(1, time="now")]):
+        wait_until(lambda: mixpanel.faults() == [], "the request to wait")
+        mixpanel.reset()
+        mixpanel.fail(delay=0.6)  # by the end of this one, which began later, the other delay is over
+        assert import_events(mixpanel, [event(2)]).status == 200
+    assert [request["record_ids"] for request in mixpanel.requests()] == [["event-2"]]
+    assert import_events(mixpanel, [event(1, time="now")]).status == 400
+    assert mixpanel.retried_400() == []
 
 
 @pytest.mark.parametrize(

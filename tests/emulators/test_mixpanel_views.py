@@ -8,7 +8,8 @@ import pytest
 
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
 from streams.testing.emulators import MixpanelEmulator
-from tests.emulators.sender import DAY_MS, NOON_MS, event, import_events
+from tests.emulators.sender import DAY_MS, NOON_MS, event, import_events, unanswered
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -125,10 +126,11 @@ def test_a_refusal_that_nobody_heard_may_be_asked_for_again(at_noon: MixpanelEmu
 
 def test_a_refusal_that_came_too_late_may_be_asked_for_again(at_noon: MixpanelEmulator) -> None:
     bad = event(7, time="now")
-    at_noon.fail(delay=0.2, when="after")
-    with pytest.raises(TimeoutError):
-        import_events(at_noon, [bad], timeout=0.1)
-    at_noon.fail(delay=0.4)  # by the end of this one, the late answer has found nobody
+    at_noon.fail(delay=1.0, when="after")
+    with unanswered(at_noon, [bad]):
+        pass
+    wait_until(lambda: len(at_noon.requests()) == 1, "the event to be refused")
+    at_noon.fail(delay=1.1)  # by the end of this one, which began later, the late answer has found nobody
     assert import_events(at_noon, [event(1)]).status == 200
     assert import_events(at_noon, [bad]).status == 400
     assert at_noon.retried_400() == []
