@@ -22,6 +22,7 @@ class Installation:
         self.commit = RouterCounts().to_metadata()
         self.record: HandedOver | None = None
         self.copy: str | None = None
+        self.truth_of_copy: dict[str, int] = {}
         self.router = RouterCounts()
         self.truth = dict.fromkeys(NAMES, 0)
 
@@ -36,7 +37,8 @@ class Installation:
 
     def forget_the_group(self) -> None:
         """Kafka forgets the commits; nothing was routed since the copy."""
-        if self.copy is not None and counted(self.copy) == counted(self.commit):
+        is_newest = self.truth_of_copy == self.truth
+        if self.copy is not None and is_newest and counted(self.copy) == counted(self.commit):
             self.commit = self.copy
             self.restart()
 
@@ -45,6 +47,8 @@ class Installation:
         handed = next_hand_over(RouterCounts.from_metadata(commit), self.connectors, self.record)
         if handed is not None:
             self.record, self.copy = handed, commit
+            if commit == self.commit:
+                self.truth_of_copy = dict(self.truth)
 
     def give_away(self, is_committed: bool) -> None:
         if self.record is not None:
