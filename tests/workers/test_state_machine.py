@@ -99,7 +99,8 @@ class Pipeline(RuleBasedStateMachine):
         self.zombies: list[Stage] = []
         self.values: dict[bytes | None, str] = {}
         self.disturbances = 0
-        """Kills and rebalances: after each, what was refused by name may be sent once more."""
+        """Kills, rebalances and suspensions: after each, what was refused by name may be sent once more. While the
+        connector is SUSPENDED, nothing is parked."""
         self.replays = 0
 
     # What happens.
@@ -155,7 +156,7 @@ class Pipeline(RuleBasedStateMachine):
         """No deadline comes nearer meanwhile."""
         self.vendor.set(is_dead=True)
         self.stage.run(10, step_seconds=0.25)
-        self.stage.ask("suspend")
+        self.somebody_orders("suspend")
         self.stage.run(2)
         self.clock.advance(seconds)
         self.stage.ask("resume")
@@ -191,6 +192,7 @@ class Pipeline(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["suspend", "resume", "probe"]))
     def somebody_orders(self, what: str) -> None:
+        self.disturbances += what == "suspend"
         self.stage.ask(what)
 
     @rule(
