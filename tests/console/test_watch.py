@@ -46,3 +46,17 @@ def test_a_look_that_began_before_a_page_asked_kafka_does_not_set_the_job_back()
     assert watch.job("j1") == ("analytics", purge("done", 2))
     watch.snapshot = snapshot()
     assert watch.job("j1") is None, "a job that Kafka no longer keeps is not remembered"
+
+
+def test_a_list_of_jobs_is_as_far_as_the_page_of_each() -> None:
+    watch = Watch(loads(INLET_ALONE), never, MovableClock(), History(3600))
+    assert watch.jobs("analytics") == ()
+    older = NamedJob("j0", Job(action="purge", status="done", who="oncall", created=0))
+    watch.snapshot = snapshot(older)
+    watch.job_was_read("analytics", purge("running", 1))
+    assert watch.jobs("analytics") == (purge("running", 1), older)
+    assert watch.jobs("another") == ()
+    watch.snapshot = snapshot(purge("queued", 0), older)
+    assert watch.jobs("analytics") == (purge("running", 1), older)
+    watch.snapshot = snapshot(purge("done", 2), older)
+    assert watch.jobs("analytics") == (purge("done", 2), older)

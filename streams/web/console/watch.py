@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -116,6 +116,14 @@ class Watch:
             return seen
         return read
 
+    def jobs(self, connector: str) -> tuple[NamedJob, ...]:
+        """The connector's jobs, newest first, each as far as any page has shown it."""
+        seen = () if self.snapshot is None else self.snapshot.jobs.get(connector, ())
+        ids = [one.id for one in seen]
+        ids += [job_id for job_id, (name, _) in self._read_jobs.items() if name == connector and job_id not in ids]
+        found = [named for job_id in ids if (named := self.job(job_id)) is not None]
+        return newest_first(job for _, job in found)
+
     def job_was_read(self, connector: str, job: NamedJob) -> None:
         """A page read this job from Kafka itself."""
         self._read_jobs[job.id] = connector, job
@@ -204,8 +212,11 @@ class Watch:
 
 def jobs_of(view: StateView) -> tuple[NamedJob, ...]:
     """Newest first."""
-    found = [NamedJob(job_id, job) for job_id, job in view.jobs.items()]
-    return tuple(sorted(found, key=lambda one: -one.job.created))
+    return newest_first(NamedJob(job_id, job) for job_id, job in view.jobs.items())
+
+
+def newest_first(jobs: Iterable[NamedJob]) -> tuple[NamedJob, ...]:
+    return tuple(sorted(jobs, key=lambda one: -one.job.created))
 
 
 def details_of(one: Overview) -> dict[str, Any]:

@@ -43,7 +43,7 @@ async def show(desk: Desk, asked: Asked) -> Shown:
         "charts": await _charts(desk, name, asked.first("range")),
         "timelines": _timelines(desk, asked, content),
         "letters": snapshot.letters.get(name),
-        "jobs": snapshot.jobs.get(name, ())[:JOBS_MAX],
+        "jobs": desk.watch.jobs(name)[:JOBS_MAX],
         "order": desk.works.find(asked.first("order")),
         "parked": sum(content["account"]["parked"].values()),
     }

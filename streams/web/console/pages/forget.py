@@ -36,8 +36,8 @@ JOBS_MAX = 50
 
 async def ask(desk: Desk, _asked: Asked) -> Shown:
     """The form, and orders that were given before."""
-    snapshot = desk.snapshot
-    found = [(name, one) for name, jobs in snapshot.jobs.items() for one in jobs if one.job.action == "forget"]
+    names = desk.snapshot.jobs
+    found = [(name, one) for name in names for one in desk.watch.jobs(name) if one.job.action == "forget"]
     found = sorted(found, key=lambda job: -job[1].job.created)[:JOBS_MAX]
     content = {"jobs": [{"connector": name, **one.to_json()} for name, one in found]}
     return Page("forget.html", "Forget users", content, {"found": found}, refresh_seconds=30)
@@ -138,8 +138,8 @@ async def _planned(desk: Desk, who: str, users: list[str]) -> Shown:
 
 def _outcomes(desk: Desk, jobs: Mapping[str, str]) -> dict[str, NamedJob]:
     """The job of each connector, as it is now; those that were just ordered may be missing."""
-    known = {name: {one.id: one for one in desk.snapshot.jobs.get(name, ())} for name in jobs}
-    return {name: known[name][job_id] for name, job_id in jobs.items() if job_id in known[name]}
+    found = {name: desk.watch.job(job_id) for name, job_id in jobs.items()}
+    return {name: known[1] for name, known in found.items() if known is not None}
 
 
 def _users(work: Work) -> list[str]:

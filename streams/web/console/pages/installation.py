@@ -19,7 +19,7 @@ async def router(desk: Desk, _asked: Asked) -> Shown:
         "wanting": [need for need in snapshot.needs if need.connector == SOURCE and not need.inlet],
         "is_routed": bool(desk.settings.routed),
         "is_needed": desk.settings.needs_router,
-        "jobs": snapshot.jobs.get(SOURCE, ())[:10],
+        "jobs": desk.watch.jobs(SOURCE)[:10],
         "name": SOURCE,
     }
     return Page("router.html", "Router", snapshot.router, also, refresh_seconds=30)
