@@ -228,6 +228,14 @@ def test_a_secret_that_cannot_be_read_ends_the_start_with_its_name(config: Path,
             pass
 
 
+def test_a_page_that_was_opened_before_the_first_look_is_over_becomes_the_page_that_was_asked_for(config: Path) -> None:
+    """The first look waits for a Kafka that is away; the console listens before."""
+    with chromium() as browser, console(config) as visitor:
+        page = opened(browser).new_page()
+        page.goto(f"{visitor.base}/")
+        expect(page.get_by_text("Nothing was seen yet")).to_be_visible()
+
+
 @needs_openssl
 def test_with_a_certificate_of_its_own_people_sign_in_over_https_with_a_cookie_for_https_alone(
     config: Path, tmp_path: Path
