@@ -99,10 +99,11 @@ class Works:
                 log.info("nobody waits for a task any more", kind=kind, subject=subject)
             except told_failures() as error:
                 said = words_of(error)
-                work.failure, work.fix, work.status = said.what, said.fix, said.status
+                # The failure last: a page that sees it has to know what it means.
+                work.status, work.fix, work.failure = said.status, said.fix, said.what
             except Exception as error:  # of a thread: the page that waits for it shows it
                 log.exception("a task failed", kind=kind, subject=subject)
-                work.failure, work.status = f"a fault of the console: {type(error).__name__}; its log says where", 500
+                work.status, work.failure = 500, f"a fault of the console: {type(error).__name__}; its log says where"
             finally:
                 work.ended_ms = self._epoch_ms()
                 self._on_change()
