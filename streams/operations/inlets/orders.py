@@ -44,16 +44,19 @@ def order(
     if key not in view.waiting:
         waiting = ", ".join(sorted(view.waiting)[:5]) or "none"
         raise NothingMatched(f"inlet {name}: no parked or damaged file has the key {key}; there are: {waiting}")
-    settings, clock = installation.settings, installation.clock
+    settings, cluster, clock = installation.settings, installation.cluster, installation.clock
     wanted = Order(what, who, reason, clock.epoch_ms())
     record_key = f"order/{name}/{key}".encode()
     with installation.open_transactions(f"{settings.groups.inlet(name)}.orders") as transactions:
         transactions.begin()
         transactions.write(settings.topics.inlets, wanted.to_bytes(), record_key)
         transactions.commit((), None)
+    written = cluster.high_watermarks(cluster.partitions(settings.topics.inlets))
     deadline = clock.monotonic() + wait_seconds
     while True:
-        if record_key not in installation.read_latest(settings.topics.inlets, record_key):
+        # Before readers see the end of the transaction, an order that nobody has read yet looks like one that is done.
+        is_readable = all(end >= written[place] for place, end in cluster.ends(written).items())
+        if is_readable and record_key not in installation.read_latest(settings.topics.inlets, record_key):
             return Ordered(key, what, True)
         if clock.monotonic() >= deadline:
             return Ordered(key, what, False)
