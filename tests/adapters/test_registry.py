@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -176,4 +177,15 @@ def test_a_schema_file_that_cannot_be_read_hides_no_other(tmp_path: Path) -> Non
     folder = FolderSchemas([tmp_path, tmp_path / "away"])
     assert folder.find(single_object_header(schema)) is not None
     (tmp_path / "Open.avsc").write_text("{")  # half written while an editor saves it
+    assert folder.find(single_object_header(schema)) is not None
+
+
+def test_a_schema_file_that_was_read_half_written_is_read_again_though_the_clock_did_not_tick(tmp_path: Path) -> None:
+    schema, file, tick = opened(), tmp_path / "Open.avsc", (1, 1)
+    file.write_text("")
+    os.utime(file, ns=tick)
+    folder = FolderSchemas([tmp_path])
+    assert folder.find(single_object_header(schema)) is None
+    file.write_text(json.dumps(schema.definition))
+    os.utime(file, ns=tick)
     assert folder.find(single_object_header(schema)) is not None

@@ -37,13 +37,13 @@ class FolderSchemas:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
-        self._seen: dict[Path, float] | None = None
+        self._seen: dict[Path, tuple[int, int]] | None = None
         self._said: set[str] = set()
         self._schemas: dict[bytes, WriterSchema] = {}
 
     def find(self, header: bytes) -> WriterSchema | None:
         """The schema of a single-object header, if a file holds it."""
-        files = {path: _changed_at(path) for folder in self._folders for path in schema_files(folder)}
+        files = {path: _state(path) for folder in self._folders for path in schema_files(folder)}
         if files != self._seen:
             self._seen = files
             self._scan()
@@ -60,12 +60,16 @@ class FolderSchemas:
         self._said = problems
 
 
-def _changed_at(path: Path) -> float:
-    """Of a link: what it points to; 0.0 where that is nothing."""
+def _state(path: Path) -> tuple[int, int]:
+    """When it was changed, and its size: a file that is written in two steps may change twice in one tick of the clock.
+
+    Of a link: of what it points to; zeros where that is nothing.
+    """
     try:
-        return path.stat().st_mtime
+        found = path.stat()
     except OSError:
-        return 0.0
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 class TopicSchemas:
