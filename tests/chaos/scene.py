@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from streams.config import Settings, load, topology
 from streams.delivery.account import Account, RouterCounts
 from streams.operations.accounts import Accounts
 from streams.operations.verification import Verification, verify
+from streams.ports.errors import KafkaUnreachable
 from tests.topics import remove_topics
 
 PATIENCE_SECONDS = 120.0
@@ -124,9 +126,25 @@ class WorkerProcess:
 
     def has_partitions(self) -> bool:
         """Whether it was assigned partitions since it was started last."""
+        return any("partitions assigned" in line for line in self.whole_lines())
+
+    def whole_lines(self) -> list[str]:
+        """What it logged since it was started last, without a line that is just being written."""
         with self.log.open("rb") as log:
             log.seek(self._started_at)
-            return b"partitions assigned" in log.read()
+            return log.read().decode(errors="replace").rpartition("\n")[0].splitlines()
+
+    def partitions(self) -> set[str]:
+        """What it has by its last word on each, since it was started last."""
+        held = set[str]()
+        for line in self.whole_lines():
+            said = json.loads(line) if line.startswith("{") else {}
+            places = {str(place) for place in said.get("partitions", ())}
+            if said.get("event") == "partitions assigned":
+                held |= places
+            elif said.get("event") in ("partitions revoked", "partitions lost"):
+                held -= places
+        return held
 
     @property
     def pid(self) -> int:
@@ -224,10 +242,16 @@ class Scene:
         )
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
+        """A broker that answers no question in time is busy: it is asked again."""
+        deadline, silence = time.monotonic() + PATIENCE_SECONDS, ""
+        while True:
+            try:
+                if condition():
+                    return
+            except KafkaUnreachable as error:
+                silence = f" ({error})"
             if time.monotonic() >= deadline:
-                raise AssertionError(f"waited {PATIENCE_SECONDS:.0f} s for {what}\n{self.logs()}")
+                raise AssertionError(f"waited {PATIENCE_SECONDS:.0f} s for {what}{silence}\n{self.logs()}")
             time.sleep(0.1)
 
     def logs(self) -> str:

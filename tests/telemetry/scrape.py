@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.waiting import LOOK_SECONDS, PATIENCE_SECONDS
 
 
 class Scrape:
@@ -32,11 +36,20 @@ class Scrape:
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
-    """Status and body; 0 and nothing where nobody listens."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-    except OSError:
-        return 0, b""
+    """Status and body; 0 and nothing where nobody listens.
+
+    A connection that was cut off says nothing, so another one is made: the server of such pages cuts each one off after
+    5 s, and on a busy machine this may be before the answer.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except (OSError, http.client.HTTPException) as error:
+            is_refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)
+            if is_refused or time.monotonic() >= deadline:
+                return 0, b""
+        time.sleep(LOOK_SECONDS)
