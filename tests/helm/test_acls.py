@@ -28,12 +28,12 @@ from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from streams.testing.kafka import JarsUnavailable, Node, jars
 from streams.testing.processes import free_port
 from tests.helm.chart import Rendered, case, render
-from tests.helm.test_compose import FOLDER, process
+from tests.helm.test_compose import COMMAND_SECONDS_MAX, FOLDER, process
 from tests.waiting import wait_until
 
 PASSWORD = "password-of-every-user"
-START_SECONDS_MAX = 60.0
-DELIVERED_SECONDS_MAX = 75.0
+START_SECONDS_MAX = 180.0
+"""A busy machine starts a Java in a minute."""
 TYPES = {
     "topic": ResourceType.TOPIC,
     "group": ResourceType.GROUP,
@@ -166,7 +166,6 @@ class GuardedBroker:
 
 
 @pytest.mark.apache
-@pytest.mark.timeout(360)
 def test_with_these_rights_and_no_others_everything_is_routed_and_delivered(
     rendered: Rendered, mixpanel: MixpanelEmulator, mparticle: MParticleEmulator, tmp_path: Path
 ) -> None:
@@ -204,7 +203,7 @@ def test_with_these_rights_and_no_others_everything_is_routed_and_delivered(
         whole = config("-router", broker.open_address)
         for once in (["topics", "apply"], ["ingest", str(FOLDER / "currents.zip"), "--restamp", "--no-progress"]):
             with process(whole, once) as child:
-                assert child.wait(60) == 0
+                assert child.wait(COMMAND_SECONDS_MAX) == 0
         password = {"sasl.password": PASSWORD}
         router = config("-router", broker.guarded_address, **password)
         log = stack.enter_context((tmp_path / "processes.log").open("wb"))
@@ -217,11 +216,11 @@ def test_with_these_rights_and_no_others_everything_is_routed_and_delivered(
             assert [child.poll() for child in children] == [None, None, None], "a process ended by itself"
             return min(len(mixpanel.unique()), len(mparticle.unique())) >= 1_000
 
-        wait_until(is_delivered, "both vendors to have 1,000 events", DELIVERED_SECONDS_MAX)
+        wait_until(is_delivered, "both vendors to have 1,000 events")
         # A right that lacks is not always fatal: a client may warn and try again for ever.
         assert "AUTHORIZATION_FAILED" not in (tmp_path / "processes.log").read_text(encoding="utf-8")
         # What an operator looks at from the router's pod.
         for listing in (["connectors", "list"], ["topics", "plan"]):
             with process(router, listing) as child:
-                assert child.wait(60) == 0
+                assert child.wait(COMMAND_SECONDS_MAX) == 0
         assert [child.poll() for child in children] == [None, None, None]

@@ -15,6 +15,7 @@ from uuid import uuid4
 import yaml
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -29,12 +30,13 @@ from streams.testing.brokers import ApacheKafka
 from streams.testing.kafka import NodeOptions, jars
 from tests.chaos.scene import Scene, WorkerProcess
 from tests.security.authority import Authority
+from tests.waiting import wait_until
 
 MECHANISM = "SCRAM-SHA-512"
 LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 ITERATIONS = 4_096
-ANSWER_SECONDS_MAX = 10
-COMMAND_SECONDS_MAX = 120
+ANSWER_SECONDS_MAX = 60
+COMMAND_SECONDS_MAX = 240
 
 
 def guarded_kafka(authority: Authority) -> ApacheKafka:
@@ -140,10 +142,20 @@ class Guard:
         }
         for future in self._admin.create_acls(list(bindings)).values():
             future.result(ANSWER_SECONDS_MAX)
+        # A controller takes them, and the broker that is asked goes by them a moment later.
+        wait_until(lambda: bindings <= self._known(user), f"the rights of {user.name} to be known")
+
+    def _known(self, user: User) -> set[AclBinding]:
+        """What the broker goes by for this user."""
+        anything: Any = None
+        kinds = (ResourceType.ANY, anything, ResourcePatternType.ANY)
+        every = AclBindingFilter(*kinds, f"User:{user.name}", anything, AclOperation.ANY, AclPermissionType.ANY)
+        return set(self._admin.describe_acls(every).result(ANSWER_SECONDS_MAX))
 
     def delete_topic(self, name: str) -> None:
         for future in self._admin.delete_topics([name]).values():
             future.result(ANSWER_SECONDS_MAX)
+        wait_until(lambda: name not in self._admin.list_topics(timeout=60).topics, f"{name} to be gone")
 
     def asked(self, *users: User) -> list[Asked]:
         """What the authorizer was asked about these users, each question once."""

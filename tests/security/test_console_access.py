@@ -15,7 +15,7 @@ from tests.console.visitor import console
 from tests.security.authority import Authority, needs_openssl
 from tests.security.guarded import GuardedScene
 
-pytestmark = [pytest.mark.apache, needs_openssl, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.apache, needs_openssl]
 
 CONNECTOR = {"destination": "mixpanel", "project_token": "0" * 32}
 

@@ -15,7 +15,7 @@ from tests.inlets.stage import key
 from tests.security.authority import Authority, needs_openssl
 from tests.security.guarded import GuardedScene
 
-pytestmark = [pytest.mark.apache, pytest.mark.timeout(360), needs_openssl]
+pytestmark = [pytest.mark.apache, needs_openssl]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def scene(guarded: ApacheKafka, certificates: Authority, tmp_path: Path) -> Iter
     inlet = {"kind": "storage", "url": f"file://{tmp_path}/bucket", "scratch": f"{tmp_path}/scratch", "poll": "5s"}
     scene = GuardedScene(guarded, certificates, tmp_path, {"one": connector}, inlets={"bucket": inlet})
     command = [sys.executable, "-m", "streams", "topics", "apply", "--config", str(scene.config)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
     yield scene
     scene.end()
 

@@ -13,7 +13,7 @@ from tests.receiver.scene import COHORTS, CONNECTOR, ReceiverProcess, cohort, en
 from tests.security.authority import Authority, needs_openssl
 from tests.security.guarded import GuardedScene, User
 
-pytestmark = [pytest.mark.apache, pytest.mark.timeout(360), needs_openssl]
+pytestmark = [pytest.mark.apache, needs_openssl]
 
 
 @pytest.fixture
