@@ -46,7 +46,8 @@ Kind = Literal["given", "docker", "apache", "embedded"]
 IMAGE = "apache/kafka"
 START_SECONDS_MAX = 180.0
 """A busy machine starts a Java in a minute. A broker that ends by itself is noticed at once."""
-DOCKER_ANSWER_SECONDS_MAX = 5.0
+DOCKER_ANSWER_SECONDS_MAX = 60.0
+"""Only for a daemon that hangs: one that is away is told at once."""
 
 
 class NoBroker(Exception):

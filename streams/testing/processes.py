@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 TERMINATE_SECONDS_MAX = 15.0
@@ -25,11 +28,42 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
+PORT_MIN, PORT_END = 10_000, 32_768
+"""Below those that Linux gives away by itself, if it is not set otherwise: for port 0, and to clients of connections."""
+
+
 def free_port() -> int:
-    """A port of the loopback that nothing listens on now."""
+    """A port that nothing listens on now, and that no process of this user is given again before all others were.
+
+    Until somebody listens on it, seconds pass: a Java starts. Meanwhile others open servers on any port, and hundreds
+    of connections. So it is none of the ports that the system gives away by itself, and a file says which was the last.
+    """
+    with (Path(tempfile.gettempdir()) / f"streams-ports-{os.getuid()}").open("a+") as last:
+        fcntl.flock(last, fcntl.LOCK_EX)
+        last.seek(0)
+        ports = _port_after(last.read())
+        port = next((port for port in ports if _is_free(port)), None)
+        if port is None:
+            raise OSError(f"no port from {PORT_MIN} to {PORT_END - 1} is free")
+        last.truncate(0)
+        last.write(str(port))
+    return port
+
+
+def _port_after(last: str) -> Iterator[int]:
+    """Each port once, from the one after the last; without one, from any."""
+    begin = int(last) + 1 if last else PORT_MIN + secrets.randbelow(PORT_END - PORT_MIN)
+    yield from range(begin, PORT_END)
+    yield from range(PORT_MIN, min(begin, PORT_END))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+        try:
+            listener.bind(("", port))  # some listen on all addresses
+        except OSError:
+            return False
+    return True
 
 
 class Child:
