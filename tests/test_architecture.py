@@ -16,7 +16,7 @@ LINT_IMPORTS = Path(sys.executable).parent / "lint-imports"
 def lint(folder: Path, configuration: Path) -> subprocess.CompletedProcess[str]:
     command = [str(LINT_IMPORTS), "--no-cache", "--config", str(configuration)]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env={"PYTHONPATH": str(folder)}
+        command, cwd=folder, capture_output=True, text=True, timeout=400, check=False, env={"PYTHONPATH": str(folder)}
     )
 
 

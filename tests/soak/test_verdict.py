@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
 
 from tests.soak.readings import ProcessReading, Reading, process_reading
 from tests.soak.verdict import Judgement, judged
@@ -52,11 +51,19 @@ def test_two_readings_are_no_verdict() -> None:
 
 
 def test_what_a_process_holds_is_read_from_the_kernel() -> None:
-    before = process_reading(os.getpid())
-    with ExitStack() as stack:
-        for _ in range(5):
-            stack.enter_context(Path(os.devnull).open())
-        after = process_reading(os.getpid())
+    """Of another process: threads of this one open and close connections."""
+    program = "for step in (0, 5): held = [open('/dev/null') for _ in range(step)]; print(step, flush=True); input()"
+    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "0\n"
+        before = process_reading(other.pid)
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "5\n"
+        after = process_reading(other.pid)
+        other.communicate("\n")
     assert before is not None
     assert after is not None
     assert after.descriptors == before.descriptors + 5
