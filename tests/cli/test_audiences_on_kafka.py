@@ -28,7 +28,7 @@ USERS = [f"user-{number}" for number in range(7)]
 
 def streams(scene: Receiving, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "streams", *arguments, "--config", str(scene.config)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def told(scene: Receiving, *arguments: str) -> dict[str, Any]:
@@ -61,13 +61,14 @@ def test_a_cohort_is_listed_cleared_and_sent_again(scene: Receiving, braze: Braz
     scene.start_sink()
     assert receiver.send(COHORTS, cohort("members", USERS[:4], page=1, pages=2)).status == 200
     wait_until(lambda: bool(groups(scene)), "the open copy to be listed")
-    wait_until(lambda: groups(scene)[0]["open"][0]["pages_seen"] == 1, "its page to be seen everywhere")
+    wait_until(lambda: [one["pages_seen"] for one in groups(scene)[0]["open"]] == [1], "its page to be seen everywhere")
     (group,) = groups(scene)
     assert (group["entry"], group["id"], group["members"]) == (COHORTS, "c-1", 0)
     assert group["open"][0]["pages"] == 2
     assert receiver.send(COHORTS, cohort("members", USERS[4:], page=2, pages=2)).status == 200
     wait_until(lambda: members(braze) == set(USERS), "Braze to have the cohort")
     wait_until(lambda: [one["members"] for one in groups(scene)] == [7], "the members to be remembered")
+    wait_until(lambda: groups(scene)[0]["open"] == [], "the copy to be complete everywhere")
     (group,) = groups(scene)
     assert (group["name"], group["target"], group["open"]) == ("Buyers", "attribute", [])
     assert group["changed"] is not None
@@ -91,8 +92,8 @@ def test_a_cohort_is_listed_cleared_and_sent_again(scene: Receiving, braze: Braz
     braze.reset()
     told(scene, "audiences", "resend", CONNECTOR, "c-1", "--execute", "--reason", "the users are there now")
     wait_until(lambda: members(braze) == set(USERS[:2]), "Braze to have them again")
-    assert told(scene, "audiences", "list", CONNECTOR)["groups"] == groups(scene)
     wait_until(lambda: told(scene, "connectors", "show", CONNECTOR)["account"]["waiting"] == 0, "all to be settled")
+    assert told(scene, "audiences", "list", CONNECTOR)["groups"] == groups(scene)
     shown = told(scene, "connectors", "show", CONNECTOR, "--ledger", "--verify")
     account = shown["account"]
     # 7 members and 2 pages for each of 4 partitions, then 2 members and the name for each of them; 7 joined, 7 left, 2

@@ -33,7 +33,7 @@ def streams(*arguments: str, environment: dict[str, str] | None = None) -> subpr
         [sys.executable, "-m", "streams", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env=clean | (environment or {}),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,17 +17,21 @@ import pytest
 
 from streams.cli.demo.stage import Arrived
 from tests.cli.files import OPEN_SCHEMA, opens, write_avro
+from tests.waiting import wait_until
 
 STREAMS = [sys.executable, "-m", "streams"]
 END_SECONDS_MAX = 120.0
 """A hang is what this finds; how long a busy machine needs is no matter."""
+DEMO_SECONDS_MAX = 400.0
+"""A whole one: below the limit of a test, and above all limits that the demo has for its own parts."""
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """The demo as the only job of a terminal: Ctrl-C goes to each process of its group. It is ended with the test."""
     process = subprocess.Popen(
         [*STREAMS, "demo", *arguments],
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -52,12 +57,18 @@ def line_with(process: subprocess.Popen[str], text: str) -> str:
 
 
 @pytest.mark.parametrize("story", [(), ("--story", "credentials")], ids=["demo", "story"])
-def test_ctrl_c_before_anything_ran_says_so(story: tuple[str, ...]) -> None:
-    with started(*story) as process:
-        # The broker's child is the first that it starts.
+def test_ctrl_c_before_anything_ran_says_so(story: tuple[str, ...], tmp_path: Path) -> None:
+    """The broker is one that never answers: however late Ctrl-C comes, nothing ran."""
+    package = tmp_path / "noida_db"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    program = package / "noida-db"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    with started(*story, PYTHONPATH=str(tmp_path)) as process:
+        # The broker's children are the first that it starts.
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        while not children.read_text():
-            assert process.poll() is None
+        wait_until(lambda: bool(children.read_text()), "the broker to start")
         output, complaint = interrupted(process)
     assert (process.returncode, output) == (130, "")
     assert complaint.endswith("\nstreams: stopped before any event was sent: nothing ran yet\n")
@@ -68,7 +79,8 @@ def test_ctrl_c_in_the_middle_ends_with_the_account_and_0_where_nothing_is_under
         line_with(process, "delivered")
         output, complaint = interrupted(process)
     assert process.returncode == (130 if "\nstopped: " in output else 0), output
-    assert complaint == ""
+    # On a busy machine the end takes so long that the next line of progress comes meanwhile.
+    assert [line for line in complaint.splitlines() if not re.fullmatch(r" *\d+ s  [\d,]+ sent  .+", line)] == []
     assert "the accounts add up" in output
     assert "demo-mparticle" in output
 
@@ -97,7 +109,7 @@ def test_without_the_embedded_broker_one_sentence_names_the_command(tmp_path: Pa
     (tmp_path / "noida_db.py").write_text("")  # a module without the program that comes with the real one
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     result = subprocess.run(
-        [*STREAMS, "demo"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*STREAMS, "demo"], env=environment, capture_output=True, text=True, timeout=END_SECONDS_MAX, check=False
     )
     assert (result.returncode, result.stdout) == (1, "")
     sentence = "the embedded Kafka is not installed:"
@@ -115,7 +127,11 @@ def test_events_that_share_an_id_are_all_accounted_for_though_the_destination_sh
     for event_type in ("users.messages.email.Open", "users.messages.email.Delivery", "users.messages.email.Bounce"):
         send(tmp_path, event_type, [{**record, "id": "one-id"} for record in opens(3)])
     result = subprocess.run(
-        [*STREAMS, "demo", "--events", str(tmp_path)], capture_output=True, text=True, timeout=100, check=False
+        [*STREAMS, "demo", "--events", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=DEMO_SECONDS_MAX,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     assert "the destination took 9, and holds 1 after its own deduplication" in result.stdout
@@ -125,7 +141,7 @@ def test_events_that_share_an_id_are_all_accounted_for_though_the_destination_sh
 def test_events_that_share_an_id_leave_json_as_it_is(tmp_path: Path) -> None:
     send(tmp_path, "users.messages.email.Open", [{**record, "id": "one-id"} for record in opens(5)])
     command = [*STREAMS, "demo", "--json", "--events", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=DEMO_SECONDS_MAX, check=False)
     assert result.returncode == 0, result.stderr
     account = json.loads(result.stdout)["connectors"]["demo-mparticle"]
     assert (account["routed"], account["delivered"], account["waiting"]) == (5, 5, 0)

@@ -363,7 +363,6 @@ def test_a_replay_and_a_purge_by_real_keepers_are_told_with_who_ordered_them(
         assert way()["steps"][-1]["detail"].endswith(": a test event")
 
 
-@pytest.mark.timeout(360)
 def test_the_whole_way_of_letters_that_were_redriven_and_then_rejected_is_told(
     kafka: Broker, mixpanel: MixpanelEmulator, tmp_path: Path
 ) -> None:

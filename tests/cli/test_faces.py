@@ -68,7 +68,7 @@ def test_a_shell_completes_names_of_connectors_without_any_secret(
         "COMP_CWORD": str(words.count(" ")),
         "STREAMS_CONFIG": str(config),
     }
-    result = subprocess.run([STREAMS], capture_output=True, text=True, timeout=60, check=False, env=environment)
+    result = subprocess.run([STREAMS], capture_output=True, text=True, timeout=240, check=False, env=environment)
     assert result.stdout.split() == expected
 
 
@@ -83,7 +83,7 @@ def test_a_file_that_is_no_configuration_completes_to_nothing(tmp_path: Path, co
         "COMP_CWORD": "3",
         "STREAMS_CONFIG": str(config),
     }
-    result = subprocess.run([STREAMS], capture_output=True, text=True, timeout=60, check=False, env=environment)
+    result = subprocess.run([STREAMS], capture_output=True, text=True, timeout=240, check=False, env=environment)
     assert (result.stdout.strip(), result.stderr) == ("", "")
 
 
@@ -106,6 +106,6 @@ def test_what_is_watched_is_shown_again_until_ctrl_c(kafka: Broker, tmp_path: Pa
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=240)
     assert all(line.startswith('{"v":1') for line in lines)
     assert (process.returncode, said) == (0, "")

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ ADA, BOB = "ada-4711-planted", "bob-0815-other"
 
 def streams(scene: Receiving, *arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "streams", *arguments, "--config", str(scene.config), "-o", "json"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert result.returncode == 0, result.stderr
     return dict(json.loads(result.stdout))
 
@@ -47,11 +47,11 @@ def scene(kafka: Broker, braze: BrazeEmulator, tmp_path: Path) -> Iterator[Recei
 
 
 def staged(folder: Path) -> set[str]:
-    """Members of open full copies, as the sink's files have them."""
+    """Members of open full copies, as the sink's files have them; a file that is just being made has none yet."""
     found: set[str] = set()
     for path in folder.rglob("*.sqlite"):
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            found |= {user for (user,) in connection.execute("SELECT user FROM staged")}
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+            found |= {user for (user,) in file.execute("SELECT user FROM staged")}
     return found
 
 

@@ -7,13 +7,15 @@ import re
 import subprocess
 import sys
 
-import pytest
+STORY_SECONDS_MAX = 400.0
+"""Below the limit of a test. A story has limits of its own, which are told in words."""
 
 
-@pytest.mark.timeout(360)
 def test_a_key_dies_letters_are_parked_some_expire_and_the_rest_goes_out_by_itself() -> None:
     command = [sys.executable, "-m", "streams", "demo", "--story", "credentials"]
-    result = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=170, check=False)
+    result = subprocess.run(
+        [*command, "--json"], capture_output=True, text=True, timeout=STORY_SECONDS_MAX, check=False
+    )
     assert result.returncode == 0, result.stderr
     content = json.loads(result.stdout)
     account = content["connectors"]["demo-mixpanel"]
@@ -27,10 +29,9 @@ def test_a_key_dies_letters_are_parked_some_expire_and_the_rest_goes_out_by_itse
     assert content["connectors"]["demo-mparticle"]["purged"] == 0
 
 
-@pytest.mark.timeout(360)
 def test_cohorts_audiences_and_attributes_come_back_into_braze_and_what_did_not_change_is_not_written_again() -> None:
     command = [sys.executable, "-m", "streams", "demo", "--story", "loop"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=STORY_SECONDS_MAX, check=False)
     assert result.returncode == 0, result.stderr
     assert "the accounts add up" in result.stdout
     told = result.stderr
@@ -50,10 +51,9 @@ def _users(told: str, when: str) -> dict[str, str]:
     return {name: attributes for name, attributes in users}  # noqa: C416
 
 
-@pytest.mark.timeout(360)
 def test_every_account_of_the_way_back_adds_up_with_nothing_waiting() -> None:
     command = [sys.executable, "-m", "streams", "demo", "--story", "loop", "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=STORY_SECONDS_MAX, check=False)
     assert result.returncode == 0, result.stderr
     accounts = json.loads(result.stdout)["connectors"]
     assert set(accounts) == {"demo-mixpanel", "demo-mparticle", "demo-braze"}
@@ -71,15 +71,14 @@ def test_every_account_of_the_way_back_adds_up_with_nothing_waiting() -> None:
 
 def test_a_story_takes_no_events_of_its_own() -> None:
     command = [sys.executable, "-m", "streams", "demo", "--story", "credentials", "--for", "5s"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=STORY_SECONDS_MAX, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert "do not give --events or --for" in result.stderr
 
 
-@pytest.mark.timeout(360)
 def test_a_folder_grows_and_a_feed_flows_and_every_event_arrives_once() -> None:
     command = [sys.executable, "-m", "streams", "demo", "--story", "inlets"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=STORY_SECONDS_MAX, check=False)
     assert result.returncode == 0, result.stderr
     assert "the accounts add up" in result.stdout
     told = re.search(r"files ([\d,]+), over HTTP ([\d,]+): ([\d,]+) events, each once", result.stderr)

@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 DOCS = Path(__file__).parents[2] / "docs"
 TRIAL = yaml.safe_load((DOCS / "examples" / "way-back-trial.yaml").read_text())["connectors"]["back-to-braze"]
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(360)]
+pytestmark = pytest.mark.kafka
 
 
 def calls() -> list[list[str]]:
@@ -41,5 +41,6 @@ def test_what_the_page_sends_is_in_braze_as_the_page_says(kafka: Broker, braze: 
         cohort = {"Mixpanel_Cohorts": ["Frequent readers"]}
         wanted = {"ann": {**cohort, "plan": "gold"}, "bob": cohort}
         wait_until(lambda: {name: user["attributes"] for name, user in braze.users().items()} == wanted, "both users")
+        wait_until(lambda: bool(braze.users()["ann"]["events"]), "the event")
         (event,) = braze.users()["ann"]["events"]
         assert (event["name"], event["properties"]) == ("Order Placed", {"total": 12})

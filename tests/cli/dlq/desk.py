@@ -23,10 +23,11 @@ from streams.events.samples import sample_events
 from streams.state.records import Record
 from streams.state.settled import SettledLetters
 from tests.topics import claim, make_topics
+from tests.waiting import wait_until
 
 OPEN = "users.messages.email.Open"
 SETTINGS: Mapping[str, Any] = {"destination": "mixpanel", "project_token": "0" * 32}
-COMMAND_SECONDS_MAX = 120
+COMMAND_SECONDS_MAX = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Desk:
     def delete(self, topic: str) -> None:
         for future in self.admin.delete_topics([topic]).values():
             future.result(60)
+        wait_until(lambda: topic not in self.admin.list_topics(timeout=60).topics, f"{topic} to be gone")
 
     def streams(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "streams", *arguments, "--config", str(self.config)]
