@@ -24,7 +24,7 @@ from tests.chaos.test_braze_sink_chaos import (
     plans,
 )
 
-pytestmark = [pytest.mark.kafka, pytest.mark.apache, pytest.mark.timeout(360)]
+pytestmark = [pytest.mark.kafka, pytest.mark.apache]
 
 
 @pytest.fixture

@@ -97,7 +97,6 @@ def write(scene: Scene, events: int, seed: int) -> None:
 
 
 @pytest.mark.apache
-@pytest.mark.timeout(360)
 def test_records_that_retention_took_ahead_of_a_stopped_sink_are_counted_lost_to_the_last_one(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
 ) -> None:

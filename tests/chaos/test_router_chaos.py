@@ -123,7 +123,6 @@ def check_order(routed: list[Read]) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.apache
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("routers", [1, 2, 3])
 def test_routers_killed_at_random_route_each_event_once_and_in_order(
     kafka: Broker, tmp_path: Path, routers: int

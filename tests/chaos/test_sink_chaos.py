@@ -120,7 +120,6 @@ def printed_seed() -> int:
 
 @pytest.mark.chaos
 @pytest.mark.apache
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("sinks", [1, 3])
 def test_mixpanel_gets_each_event_once_after_deduplication_and_refusals_are_parked_once(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator, sinks: int
@@ -144,7 +143,6 @@ def test_mixpanel_gets_each_event_once_after_deduplication_and_refusals_are_park
 
 @pytest.mark.chaos
 @pytest.mark.apache
-@pytest.mark.timeout(300)
 def test_mparticle_stores_each_event_once_by_its_own_deduplication(kafka: Broker, tmp_path: Path) -> None:
     seed = printed_seed()
     mparticle = MParticleEmulator(MParticleOptions(limits=Limits(batches_per_second=5_000)))
