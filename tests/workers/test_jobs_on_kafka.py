@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.kafka.journal import StateJournal
@@ -19,7 +19,7 @@ from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.delivery.letter import Origin, Reason, letter_headers
 from streams.delivery.pace import SharedBucket
 from streams.events.schemas import shipped
-from streams.ports.errors import Fenced
+from streams.ports.errors import Fenced, TransactionAborted
 from streams.ports.kafka import Message
 from streams.state.records import CREDENTIALS, REJECTED, Request, SettledBlock, key
 from streams.state.settled import SettledLetters
@@ -28,18 +28,18 @@ from streams.workers.keeper import rewrite
 from streams.workers.keeper.jobs.cursor import RejectedCursor
 from streams.workers.keeper.jobs.jobs import Jobs
 from streams.workers.keeper.jobs.ways import BackToConnector
+from streams.workers.keeper.keeper import KeeperDuty
 from streams.workers.keeper.lease import Lease, LeaseTopics
 from streams.workers.keeper.redrive import Redrive
 from streams.workers.reading.event_reader import EventReader
 from streams.workers.reading.schema_resolver import SchemaResolver
 from tests.topics import claim, make_topics
-from tests.waiting import wait_until
+from tests.waiting import LOOK_SECONDS, PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.apache
 
 PARTITIONS = 3
 LETTERS = 90
-PATIENCE_SECONDS = 120.0
 SCOPE_LETTERS = CREDENTIALS + "default"
 LARGE = random.Random(1).randbytes(100_000)
 LIMIT_BYTES = 30_000
@@ -47,9 +47,13 @@ LIMIT_BYTES = 30_000
 
 
 class Stage:
-    """The topics of one connector, with letters that were parked a few to a transaction, some of them aborted."""
+    """The topics of one connector, with letters that were parked a few to a transaction, some of them aborted.
 
-    def __init__(self, broker: Broker) -> None:
+    Those in `limited` take no `LARGE` record. They are made so: a setting that is changed holds a moment later than
+    Kafka says.
+    """
+
+    def __init__(self, broker: Broker, limited: Collection[str] = ()) -> None:
         self.options: dict[str, str | int | float | bool] = {"bootstrap.servers": broker.bootstrap_servers}
         tag = uuid4().hex[:8]
         claim(broker.bootstrap_servers, f"streams-{tag}.")
@@ -64,10 +68,13 @@ class Stage:
         self.keeper_id = f"streams-{tag}.keeper.growth"
         single = (self.topics.state, self.topics.audit)
         wanted = [NewTopic(topic, 1, 1) for topic in single]
-        credentials = self.topics.dead_letters(SCOPE_LETTERS)
-        wanted += [
-            NewTopic(topic, PARTITIONS, 1) for topic in (self.topics.connector, self.topics.rejected, credentials)
-        ]
+        limit = {"max.message.bytes": str(LIMIT_BYTES)}
+        for name, topic in (
+            ("connector", self.topics.connector),
+            (REJECTED, self.topics.rejected),
+            (SCOPE_LETTERS, self.topics.dead_letters(SCOPE_LETTERS)),
+        ):
+            wanted.append(NewTopic(topic, PARTITIONS, 1, config=limit if name in limited else {}))
         self.admin = AdminClient(self.options)
         make_topics(self.admin, *wanted)
         self.letter_topics = DeadLetterTopics(self.options)
@@ -111,13 +118,6 @@ class Stage:
             transactions.write(topic, content, b"user", headers, 0)
             transactions.commit((), None)
         transactions.close()
-
-    def limit(self, topic: str, record_bytes: int) -> None:
-        """Records beyond so many bytes are refused from now on."""
-        entry = ConfigEntry("max.message.bytes", str(record_bytes), incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        for future in self.admin.incremental_alter_configs([resource]).values():
-            future.result(60)
 
     def reader(self) -> DeadLetterReader:
         return DeadLetterReader(self.options, "jobs-test")
@@ -169,13 +169,21 @@ def ends_of(letters: list[Message]) -> Mapping[str, int]:
     return ends
 
 
-def carry_on(jobs: Jobs, lease: Lease, is_reached: Callable[[], bool]) -> None:
-    """Steps as a keeper makes them, with a rest while the rate allows nothing."""
+def cursors_of(lease: Lease) -> Mapping[str, int]:
+    return {f"{name}/{number}": offset for (name, number), offset in lease.view.cursors.items()}
+
+
+def carry_on(duty: KeeperDuty, lease: Lease, is_reached: Callable[[], bool], what: str) -> None:
+    """Steps as a keeper makes them, with a rest while there is nothing to do. A transaction that takes longer than its
+    time-out is aborted; then the duty begins again."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_reached():
-        assert time.monotonic() < deadline, lease.view.jobs
-        if not jobs.step(lease):
-            time.sleep(0.05)
+        assert time.monotonic() < deadline, f"waited for {what}: {lease.view.jobs}, {lease.view.totals}"
+        try:
+            if not duty.step(lease):
+                time.sleep(LOOK_SECONDS)
+        except TransactionAborted:
+            duty.begin()
 
 
 def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cursor_follows(kafka: Broker) -> None:
@@ -190,7 +198,7 @@ def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cur
         )
         changes, answer = jobs.accept(lease, "job-1", request)
         lease.commit({**changes, key("answer", "growth", "job-1"): answer})
-        carry_on(jobs, lease, lambda: lease.view.jobs["job-1"].done > 0)
+        carry_on(jobs, lease, lambda: lease.view.jobs["job-1"].done > 0, "the first letters")
         before = lease.view.jobs["job-1"].done
         assert 0 < before < LETTERS
         # Killed after some records of the next transaction went out.
@@ -198,18 +206,15 @@ def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cur
         for letter in letters[-5:]:
             transactions.write(stage.topics.connector, letter.value(), letter.key())
         with stage.held_lease() as (successor, its_jobs, _):
-            carry_on(its_jobs, successor, lambda: successor.view.jobs["job-1"].status == "done")
+            carry_on(its_jobs, successor, lambda: successor.view.jobs["job-1"].status == "done", "the job's end")
             assert successor.view.jobs["job-1"].done == LETTERS
             with pytest.raises(Fenced):
                 transactions.commit((), None)
             cursor = RejectedCursor(stage.reader, stage.letter_topics, again_seconds=-1.0)
-            assert cursor.step(successor)
-            cursors = {f"{name}/{number}": offset for (name, number), offset in successor.view.cursors.items()}
-            assert cursors == ends_of(letters)
+            carry_on(cursor, successor, lambda: cursors_of(successor) == ends_of(letters), "the cursor to pass all")
             successor.confirm()  # as above
-            stage.letter_topics.delete_before(
-                {(stage.topics.rejected, number): offset for (_, number), offset in successor.view.cursors.items()}
-            )
+            settled = {(stage.topics.rejected, number): end for (_, number), end in successor.view.cursors.items()}
+            wait_until(lambda: not stage.letter_topics.delete_before(settled), "the letters to be deleted")
     returned = stage.read(stage.topics.connector)
     assert sorted((message.key(), message.value()) for message in returned) == sorted(
         (b"k%d" % number, b"\x00%d" % number) for number in range(LETTERS)
@@ -224,10 +229,9 @@ def test_a_replay_is_exactly_once_over_a_kill_inside_its_transaction_and_the_cur
 
 
 def test_a_replay_leaves_the_letter_that_its_topic_does_not_take_and_takes_all_others(kafka: Broker) -> None:
-    stage = Stage(kafka)
+    stage = Stage(kafka, limited=["connector"])
     stage.park_one(REJECTED, LARGE, "rejected")
     letters = stage.read(stage.topics.rejected)
-    stage.limit(stage.topics.connector, LIMIT_BYTES)
     with stage.held_lease() as (lease, jobs, _):
         arguments = {"selection": {}, "ends": ends_of(letters), "planned": LETTERS + 1}
         request = Request(
@@ -235,7 +239,7 @@ def test_a_replay_leaves_the_letter_that_its_topic_does_not_take_and_takes_all_o
         )
         changes, answer = jobs.accept(lease, "job-1", request)
         lease.commit({**changes, key("answer", "growth", "job-1"): answer})
-        carry_on(jobs, lease, lambda: lease.view.jobs["job-1"].status == "done")
+        carry_on(jobs, lease, lambda: lease.view.jobs["job-1"].status == "done", "the job's end")
         job = lease.view.jobs["job-1"]
         assert (job.done, job.left_out) == (LETTERS, {"refused": 1})
         lease.confirm()  # once its markers are written, all before can be read
@@ -247,19 +251,12 @@ def test_a_replay_leaves_the_letter_that_its_topic_does_not_take_and_takes_all_o
 def test_a_redrive_sets_the_letter_aside_that_its_topic_does_not_take_back(
     kafka: Broker, is_rejected_limited: bool
 ) -> None:
-    stage = Stage(kafka)
+    stage = Stage(kafka, limited=["connector", REJECTED] if is_rejected_limited else ["connector"])
     for value in (b"one", LARGE, b"two"):
         stage.park_one(SCOPE_LETTERS, value, "credentials")
-    stage.limit(stage.topics.connector, LIMIT_BYTES)
-    if is_rejected_limited:
-        stage.limit(stage.topics.rejected, LIMIT_BYTES)
     redrive = Redrive(("default",), stage.letter_topics, stage.reader(), 1_000.0, SharedBucket(None, 0.0).of("redrive"))
     with stage.held_lease() as (lease, _, _):
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while lease.view.totals.redriven != {"credentials": 2}:
-            assert time.monotonic() < deadline, lease.view.totals
-            if not redrive.step(lease):
-                time.sleep(0.05)
+        carry_on(redrive, lease, lambda: lease.view.totals.redriven == {"credentials": 2}, "two letters to go back")
         totals = lease.view.totals
         lease.confirm()
     assert (totals.refused, totals.passed)[is_rejected_limited] == {"credentials": 1}
@@ -272,6 +269,7 @@ def test_letters_are_written_again_without_one_that_is_settled(kafka: Broker, mo
     """Between the letters and at their end are markers of transactions, which are offsets without a letter."""
     monkeypatch.setattr(rewrite, "SETTLED_MS_MAX", 0)
     monkeypatch.setattr(rewrite, "PAGE_LETTERS_MAX", 2)
+    monkeypatch.setattr(rewrite, "LOOK_SECONDS", 0.0)  # a look that Kafka answers too late is made again at once
     stage, place = Stage(kafka), (SCOPE_LETTERS, 0)
     for number in range(4):
         stage.park_one(SCOPE_LETTERS, b"%d" % number, "credentials")
@@ -282,9 +280,8 @@ def test_letters_are_written_again_without_one_that_is_settled(kafka: Broker, mo
         blocks = {key("settled", "growth", *place, number): SettledBlock(bits=bits) for number, bits in settled.items()}
         lease.commit(blocks)
         task = rewrite.Rewrite(stage.reader, stage.letter_topics)
-        wait_until(
-            lambda: not task.step(lease) and lease.view.cursor(place) > letters[-1].offset(), "the cursor to pass all"
-        )
+        carry_on(task, lease, lambda: lease.view.cursor(place) > letters[-1].offset(), "the cursor to pass all")
+        wait_until(lambda: not task.step(lease), "nothing to be left to do")
         cursor = lease.view.cursor(place)
         lease.confirm()  # so that the last transaction before it can be read
     after = [one for one in stage.read(topic) if one.offset() >= cursor]
