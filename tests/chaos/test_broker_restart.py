@@ -19,7 +19,7 @@ from streams.ports.kafka import Gap, Partition, Position, Start
 from streams.testing.brokers import Broker
 from tests.chaos.scene import read_to_end
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 120.0
 
 
 class Listener:
@@ -44,7 +44,6 @@ class Listener:
 
 @pytest.mark.chaos
 @pytest.mark.apache
-@pytest.mark.timeout(360)
 def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker: Broker) -> None:
     options: ClientConfig = {"bootstrap.servers": own_broker.bootstrap_servers, "log_level": 0}
     administration = Administration(options)
@@ -73,6 +72,7 @@ def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker
                 if offset == 2:
                     consumer.poll(1, 0.1)
                     own_broker.restart()
+                    deadline = time.monotonic() + PATIENCE_SECONDS  # a busy machine needs a minute for a restart
                 transactions.commit([Position("in", 0, offset, "")], consumer)
             except TransactionAborted:
                 offset = 3
@@ -93,7 +93,6 @@ def test_a_transaction_within_which_the_broker_restarts_is_done_again(own_broker
 
 @pytest.mark.chaos
 @pytest.mark.apache
-@pytest.mark.timeout(360)
 def test_the_state_is_read_to_its_end_though_the_broker_restarts_meanwhile(own_broker: Broker) -> None:
     """Sinks ask before each read while a scope is INVALID: an outage of seconds must not end them."""
     options: ClientConfig = {"bootstrap.servers": own_broker.bootstrap_servers, "log_level": 0}

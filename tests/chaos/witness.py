@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from tests.chaos.scene import Read
 
-CATCH_UP_SECONDS_MAX = 60.0
+CATCH_UP_SECONDS_MAX = 120.0
 FIRST_OFFSET = 0
 
 

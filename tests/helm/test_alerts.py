@@ -38,7 +38,7 @@ def promtool() -> str:
 
 def run(promtool: str, *arguments: str | Path) -> None:
     command = [promtool, *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -38,7 +38,12 @@ def paths(values: Any, before: str = "") -> Iterator[str]:
 def test_schema_and_readme_are_current() -> None:
     """The schema embeds what `streams config schema` prints."""
     result = subprocess.run(
-        [sys.executable, "tools/chart.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "tools/chart.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     assert result.returncode == 0, result.stderr
 
