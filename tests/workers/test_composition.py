@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,10 @@ import orjson
 import pytest
 
 from streams.delivery.contract import NoResponse, Request, Response
+from streams.ports.http import Answer as HttpAnswer
 from streams.ports.kafka import Start
-from tests.workers.composition_stage import Answer, CompositionStage, takes_all
+from streams.workers.sink import window
+from tests.workers.composition_stage import SENT, Answer, CompositionStage, takes_all
 from tests.workers.notebook import DOUBT, LIMITS, Notebook, NotebookComposer, record, said
 
 
@@ -572,3 +575,34 @@ def test_a_revoked_partition_commits_what_was_delivered_and_is_closed() -> None:
     process.run()
     assert len(process.notes) == 2
     assert stage.counts_of(1)["delivered"] == 1
+
+
+def test_what_was_delivered_is_committed_together_with_the_next_request_on_its_way() -> None:
+    """Each answer comes when a commit is due anyway. A commit of its own would be a second one for each request."""
+    stage = CompositionStage()
+    for number in range(15):
+        stage.write("ann", "bought", event_id=str(number))
+    stage.process().run(5, step_seconds=0.2)
+    assert stage.committed() == 15
+    flights = [one.value() is not None for one in stage.kafka.records[SENT, 0] if one.key() == b"flight/default"]
+    assert flights == [True, True, True, False]
+
+
+def test_a_full_window_waits_for_no_answer_while_a_request_can_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window, "WINDOW_RECORDS_MAX", 15)
+    stage = CompositionStage()
+    for number in range(15):
+        stage.write("ann", "bought", event_id=str(number))
+    transport = (process := stage.process()).transport
+    answers, answered, waits_for_nothing = transport.answers, 0, 0
+
+    def watched(timeout_seconds: float) -> Sequence[HttpAnswer]:
+        nonlocal answered, waits_for_nothing
+        waits_for_nothing += timeout_seconds > 0.0 and 0 < answered == len(transport.requests)
+        came = answers(timeout_seconds)
+        answered += len(came)
+        return came
+
+    monkeypatch.setattr(transport, "answers", watched)
+    process.run(1, step_seconds=0.02)
+    assert (len(transport.requests), waits_for_nothing) == (3, 0)

@@ -101,6 +101,8 @@ class SinkCommitter:
         self.extras: CommitExtras = NoExtras()
         self.on_unsendable: Callable[[int], None] = lambda _records: None
         self._must_restate = False
+        self._has_left_out = False
+        """Whether a commit that is due was left to the requests that were due with it, and none came since."""
         self._log = log.bind(connector=connector)
 
     def assigned(self, begun: Sequence[Beginning]) -> None:
@@ -123,15 +125,21 @@ class SinkCommitter:
         """The counts changed without a record being settled: commit them where the offsets stand."""
         self._must_restate = True
 
-    def commit_if_due(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
-        """Commit when enough is settled or settled long enough."""
+    def commit_if_due(self, ledgers: Mapping[int, Ledger[Message]], *, is_next: bool = False) -> None:
+        """Commit when enough is settled or settled long enough.
+
+        `is_next`: requests are due that `commit_now` is called for before they go. One commit is enough for both, and a
+        second one right after it would wait until Kafka has ended the first. If none came, the next call commits.
+        """
         if self._first_starts.is_pending and not self._first_starts.commit(ledgers):
             return
         if self._must_restate:
             self._restate(ledgers)
         settled = sum(ledger.settled for ledger in ledgers.values())
         is_old = self._clock.monotonic() - self._committed_at >= COMMIT_SECONDS
-        if (is_old or settled >= COMMIT_RECORDS_MAX) and (settled or any(map(self.extras.is_due, ledgers))):
+        is_due = (is_old or settled >= COMMIT_RECORDS_MAX) and (settled > 0 or any(map(self.extras.is_due, ledgers)))
+        self._has_left_out = is_due and is_next and not self._has_left_out
+        if is_due and not self._has_left_out:
             self._commit_once(ledgers, self._commit_plainly)
 
     def commit_now(self, ledgers: Mapping[int, Ledger[Message]]) -> None:
@@ -177,6 +185,7 @@ class SinkCommitter:
     ) -> None:
         """Raises `CommitRefused` and `TransactionAborted`: then nothing moved."""
         self._committed_at = self._clock.monotonic()
+        self._has_left_out = False
         commit(progresses)
         letters = _letters(progresses)
         self._letters.committed(letters)

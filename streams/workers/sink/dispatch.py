@@ -128,6 +128,11 @@ class Dispatch:
             if (one := lane.gate.back_off()) is not None
         }
 
+    @property
+    def commits_next(self) -> bool:
+        """Whether `send_due` may commit what is settled, before it sends."""
+        return self.requests.commits_next(self._clock.monotonic())
+
     def send_due(self) -> None:
         """Send every batch that its lane gives."""
         now = self._clock.monotonic()

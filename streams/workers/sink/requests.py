@@ -29,6 +29,10 @@ class Requests(Protocol):
         """The lane's next batch, in flight from here on, with its request."""
         ...
 
+    def commits_next(self, now: float) -> bool:
+        """Whether requests are due that may need a commit before they go."""
+        ...
+
     def depart(self, batches: Sequence[Batch[Message]]) -> Sequence[Batch[Message]]:
         """All that is to go now. Gives those that may go; the others wait again."""
         ...
@@ -55,6 +59,9 @@ class WholeBatches:
             encode_again(batch, self._current, self._encoders)
             batch.request = self._request(batch)
         return batch
+
+    def commits_next(self, _now: float) -> bool:
+        return False
 
     def depart(self, batches: Sequence[Batch[Message]]) -> Sequence[Batch[Message]]:
         return batches

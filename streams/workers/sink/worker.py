@@ -9,6 +9,7 @@ One thread runs `step` for ever, and each step has the same order:
 2. obey the connector's state: tell the keeper what is suspected, park what is for INVALID credentials, skip what is of
    users who are to be forgotten;
 3. commit what is settled: letters, counts and offsets in one transaction, or a plain commit where there is no letter;
+   this is left to 5 where the requests that are due there need a commit before they go;
 4. read records, encode them, fill batches;
 5. send what is due.
 
@@ -141,7 +142,7 @@ class Sink:
         self._withholding.step(self._ledgers, self._dispatch.lanes.values(), self._flush)
         if self._composed_delivery is not None:
             self._composed_delivery.step()
-        self._committer.commit_if_due(self._ledgers)
+        self._committer.commit_if_due(self._ledgers, is_next=self._dispatch.commits_next)
         if self._window.is_empty():
             self._gates.flood.all_settled()
         now = self._clock.monotonic()
@@ -309,11 +310,12 @@ class Sink:
             self._composed_delivery.flush()
 
     def _wait_for_room(self, now: float) -> None:
-        """Let answers come. A window that stays full is a slow destination: pause, but stay in the group."""
+        """Let answers come, unless requests are due whose commit makes room. A window that stays full is a slow
+        destination: pause, but stay in the group."""
         self._window.closed(now)
         if self._window.is_paused:
             self._admit(self._ports.consumer.poll(POLL_RECORDS_MAX, 0.0))
-        self._dispatch.take_answers(POLL_SECONDS_IDLE)
+        self._dispatch.take_answers(0.0 if self._dispatch.commits_next else POLL_SECONDS_IDLE)
 
     def _poll_seconds(self, now: float) -> float:
         """Short while anything is under way or soon due: answers come on another thread."""

@@ -64,7 +64,7 @@ class ComposedRequests:
     def next(self, lane: Lane[Message], now: float) -> Batch[Message] | None:
         """Composes until there is a request, or nothing is due."""
         self._now = now
-        if now - self._committed_at < GATHER_SECONDS and any(one.awaits(now) for one in self._lanes.values()):
+        if self._gathers(now):
             return None
         while (batch := lane.due(now)) is not None:
             if batch in self._compositions:
@@ -75,6 +75,9 @@ class ComposedRequests:
                 continue
             self._compose(lane, batch, now)
         return None
+
+    def commits_next(self, now: float) -> bool:
+        return not self._gathers(now) and any(lane.due(now) is not None for lane in self._lanes.values())
 
     def depart(self, batches: Sequence[Batch[Message]]) -> Sequence[Batch[Message]]:
         """Requests with events go once it is committed that they are on their way: one commit for all.
@@ -136,6 +139,10 @@ class ComposedRequests:
             elif not lane.holds(batch):
                 self._land(batch, composition)
                 self._settle(lane, batch, composition, frozenset())
+
+    def _gathers(self, now: float) -> bool:
+        """Whether those that are due wait for others."""
+        return now - self._committed_at < GATHER_SECONDS and any(one.awaits(now) for one in self._lanes.values())
 
     # Before.
 
