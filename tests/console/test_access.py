@@ -20,8 +20,9 @@ from streams.web.console.guard import Guard
 from streams.web.console.pages import MODULES
 from streams.web.console.sessions import Sessions
 from tests.console.browser import chromium, faults_of_access, opened, width_of
-from tests.console.visitor import Visitor, console
+from tests.console.visitor import Answer, Visitor, console
 from tests.security.authority import authority, needs_openssl
+from tests.waiting import wait_until
 
 TOKENS = {"oncall": "a-token-of-the-night", "ada": "another-token"}
 PROXY = {"proxy": {"secret": "only-the-proxy-knows"}}
@@ -112,11 +113,15 @@ def test_signing_in_leads_to_no_other_site(nobody: Visitor, following: str) -> N
 
 def test_wrong_tokens_slow_the_next_attempts_down_and_are_not_logged(config: Path) -> None:
     with console(config, {"auth": {"tokens": TOKENS}}) as visitor:
-        statuses = [visitor.post("/sign-in", {"token": f"guess-{number}"}).status for number in range(5)]
-        assert statuses == [401, 401, 401, 429, 429]
-        right = visitor.post("/sign-in", {"token": TOKENS["oncall"]})
-        assert right.status == 429
-        assert "the next attempt is taken in" in right.words
+        assert [visitor.post("/sign-in", {"token": f"guess-{number}"}).status for number in range(3)] == [401] * 3
+        refused: list[Answer] = []
+
+        def is_slowed_down() -> bool:  # from a second on; each further guess doubles it
+            refused[:] = [visitor.post("/sign-in", {"token": "guess-again"})]
+            return refused[0].status == 429
+
+        wait_until(is_slowed_down, "an attempt to be refused because it comes too soon")
+        assert "the next attempt is taken in" in refused[0].words
         written = "".join(path.read_text() for path in config.parent.glob("console-*.log"))
         assert "a sign-in is refused" in written
         assert "guess-" not in written
@@ -160,6 +165,21 @@ def test_behind_a_proxy_it_answers_for_its_public_address_and_takes_forms_from_t
     with pytest.raises(PageError):
         guard.check_origin("console.example.com", "https://other.example.com")
     assert settings.is_secure, "the cookie is for https alone"
+
+
+def test_after_three_wrong_tokens_each_attempt_waits_twice_as_long_and_the_right_token_too(config: Path) -> None:
+    clock = MovableClock()
+    sessions = Sessions(console_settings(config), "nobody", clock)
+    assert [sessions.sign_in(f"guess-{number}") for number in range(3)] == [None] * 3
+    for seconds in (1, 2, 4):
+        clock.advance(seconds - 0.5)
+        with pytest.raises(PageError, match="the next attempt is taken in"):
+            sessions.sign_in(TOKENS["ada"])
+        clock.advance(0.5)
+        assert sessions.sign_in("guess-again") is None
+    clock.advance(8)
+    assert sessions.sign_in(TOKENS["ada"]) is not None
+    assert sessions.sign_in("guess-again") is None, "attempts are free again"
 
 
 def test_a_session_ends_after_12_hours(config: Path) -> None:

@@ -33,19 +33,18 @@ def night(kafka: Broker, folder: Path, mixpanel: MixpanelEmulator) -> Iterator[t
         yield line, visitor
 
 
-def followed(visitor: Visitor, answer: Answer) -> Answer:
-    """The page that an accepted order leads to."""
+def followed(line: Line, visitor: Visitor, answer: Answer, words: str) -> Answer:
+    """The page that an accepted order leads to, once it tells what came of it: a form waits 4 s for that."""
     assert answer.status == 303, answer.words
-    return visitor.get(answer.headers["location"])
+    return finished(line, visitor, answer.headers["location"], words)
 
 
-def finished(line: Line, visitor: Visitor, path: str, state: str = "done") -> Answer:
+def finished(line: Line, visitor: Visitor, path: str, words: str) -> Answer:
     """A page, once its work has come to this."""
     try:
-        line.scene.wait_until(lambda: state in visitor.get(path).words, f"{path} to say {state}")
+        return visitor.reading(path, words)
     except AssertionError as error:
-        raise AssertionError(f"{error}\n{visitor.get(path).words}") from error
-    return visitor.get(path)
+        raise AssertionError(f"{error}\n{line.scene.logs()}") from error
 
 
 def test_a_revoked_key_from_the_alert_to_the_last_letter(
@@ -57,14 +56,13 @@ def test_a_revoked_key_from_the_alert_to_the_last_letter(
         for number in range(9):
             line.write(OPEN, event(f"event-{number}"))
         line.settle()
-        scene.wait_until(lambda: "Probe now" in visitor.get("/").text, "the overview to offer the probe")
-        refused = followed(visitor, visitor.send("/", f"{PAGE}/probe"))
-        assert "default: refused (401" in refused.words
-        extended = followed(visitor, visitor.send(PAGE, f"{PAGE}/extend", by="24h", reason="the key comes on Monday"))
-        assert "letters of default live 24h longer" in extended.words
+        probe = visitor.form("/", f"{PAGE}/probe")
+        followed(line, visitor, visitor.post(probe.action, probe.fields), "default: refused (401")
+        extension = visitor.send(PAGE, f"{PAGE}/extend", by="24h", reason="the key comes on Monday")
+        followed(line, visitor, extension, "letters of default live 24h longer")
         mixpanel.restore()
-        accepted = followed(visitor, visitor.send("/", f"{PAGE}/probe"))
-        assert "default: accepted" in accepted.words
+        # With the form from before: the keeper may ask by itself first, and then the overview offers no probe.
+        followed(line, visitor, visitor.post(probe.action, probe.fields), "default: accepted")
         scene.wait_until(lambda: scene.account(ANALYTICS).delivered == 9, "every letter to be delivered")
         scene.wait_until(lambda: "Nothing needs you" in visitor.get("/").text, "the overview to be calm")
         orders = [line for line in read_audit(line) if line["what"] in ("probe", "extend")]
@@ -88,14 +86,13 @@ def test_a_connector_is_suspended_and_resumed_with_a_reason(
     with night(kafka, tmp_path, mixpanel) as (line, visitor):
         line.write(OPEN, event("one"))
         line.settle()
-        without = visitor.post(f"{PAGE}/suspend", {**visitor.get(PAGE).form(f"{PAGE}/suspend").fields, "reason": " "})
+        without = visitor.send(PAGE, f"{PAGE}/suspend", reason=" ")
         assert (without.status, "an order needs a reason" in without.words) == (400, True)
-        suspended = followed(visitor, visitor.send(PAGE, f"{PAGE}/suspend", reason="the account moves"))
-        assert "analytics is SUSPENDED" in suspended.words
-        line.scene.wait_until(lambda: f"{PAGE}/resume" in visitor.get(PAGE).text, "the page to offer the way back")
-        assert "oncall suspended it: the account moves" in visitor.get("/").words
-        resumed = followed(visitor, visitor.send(PAGE, f"{PAGE}/resume", reason="it has moved"))
-        assert "analytics is RUNNING" in resumed.words
+        suspension = visitor.send(PAGE, f"{PAGE}/suspend", reason="the account moves")
+        followed(line, visitor, suspension, "analytics is SUSPENDED")
+        finished(line, visitor, "/", "oncall suspended it: the account moves")
+        resumption = visitor.send(PAGE, f"{PAGE}/resume", reason="it has moved")
+        followed(line, visitor, resumption, "analytics is RUNNING")
 
 
 def test_letters_are_replayed_by_a_plan_and_a_purge_asks_for_the_name(

@@ -114,8 +114,7 @@ def test_a_plan_that_became_stale_does_nothing_and_a_new_one_is_offered(case: Ca
     wrong = case.visitor.send(path, f"{path}/execute", reason="requests 8 and 9", typed_name="3")
     assert (wrong.status, "type how many users these are, 2" in wrong.words) == (400, True)
     assert case.visitor.send(path, f"{path}/execute", reason="requests 8 and 9", typed_name="2").status == 303
-    case.look(path, "is stale")
-    page = case.visitor.get(path)
+    page = case.visitor.reading(path, "is stale")
     assert f"{path}/execute" not in [form.action for form in page.forms()]
     assert case.letters() == 3
     renewed = case.visitor.send(path, f"{path}/renew").headers["location"]

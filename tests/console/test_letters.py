@@ -15,7 +15,7 @@ import pytest
 
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator
-from tests.console.visitor import Visitor, console
+from tests.console.visitor import Answer, Visitor, console
 from tests.pipeline.line import ANALYTICS, mixpanel_connector, running
 from tests.pipeline.test_dead_letters import Person
 
@@ -35,14 +35,10 @@ class Desk:
     @property
     def letter(self) -> str:
         """The address of one of the letters, found as a person finds it: by what went wrong, then by group."""
-        self.await_words(LETTERS, "Counted at")
-        group = next(link for link in self.visitor.get(LETTERS).links if "fingerprint=" in link).partition("#")[0]
-        self.await_words(group, "users.messages.email.Open")
-        self.person.scene.wait_until(lambda: bool(self._letters_of(group)), "the letters of the group")
-        return self._letters_of(group)[0]
-
-    def _letters_of(self, group: str) -> list[str]:
-        return [link for link in self.visitor.get(group).links if link.startswith(f"{LETTERS}/")]
+        counted = self.visitor.reading(LETTERS, "Counted at")
+        group = next(link for link in counted.links if "fingerprint=" in link).partition("#")[0]
+        listed = self.visitor.seen(group, lambda page: bool(_letters_on(page)), "list the letters of the group")
+        return _letters_on(listed)[0]
 
     def command(self, *arguments: str) -> dict[str, Any]:
         config = str(self.person.scene.config)
@@ -50,9 +46,9 @@ class Desk:
         found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         return dict(json.loads(found.stdout))
 
-    def await_words(self, path: str, words: str) -> str:
-        self.person.scene.wait_until(lambda: words in self.visitor.get(path).words, f"{path} to say {words}")
-        return self.visitor.get(path).words
+
+def _letters_on(page: Answer) -> list[str]:
+    return [link for link in page.links if link.startswith(f"{LETTERS}/")]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +65,7 @@ def desk(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
 
 def test_a_letter_hides_personal_data_and_is_what_the_command_shows(desk: Desk) -> None:
     address = desk.letter
-    page = desk.visitor.get(address)
+    page = desk.visitor.page(address)
     assert page.status == 200
     assert "Personal data is hidden" in page.words
     assert "What would be sent now" in page.words
@@ -81,37 +77,35 @@ def test_a_letter_hides_personal_data_and_is_what_the_command_shows(desk: Desk) 
 
 def test_personal_data_is_shown_once_why_is_in_the_audit_and_only_to_who_asked(desk: Desk) -> None:
     address = desk.letter
-    form = desk.visitor.get(address).forms()[0]
+    form = desk.visitor.page(address).forms()[0]
     assert form.action.endswith("/reveal")
     without = desk.visitor.post(form.action, form.fields)
     assert (without.status, desk.person.audited("revealed")) == (400, [])
-    answer = desk.visitor.post(form.action, {**form.fields, "reason": "a user asks what we hold"})
-    assert answer.status == 303
-    whole = desk.visitor.get(answer.headers["location"])
     path, _, query = address.partition("?")
     place = desk.visitor.json(f"{path}.json?{query}")["place"]
-    payload = desk.person.dlq("show", ANALYTICS, "--offset", place, "--show-payload")["payload"]
-    assert payload["external_user_id"] in whole.text
-    assert payload["external_user_id"] not in desk.visitor.get(address).text
+    user = desk.person.dlq("show", ANALYTICS, "--offset", place, "--show-payload")["payload"]["external_user_id"]
+    answer = desk.visitor.post(form.action, {**form.fields, "reason": "a user asks what we hold"})
+    assert answer.status == 303
+    desk.visitor.seen(answer.headers["location"], lambda page: user in page.text, "show the user")
+    assert user not in desk.visitor.page(address).text
     (line,) = desk.person.audited("revealed")
     assert (line["why"], line["connector"], line["place"]) == ("a user asks what we hold", ANALYTICS, place)
     assert line["who"]
 
 
 def test_a_letter_that_is_not_there_is_said(desk: Desk) -> None:
-    page = desk.visitor.get(f"{LETTERS}/0/999999")
+    page = desk.visitor.page(f"{LETTERS}/0/999999")
     assert (page.status, "there is no letter at rejected/0/999999" in page.words) == (404, True)
     assert desk.visitor.get(f"{LETTERS}/0/0?topic=elsewhere").status == 404
-    assert desk.visitor.get(f"{LETTERS}?fingerprint=nonsense").status == 400
+    assert desk.visitor.page(f"{LETTERS}?fingerprint=nonsense").status == 400
 
 
 def test_the_audit_is_what_the_command_prints_and_a_file_of_lines(desk: Desk) -> None:
-    desk.await_words("/audit", "started at the earliest record")
-    command = desk.command("audit", ANALYTICS, "--kind", "start")
-    shown = desk.visitor.json(f"/audit.json?connector={ANALYTICS}&kind=start")
-    assert shown == command
-    lines = desk.visitor.get(f"/audit.jsonl?connector={ANALYTICS}&kind=start")
-    assert [json.loads(line) for line in lines.text.splitlines()] == command["lines"]
+    query = f"connector={ANALYTICS}&kind=start"
+    desk.visitor.reading("/audit", "started at the earliest record")
+    desk.visitor.await_twin(f"/audit.json?{query}", lambda: desk.command("audit", ANALYTICS, "--kind", "start"))
+    lines = desk.visitor.page(f"/audit.jsonl?{query}")
+    assert [json.loads(line) for line in lines.text.splitlines()] == desk.visitor.json(f"/audit.json?{query}")["lines"]
     assert 'filename="audit.jsonl"' in lines.headers["content-disposition"]
     wrong = desk.visitor.get("/audit?since=yesterday")
     assert (wrong.status, "since: yesterday is not a time" in wrong.words) == (400, True)
@@ -124,8 +118,7 @@ def test_an_event_s_way_is_told_and_stands_in_no_address(desk: Desk) -> None:
     found = answer.headers["location"]
     assert event_id not in found
     assert "someone" not in found
-    desk.await_words(found, "Not looked at")
-    words = desk.visitor.get(found).words
+    words = desk.visitor.reading(found, "Not looked at").words
     assert "parked" in words
     assert ANALYTICS in words
     told = desk.visitor.json(f"{found}.json")
@@ -134,7 +127,7 @@ def test_an_event_s_way_is_told_and_stands_in_no_address(desk: Desk) -> None:
 
 @pytest.mark.parametrize("path", ["router", "schemas", "topics", "audiences", "inlets"])
 def test_each_page_of_the_installation_answers_and_has_a_twin(desk: Desk, path: str) -> None:
-    assert desk.visitor.get(f"/{path}").status == 200
+    assert desk.visitor.page(f"/{path}").status == 200
     assert desk.visitor.json(f"/{path}.json")["v"] == 1
 
 
@@ -149,7 +142,7 @@ def test_each_page_of_the_installation_answers_and_has_a_twin(desk: Desk, path: 
 def test_twins_of_the_installation_have_what_the_commands_print(
     desk: Desk, path: str, command: tuple[str, ...]
 ) -> None:
-    assert desk.visitor.json(path) == desk.command(*command)
+    desk.visitor.await_twin(path, lambda: desk.command(*command))
 
 
 def test_an_open_page_is_told_that_there_is_news(desk: Desk) -> None:

@@ -18,7 +18,6 @@ from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 from tests.console.visitor import Visitor, console
 from tests.pipeline.line import ANALYTICS, CDP, Line, mixpanel_connector, mparticle_connector, running
 from tests.pipeline.test_answers import OPEN, event
-from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.apache, pytest.mark.timeout(360)]
 
@@ -45,13 +44,7 @@ class Night:
 
     def wait_for(self, path: str, condition: Any, what: str) -> dict[str, Any]:
         """The first look may take a while on a busy machine: until it is over, pages answer 503."""
-
-        def holds() -> bool:
-            answer = self.visitor.get(path)
-            return answer.status == 200 and bool(condition(answer.content))
-
-        self.line.scene.wait_until(holds, what)
-        return self.visitor.json(path)
+        return self.visitor.seen(path, lambda page: page.status == 200 and bool(condition(page.content)), what).content
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +66,7 @@ def night(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 def test_the_overview_says_what_needs_a_person_by_deadline(night: Night) -> None:
-    content = night.wait_for("/index.json", lambda it: len(it["needs"]) == 2, "both needs")
+    content = night.wait_for("/index.json", lambda it: len(it["needs"]) == 2, "tell both needs")
     first, second = content["needs"]
     assert (first["kind"], first["connector"], first["scope"]) == ("credentials", ANALYTICS, "default")
     assert (first["command"], second["command"]) == (
@@ -82,37 +75,33 @@ def test_the_overview_says_what_needs_a_person_by_deadline(night: Night) -> None
     )
     assert first["deadline"] < second["deadline"]
     assert (second["kind"], second["connector"]) == ("letters", "source")
-    page = night.visitor.get("/")
+    page = night.visitor.reading("/", "2 things need you")
     assert page.status == 200
-    assert "2 things need you" in page.words
     assert "mixpanel refuses the credentials of scope default: 401" in page.words
     assert "12 letters parked for credentials" in page.words
     assert f"streams connectors probe {ANALYTICS} --scope default" in page.words
 
 
 def test_twins_have_what_the_commands_print(night: Night) -> None:
-    night.wait_for("/index.json", lambda it: len(it["needs"]) == 2, "the look at the letters")
-    listed = night.command("connectors", "list")
-    shown = night.visitor.json("/index.json")
-    assert shown == listed
-    assert night.visitor.json(f"/connectors/{ANALYTICS}.json") == night.command("connectors", "show", ANALYTICS)
+    night.visitor.await_twin("/index.json", lambda: night.command("connectors", "list"))
+    night.visitor.await_twin(f"/connectors/{ANALYTICS}.json", lambda: night.command("connectors", "show", ANALYTICS))
 
 
 def test_letters_are_counted_beside_the_page_and_as_the_command_counts(night: Night) -> None:
     path = f"/connectors/{ANALYTICS}/letters"
-    content = night.wait_for(f"{path}.json", lambda it: "groups" in it, "the count")
+    content = night.wait_for(f"{path}.json", lambda it: "groups" in it, "have counted")
     top = night.command("dlq", "top", ANALYTICS)
     assert {name: content[name] for name in top} == top
     listed = night.command("dlq", "list", ANALYTICS)
     assert {name: content[name] for name in listed} == listed
-    page = night.visitor.get(path)
+    page = night.visitor.page(path)
     assert "Dead letters of analytics" in page.words
     assert "401" in page.words
     assert f"{path}?cause=credentials" in page.links
 
 
 def test_a_connector_s_page_has_its_account_as_a_sentence_and_no_order_where_it_only_looks(night: Night) -> None:
-    page = night.visitor.get(f"/connectors/{ANALYTICS}")
+    page = night.visitor.page(f"/connectors/{ANALYTICS}")
     assert "12 routed = 0 delivered + 0 skipped + 0 waiting + 12 parked" in page.words
     assert page.forms() == []
     assert "looks only" in page.words
@@ -158,8 +147,7 @@ def test_a_console_without_kafka_starts_and_says_so(tmp_path: Path) -> None:
         f'connectors: {{growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}}}\n'
     )
     with console(config) as visitor:
-        wait_until(lambda: visitor.get("/").status == 200, "the first look to end")
-        page = visitor.get("/")
+        page = visitor.page("/")
         assert "Kafka does not answer" in page.words
         assert "streams doctor" in page.words
         assert visitor.get("/connectors/growth").status == 503
@@ -173,8 +161,7 @@ def test_a_console_before_any_topic_is_there_answers_and_says_what_is_missing(ka
         f'connectors: {{growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}}}\n'
     )
     with console(config) as visitor:
-        wait_until(lambda: visitor.get("/").status == 200, "the first look to end")
-        page = visitor.get("/")
-        assert (page.status, "no sink runs" in page.words, "no router runs" in page.words) == (200, True, True)
-        assert visitor.get("/connectors/growth").status == 200
-        assert visitor.get("/connectors/growth/letters").status == 200
+        page = visitor.reading("/", "no sink runs")
+        assert (page.status, "no router runs" in page.words) == (200, True)
+        assert visitor.page("/connectors/growth").status == 200
+        assert visitor.page("/connectors/growth/letters").status == 200

@@ -1,4 +1,5 @@
-"""Nights on call, clicked through in a real Chromium: a flood, a purge with its receipt, a keeper that is away."""
+"""Nights on call, clicked through in a real Chromium: a key that is fixed, a flood, a purge with its receipt, a keeper
+that is away."""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ from playwright.sync_api import Page, expect
 from streams.testing.brokers import Broker
 from streams.testing.emulators import MixpanelEmulator
 from tests.console.browser import chromium
-from tests.console.visitor import console
+from tests.console.visitor import Visitor, console
 from tests.pipeline.line import ANALYTICS, Line, mixpanel_connector, running
+from tests.pipeline.test_answers import OPEN, event
 from tests.pipeline.test_dead_letters import AHEAD_SECONDS, Person
 
 pytestmark = [pytest.mark.kafka, pytest.mark.apache, pytest.mark.timeout(400)]
@@ -32,10 +34,10 @@ class Night:
     line: Line
     office: Person
     page: Page
-    base: str
+    visitor: Visitor
 
     def opened(self, path: str) -> None:
-        self.page.goto(self.base + path)
+        self.page.goto(self.visitor.base + path)
 
     def is_suspended(self) -> bool:
         return self.line.scene.accounts.state_views()[ANALYTICS].state.by == "flood"
@@ -50,7 +52,25 @@ def night(kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator) -> Iterator
         visitor = stack.enter_context(console(line.scene.config, {"write": True}))
         page = browser.new_page()
         page.set_default_timeout(WAIT_MS)
-        yield Night(line, Person(line, mixpanel), page, visitor.base)
+        yield Night(line, Person(line, mixpanel), page, visitor)
+
+
+def test_an_open_page_shows_without_a_reload_that_the_trouble_is_over(night: Night) -> None:
+    page, mixpanel = night.page, night.office.mixpanel
+    mixpanel.revoke()
+    for number in range(5):
+        night.line.write(OPEN, event(f"event-{number}"))
+    night.line.settle()
+    night.opened("/")
+    expect(page.get_by_text("mixpanel refuses the credentials")).to_be_visible(timeout=WAIT_MS)
+    page.evaluate("window.isTheSamePage = true")
+    mixpanel.restore()
+    assert night.visitor.send(PAGE, f"{PAGE}/probe").status == 303
+    expect(page.get_by_role("heading", name="Nothing needs you")).to_be_visible(timeout=WAIT_MS)
+    assert page.evaluate("window.isTheSamePage") is True
+    night.opened(PAGE)
+    expect(page.locator("#account")).to_contain_text("5 delivered", timeout=WAIT_MS)
+    expect(page.locator("#account")).to_contain_text("0 parked", timeout=WAIT_MS)
 
 
 def test_a_flood_is_seen_its_cause_found_and_the_connector_resumed(night: Night) -> None:
@@ -75,8 +95,12 @@ def test_a_flood_is_seen_its_cause_found_and_the_connector_resumed(night: Night)
     resume.locator("input[name=reason]").fill("the clock of the destination is right now")
     resume.get_by_role("button", name="Resume").click()
     expect(page.locator("#order")).to_contain_text("analytics is RUNNING", timeout=WAIT_MS)
-    scene.wait_until(lambda: scene.account(ANALYTICS).delivered >= 1, "what waited to be delivered")
-    assert scene.account(ANALYTICS).waiting == 0
+
+    def went_out() -> bool:
+        account = scene.account(ANALYTICS)
+        return account.delivered >= 1 and account.waiting == 0
+
+    scene.wait_until(went_out, "what waited to be delivered")
 
 
 def test_a_purge_is_planned_confirmed_and_its_receipt_read_and_a_keeper_that_is_away_is_told(night: Night) -> None:

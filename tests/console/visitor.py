@@ -6,7 +6,7 @@ import json
 import re
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -113,10 +113,51 @@ class Visitor:
     def get(self, path: str, **headers: str) -> Answer:
         return self.ask("GET", path, headers=headers)
 
-    def json(self, path: str, **headers: str) -> dict[str, Any]:
-        answer = self.get(path, **headers)
+    def seen(self, path: str, holds: Callable[[Answer], bool], what: str) -> Answer:
+        """The page of which this holds, once there is one: the next page may be another."""
+        newest: list[Answer] = []
+
+        def is_there() -> bool:
+            newest[:] = [self.get(path)]
+            return holds(newest[0])
+
+        try:
+            wait_until(is_there, f"{path} to {what}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{newest[0].status}: {newest[0].words}") from error
+        return newest[0]
+
+    def reading(self, path: str, words: str) -> Answer:
+        """The page that says these words."""
+        return self.seen(path, lambda page: words in page.words, f"say {words}")
+
+    def page(self, path: str) -> Answer:
+        """The page, once it can be shown: it cannot before the first look is over, nor while Kafka is slow."""
+        return self.seen(path, lambda page: page.status != 503, "be shown")
+
+    def form(self, path: str, goes_to: str) -> Form:
+        """The form of a page that goes to `goes_to`, once the page has it."""
+        page = self.seen(path, lambda page: any(one.action == goes_to for one in page.forms()), f"offer {goes_to}")
+        return page.form(goes_to)
+
+    def json(self, path: str) -> dict[str, Any]:
+        answer = self.page(path)
         assert answer.status == 200, answer.text
         return answer.content
+
+    def await_twin(self, path: str, printed: Callable[[], Mapping[str, Any]]) -> None:
+        """Wait until a page's twin has what a command prints: each of the two looks at a time of its own."""
+        command: Mapping[str, Any] = {}
+
+        def are_same(twin: Answer) -> bool:
+            nonlocal command
+            command = printed()
+            return twin.status == 200 and twin.content == command
+
+        try:
+            self.seen(path, are_same, "have what the command prints")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nthe command: {command}") from error
 
     def post(self, path: str, fields: Mapping[str, str], origin: str | None = "own", **headers: str) -> Answer:
         """A form, from a page of this console if no other `origin` is given."""
@@ -127,8 +168,7 @@ class Visitor:
 
     def send(self, page: str, goes_to: str, /, **fields: str) -> Answer:
         """Open a page, fill in the form that goes to `goes_to`, and send it."""
-        form = self.get(page).form(goes_to)
-        return self.post(goes_to, {**form.fields, **fields})
+        return self.post(goes_to, {**self.form(page, goes_to).fields, **fields})
 
     def ask(self, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
         connection = self._connection()
