@@ -50,7 +50,15 @@ def test_the_audit_names_who_the_caller_says_acts(installation: Installation, fi
     wait_until(lambda: audit in installation.cluster.topic_names(), "the new topics to be known to the broker")
     added = schemas.add(installation, schemas.read_files([file]), who="someone@console", reason="new field")
     assert [one.file for one in added.written] == [str(file)]
-    (line,) = installation.read_latest(installation.settings.topics.audit, b"source").values()
+    # Readers see the end of a transaction, topic by topic, a moment after its commit was answered.
+    latest: dict[bytes, bytes] = {}
+
+    def is_readable() -> bool:
+        latest.update(installation.read_latest(audit, b"source"))
+        return bool(latest) and bool(installation.read_latest(installation.settings.topics.schemas, b""))
+
+    wait_until(is_readable, "the audit and the schema to be readable")
+    (line,) = latest.values()
     assert (json.loads(line)["who"], json.loads(line)["why"]) == ("someone@console", "new field")
     again = schemas.add(installation, schemas.read_files([file]), who="someone@console", reason="")
     assert (again.written, again.files[0].there_already) == ((), schemas.ON_TOPIC)
