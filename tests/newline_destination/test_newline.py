@@ -194,11 +194,11 @@ def test_it_delivers_from_kafka_with_tokens_that_are_renewed_and_errors_by_line(
         installation.write(*((f"one-{number}", "somebody") for number in range(20)), ("bad", "nobody"))
         process = installation.run()
         try:
-            wait_until(taken(lines, 20), "the first events", 120)
+            wait_until(taken(lines, 20), "the first events")
             lines.revoke()
             installation.write(*((f"two-{number}", "somebody") for number in range(20)))
-            wait_until(taken(lines, 40), "the events after the token was revoked", 120)
-            wait_until(lambda: installation.account()["waiting"] == 0, "everything to settle", 60)
+            wait_until(taken(lines, 40), "the events after the token was revoked")
+            wait_until(lambda: installation.account()["waiting"] == 0, "everything to settle")
         finally:
             process.stop()
         account = installation.account()

@@ -203,6 +203,8 @@ def test_of_two_orders_at_once_each_letter_leaves_once(person: Person) -> None:
 def test_who_stops_waiting_does_not_stop_the_job_but_a_cancel_does(person: Person) -> None:
     person.park(5)
     waiting = person.start("replay", ANALYTICS, "--execute", "--rate", "0.01")
+    assert waiting.stderr is not None
+    assert any(line.startswith("job ") for line in waiting.stderr), "it waits once it tells how far the job is"
     person.scene.wait_until(lambda: _statuses(person) == ["running"], "the job to be under way")
     waiting.send_signal(signal.SIGINT)
     _, errors = waiting.communicate(timeout=COMMAND_SECONDS_MAX)

@@ -83,6 +83,6 @@ def test_what_retention_took_from_a_connectors_topic_is_counted_lost_to_the_reco
 
         scene.wait_until(is_exact, f"{gone} to be counted as lost")
         assert scene.account(ANALYTICS).delivered == 450 - gone
-        assert accounts.excess() == 0
+        scene.wait_until(lambda: accounts.excess() == 0, "the topic to hold what the account says")
         accounts.close()
         assert scene.verify(ANALYTICS).problems == ()

@@ -57,6 +57,7 @@ def test_counts_of_a_retired_connector_leave_the_commits_and_are_there_when_it_c
         configure(scene, {ANALYTICS: stays})
         restart(router)
         write(scene, topic, 10, 15)
+        scene.wait_until(lambda: scene.account(ANALYTICS).routed == 15, "the next five")
         scene.wait_until(lambda: is_taken_over(scene), "the keeper to take the counts over")
         assert scene.account(GONE).routed == 10, "they are in both places, and count once"
         restart(router)
