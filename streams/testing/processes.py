@@ -29,7 +29,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 PORT_MIN, PORT_END = 10_000, 32_768
-"""Below those that Linux gives away by itself, if it is not set otherwise: for port 0, and to clients of connections."""
+"""Below those that Linux gives away by itself by default: for port 0, and to clients of connections."""
 
 
 def free_port() -> int:
@@ -38,21 +38,23 @@ def free_port() -> int:
     Until somebody listens on it, seconds pass: a Java starts. Meanwhile others open servers on any port, and hundreds
     of connections. So it is none of the ports that the system gives away by itself, and a file says which was the last.
     """
-    with (Path(tempfile.gettempdir()) / f"streams-ports-{os.getuid()}").open("a+") as last:
+    path = Path(tempfile.gettempdir()) / f"streams-ports-{os.getuid()}"
+    # All users may write to this folder: a link that somebody else put there is not followed.
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as last:
         fcntl.flock(last, fcntl.LOCK_EX)
-        last.seek(0)
         ports = _port_after(last.read())
         port = next((port for port in ports if _is_free(port)), None)
         if port is None:
             raise OSError(f"no port from {PORT_MIN} to {PORT_END - 1} is free")
-        last.truncate(0)
+        last.seek(0)
+        last.truncate()
         last.write(str(port))
     return port
 
 
 def _port_after(last: str) -> Iterator[int]:
     """Each port once, from the one after the last; without one, from any."""
-    begin = int(last) + 1 if last else PORT_MIN + secrets.randbelow(PORT_END - PORT_MIN)
+    begin = int(last) + 1 if last.isdecimal() else PORT_MIN + secrets.randbelow(PORT_END - PORT_MIN)
     yield from range(begin, PORT_END)
     yield from range(PORT_MIN, min(begin, PORT_END))
 

@@ -102,7 +102,7 @@ def _groups(installation: Installation) -> Iterator[Finding]:
 
 
 def _router_lag(installation: Installation) -> Iterator[Finding]:
-    """Whether the router keeps up with the Currents topics, and what it waits for."""
+    """Whether the router keeps up with the Currents topics. What it waits for is in the state of `source`."""
     if not installation.settings.routed:
         return
     with Accounts(installation) as accounts:
@@ -117,9 +117,6 @@ def _router_lag(installation: Installation) -> Iterator[Finding]:
         held = f", held by {OPEN_TRANSACTION} of its producer" if worst.held else ""
         detail = f"{router.records:,} are not read, the oldest for {told(seconds)}, on {worst.topic}{held}"
         yield warning("Currents records", detail, router.next_step() or "streams connectors show router")
-    for place, wait in sorted(router.waits.items()):
-        detail = f"waits for {wait.why} since {iso(wait.since)}: {wait.detail}"
-        yield warning(f"partition {place}", detail, router.next_step() or "")
 
 
 def _router_metadata(installation: Installation) -> Iterator[Finding]:
