@@ -37,6 +37,15 @@ class Journal(Protocol):
     def close(self) -> None: ...
 
 
+class WholeJournal(Journal, Protocol):
+    """A `Journal` for who goes on where a process before it ended: nothing that was committed may be missed."""
+
+    def read_whole(self) -> Sequence[JournalRecord]:
+        """As `read_to_end`, and waits for what is open. A transaction of another writer, which was killed perhaps,
+        hides all that was committed behind it, until Kafka ends it. Raises `KafkaUnreachable`."""
+        ...
+
+
 class Keepers(Protocol):
     """Asks the keeper of a connector, or of `source`."""
 

@@ -14,6 +14,7 @@ from confluent_kafka import TopicPartition as Place
 from streams.adapters.kafka.made_again import TOPIC_IDS_SECONDS, TopicWatch
 from streams.adapters.kafka.readers import let_go, read, reader
 from streams.adapters.kafka.stalled import StallWatch
+from streams.adapters.kafka.written_ends import written_ends
 from streams.ports.errors import ClientFatal, JournalBegan, KafkaUnreachable
 from streams.ports.state import JournalRecord
 
@@ -58,13 +59,15 @@ class StateJournal:
 
         If nothing is new, this takes one round trip. So it may be called before each decision that needs it.
         """
-        self._look(self._asked_now)
-        try:
-            self._assign()
-            records = self._read_until(self._end())
-        except KafkaException as exception:
-            raise KafkaUnreachable(f"{self._topic}: {exception.args[0]}") from exception
-        return records
+        return self._read_to(self._end)
+
+    def read_whole(self) -> Sequence[JournalRecord]:
+        """All new records, up to the end that writers see. Raises `KafkaUnreachable`.
+
+        A transaction that another writer left open hides all that was committed behind it. It is waited for: Kafka ends
+        it 10 to 20 s after its writer was killed.
+        """
+        return self._read_to(self._written_end)
 
     def poll(self) -> Sequence[JournalRecord]:
         """New records, without waiting; perhaps none."""
@@ -103,6 +106,14 @@ class StateJournal:
             self._read_anew(OFFSET_BEGINNING)
             raise JournalBegan(f"{self._topic} was deleted and made again")
 
+    def _read_to(self, end: Callable[[], int]) -> list[JournalRecord]:
+        self._look(self._asked_now)
+        try:
+            self._assign()
+            return self._read_until(end())
+        except KafkaException as exception:
+            raise KafkaUnreachable(f"{self._topic}: {exception.args[0]}") from exception
+
     def _assign(self) -> None:
         if not self._is_assigned:
             self._consumer.assign([self._place])
@@ -128,6 +139,12 @@ class StateJournal:
             time.sleep(RETRY_SECONDS)
             with suppress(KafkaException):
                 self._consumer.list_topics(self._topic, timeout=ANSWER_SECONDS_MAX)  # finds out which broker leads now
+
+    def _written_end(self) -> int:
+        """The end with what open transactions wrote. Asked for once the reader has found the partition."""
+        readable = self._end()
+        written = written_ends(self._options, [(self._topic, self._place.partition)])
+        return max(readable, *written.values())
 
     def _renew(self, error: str) -> None:
         """Read on with a new client, from the place that was reached."""

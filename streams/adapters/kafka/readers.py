@@ -103,15 +103,19 @@ def read_to_ends(
     records_max: int,
     look_seconds: float,
     silence_seconds_max: float,
+    written: Mapping[Partition, int] | None = None,
 ) -> Iterator[Reading]:
     """Read until `unread` is empty. A partition whose end was reached leaves it; the caller may take out more.
 
+    An end before that of `written` is none: there stands a transaction that is open. It is waited for.
+
     Raises `AccessDenied`. Raises `KafkaUnreachable` if no record and no end comes for `silence_seconds_max`.
     """
+    least = written or {}
     deadline = time.monotonic() + silence_seconds_max
     while unread:
         reading = read(consumer, group, records_max, look_seconds)
-        unread.difference_update(reading.ends)
+        unread.difference_update(place for place, end in reading.ends.items() if end >= least.get(place, 0))
         yield reading
         if reading.records or reading.ends:
             deadline = time.monotonic() + silence_seconds_max

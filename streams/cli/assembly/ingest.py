@@ -11,7 +11,7 @@ from streams.adapters.clock import SystemClock
 from streams.adapters.files.currents import Found, NoSuchFile, exports, find
 from streams.adapters.files.remote import FOLDER, is_url, remote_exports
 from streams.adapters.kafka.admin import Administration
-from streams.adapters.kafka.compacted import read_to_end
+from streams.adapters.kafka.compacted import read_whole
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.cli.assembly.stores import store_at
 from streams.config import Settings
@@ -69,7 +69,7 @@ def ingest_files(settings: Settings, paths: Sequence[str | Path]) -> Iterator[In
         transactions.start()
         return transactions
 
-    ports = Ports(cluster, open_transactions, lambda topic, key: read_to_end(config, topic, name, key), SystemClock())
+    ports = Ports(cluster, open_transactions, lambda topic, key: read_whole(config, topic, name, key), SystemClock())
     try:
         yield IngestFiles(settings, ports, found, urls)
     finally:

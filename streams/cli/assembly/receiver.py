@@ -12,7 +12,7 @@ import structlog
 
 from streams.adapters.clock import SystemClock
 from streams.adapters.kafka.admin import Administration
-from streams.adapters.kafka.compacted import read_to_end
+from streams.adapters.kafka.compacted import read_whole
 from streams.adapters.kafka.transactions import TransactionalProducer
 from streams.cli.assembly.observation import HOST, Observation
 from streams.cli.errors import CommandError, ExitCode
@@ -94,7 +94,7 @@ def _connect(settings: Settings, client_id: str, instance: str) -> KafkaConnecti
     transactions = TransactionalProducer({**BUFFER_OPTIONS, **options}, client_id, client_id)
     transactions.start()
     # Only now: the process that had this name before can write no row any more.
-    rows = read_to_end(options, settings.topics.received, client_id)
+    rows = read_whole(options, settings.topics.received, client_id)
     try:
         return KafkaConnection(transactions, rows_of_instance(rows, instance))
     except RowError as error:

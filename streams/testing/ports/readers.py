@@ -23,6 +23,9 @@ class FakeJournal:
     def read_to_end(self) -> Sequence[JournalRecord]:
         return self.poll()
 
+    def read_whole(self) -> Sequence[JournalRecord]:
+        return self.poll()
+
     def poll(self) -> Sequence[JournalRecord]:
         found = []
         if (topic_id := self._kafka.topic_id(self._topic)) != self._id:

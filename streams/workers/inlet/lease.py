@@ -18,7 +18,7 @@ from streams.inlets.progress import Closed, Counts, Entry, Head
 from streams.ports.clock import Clock
 from streams.ports.errors import JournalBegan
 from streams.ports.kafka import Transactions
-from streams.ports.state import Journal, JournalRecord
+from streams.ports.state import Journal, JournalRecord, WholeJournal
 from streams.state.audit import Line, StateWrittenAgain
 from streams.workers.ingest import Progress
 
@@ -52,8 +52,8 @@ class InletLease:
         start: Start | None,
         *,
         transactions: Transactions,
-        journal: Journal,
-        by_hand: Journal,
+        journal: WholeJournal,
+        by_hand: WholeJournal,
         clock: Clock,
     ) -> None:
         """Take the lease. `transactions` has fenced every predecessor; both journals are at their beginning, `by_hand`
@@ -74,9 +74,9 @@ class InletLease:
         """The inlet's records as the topic holds them, by key."""
         self._is_lost = False
         """Whether the topic was made again, and does not hold them yet."""
-        for record in journal.read_to_end():
+        for record in journal.read_whole():
             self._take(record.key, record.value)
-        self._read_by_hand(by_hand.read_to_end())
+        self._read_by_hand(by_hand.read_whole())
         before = self.view.head
         head = replace(
             before, term=before.term + 1, instance=instance, started_ms=before.started_ms or clock.epoch_ms()

@@ -18,7 +18,7 @@ import structlog
 from streams.ports.clock import Clock
 from streams.ports.errors import JournalBegan
 from streams.ports.kafka import Headers, Transactions
-from streams.ports.state import Journal, JournalRecord
+from streams.ports.state import JournalRecord, WholeJournal
 from streams.state.audit import Line, StateWrittenAgain
 from streams.state.credentials import BROKER_SKEW_MS_MAX
 from streams.state.kinds import KEEPER_KINDS
@@ -69,7 +69,7 @@ class Lease:
         instance: str,
         *,
         transactions: Transactions,
-        journal: Journal,
+        journal: WholeJournal,
         clock: Clock,
     ) -> None:
         """Take the lease. `transactions` has fenced every predecessor; `journal` is at the state's beginning.
@@ -92,7 +92,7 @@ class Lease:
         """The connector's records as the topic holds them, by key."""
         self._found: set[str] | None = None
         """Keys that a topic which was made again has already; None: there is nothing to write again."""
-        for record in journal.read_to_end():
+        for record in journal.read_whole():
             self.view.apply(record.key, record.value)
             self._keep(record.key, record.value)
         previous = self.view.holder
