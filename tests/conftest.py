@@ -11,8 +11,10 @@ import pkgutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 import streams
@@ -47,6 +49,28 @@ def _topics_of_a_test_end_with_it() -> Iterator[None]:
     """The first fixture of each test, so the last to end: no process uses the topics any more."""
     with claims_kept():
         yield
+
+
+_configure = structlog.configure
+
+
+def _configure_for_one_test(**settings: Any) -> None:
+    """A logger that is kept would keep the level, too."""
+    _configure(**{**settings, "cache_logger_on_first_use": False})
+
+
+pytest.MonkeyPatch().setattr(structlog, "configure", _configure_for_one_test)
+
+
+@pytest.fixture(autouse=True)
+def _a_log_is_set_up_for_one_test() -> Iterator[None]:
+    """A command that runs in the process of the tests logs warnings only; the next test may look for other lines."""
+    is_set_up, before = structlog.is_configured(), structlog.get_config()
+    yield
+    if is_set_up:
+        structlog.configure(**before)
+    else:
+        structlog.reset_defaults()
 
 
 @pytest.hookimpl(tryfirst=True)
