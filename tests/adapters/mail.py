@@ -15,6 +15,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import cast
 
+from tests.waiting import PATIENCE_SECONDS
+
 
 @dataclass
 class MailServer:
@@ -41,7 +43,7 @@ class MailServer:
 class _Talk(socketserver.StreamRequestHandler):
     """One connection: as much of RFC 5321, 3207 and 4954 as a client needs."""
 
-    timeout = 10
+    timeout = PATIENCE_SECONDS
 
     def handle(self) -> None:
         self.mail_server: MailServer = cast("_Listener", self.server).mail_server

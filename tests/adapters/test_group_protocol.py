@@ -22,7 +22,7 @@ from tests.adapters.test_kafka import Events
 from tests.chaos.scene import WorkerProcess
 from tests.protocols import needs_consumer_protocol
 from tests.topics import claim, make_topics
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.apache, pytest.mark.timeout(360)]
 
@@ -49,7 +49,7 @@ connectors: {{growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}}}
 
 
 def poll_for_ever(consumer: GroupConsumer) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         consumer.poll(10, 0.1)
 

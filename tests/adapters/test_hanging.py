@@ -13,12 +13,11 @@ import pytest
 from streams.adapters.kafka.time_limits import Aside, within
 
 SLOW_CALL = """
-import time
+import sys
 from streams.adapters.kafka.time_limits import within
 def call():
     print("begun", flush=True)
-    for _ in range(10):
-        time.sleep(0.1)
+    sys.stdin.readline()
     return "returned"
 print(within(2.0, call))
 """
@@ -71,10 +70,14 @@ def test_a_call_is_waited_for_as_long_as_there_is_an_excuse() -> None:
 
 def test_a_process_that_stood_still_meanwhile_is_not_taken_for_a_call_that_hangs() -> None:
     """A zombie must not believe that Kafka hangs, and take back the place of its successor."""
-    process = subprocess.Popen([sys.executable, "-c", SLOW_CALL], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", SLOW_CALL]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGSTOP)
     time.sleep(3.0)  # longer than the call may take, on the machine's clock
+    process.stdin.write("go on\n")  # the call returns as soon as it runs again
+    process.stdin.flush()
     process.send_signal(signal.SIGCONT)
     assert process.communicate(timeout=60)[0] == "returned\n"

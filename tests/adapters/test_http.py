@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from streams.adapters import http
 from streams.adapters.http import HttpTransport
 from streams.adapters.notify import Notifications
 from streams.config.connector import Notify
@@ -17,9 +18,16 @@ from streams.config.http import Http
 from streams.delivery.contract import NoResponse, Request, Response
 from tests.security.authority import Authority, authority, needs_openssl
 from tests.security.servers import ProxyServer, Server, serving
+from tests.waiting import PATIENCE_SECONDS
 
 PASSWORD = "proxy-password-5e1f"
 USER = ("streams", PASSWORD)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that nobody knows may take a busy machine longer than a process would wait."""
+    monkeypatch.setattr(http, "CONNECT_SECONDS_MAX", PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,7 @@ def proxy() -> Iterator[ProxyServer]:
 
 
 def post(url: str, **outgoing: Any) -> Response | NoResponse:
-    transport = HttpTransport(Http.model_validate(outgoing), request_seconds_max=10.0)
+    transport = HttpTransport(Http.model_validate(outgoing), request_seconds_max=PATIENCE_SECONDS)
     try:
         return transport.fetch(Request("POST", url, {"Content-Type": "application/json"}, b"[1]"))
     finally:

@@ -9,7 +9,7 @@ from random import Random
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.kafka.consumer import GroupConsumer
@@ -19,9 +19,9 @@ from streams.delivery.account import RouterCounts
 from streams.ports.errors import CommitRefused, Fenced, RecordRefused, RecordsRefused, TransactionAborted
 from streams.ports.kafka import Gap, Message, Partition, Position, Start
 from streams.testing.brokers import Broker
+from tests.chaos.scene import read_to_end
 from tests.topics import claim, make_topics
-
-PATIENCE_SECONDS = 60.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 @dataclass
@@ -77,20 +77,9 @@ class Scene:
         return transactions
 
     def values(self, *topics: str) -> list[bytes | None]:
-        """All committed values of these topics of one partition each."""
-        settings = {**self.options, "group.id": "nobody", "isolation.level": "read_committed"}
-        consumer = Consumer({**settings, "auto.offset.reset": "earliest", "enable.partition.eof": True})
-        consumer.assign([TopicPartition(topic, 0, 0) for topic in topics])
-        values, ends = list[bytes | None](), set[str | None]()
-        while len(ends) < len(topics):
-            message = consumer.poll(PATIENCE_SECONDS)
-            assert message is not None
-            if message.error() is None:
-                values.append(message.value())
-            else:
-                ends.add(message.topic())
-        consumer.close()
-        return values
+        """All committed values of these topics of one partition each, up to the ends that writers see."""
+        servers = str(self.options["bootstrap.servers"])
+        return [record.value for topic in topics for record in read_to_end(servers, topic)]
 
     def delete_before(self, partition: int, offset: int) -> None:
         deletion = self.admin.delete_records([TopicPartition(self.topic, partition, offset)])

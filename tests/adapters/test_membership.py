@@ -16,11 +16,9 @@ from streams.ports.kafka import Gap, Partition, Start
 from streams.testing.brokers import Broker
 from tests.protocols import needs_consumer_protocol
 from tests.topics import claim, make_topics
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.apache
-
-PATIENCE_SECONDS = 60.0
 
 
 class Ignoring:
@@ -87,7 +85,7 @@ def test_a_spare_process_is_a_member_like_the_one_that_has_the_partition(scene: 
     spare, told = scene.member(protocol)
     poll_until([first, spare], told)
     assert [one.is_assigned((scene.topic, 0)) for one in (first, spare)].count(True) == 1
-    assert scene.asked("nobody-knows-this", [scene.topic]) is False
+    wait_until(lambda: scene.asked("nobody-knows-this", [scene.topic]) is False, "Kafka to know nobody else")
 
 
 def test_a_group_that_is_not_there_knows_nobody(scene: Scene) -> None:

@@ -6,7 +6,7 @@ import resource
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,18 @@ pytestmark = [pytest.mark.kafka, pytest.mark.apache]
 PATIENCE_SECONDS = 60.0
 
 
+class AskedTopic(SentTopic):
+    """Keeps the answers about ends that are under way."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.answers: list[Future[Any]] = []
+
+    def ask_end(self, partition: int) -> Future[Any]:
+        self.answers.append(super().ask_end(partition))
+        return self.answers[-1]
+
+
 class Desk:
     """A topic of rows, its file on a scratch folder, and how often the rows were read."""
 
@@ -45,7 +57,7 @@ class Desk:
         self._admin = AdminClient(self._options)
         self._writer = Producer({**self._options, "transactional.id": self.topic})
         self._writer.init_transactions(PATIENCE_SECONDS)
-        self.sent = SentTopic(self._options, self.topic, "desk")
+        self.sent = AskedTopic(self._options, self.topic, "desk")
 
     def make_topic(self) -> None:
         new = NewTopic(self.topic, 1, 1, config={"cleanup.policy": "compact"})
@@ -270,6 +282,7 @@ def test_the_position_is_near_the_end_after_many_commits(desk: Desk) -> None:
         row: Row = (b"group/a", b"%d" % number)
         desk.commit(row)
         memory.apply([row])
+        wait(desk.sent.answers, PATIENCE_SECONDS)
         desk.clock.advance(POSITION_SECONDS)
     _, end = desk.sent.bounds(0, lambda: None)
     assert end - 20 < desk.close(memory).next_offset <= end

@@ -144,11 +144,13 @@ def test_whatever_is_not_the_registrys_own_no_is_an_outage(
         schemas.find(confluent_header(7))
 
 
-def test_silence_is_an_outage_and_is_not_asked_for_each_id(registry: Registry, schemas: RegistrySchemas) -> None:
-    registry.close()
+def test_silence_is_an_outage_and_is_not_asked_for_each_id() -> None:
+    transport = HttpTransport(request_seconds_max=30.0)
+    schemas = RegistrySchemas(SchemaRegistry(url="http://127.0.0.1:1"), transport)
     for number in range(100):
         with pytest.raises(SchemasUnavailable, match="no answer"):
             schemas.find(confluent_header(number))
+    transport.close()
 
 
 def test_a_password_file_that_is_away_is_an_outage_with_its_name(registry: Registry, tmp_path: Path) -> None:

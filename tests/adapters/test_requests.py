@@ -22,6 +22,7 @@ from streams.state.kinds import parse
 from streams.state.records import Answer, ConnectorState, Record, Request, ScopeState, StateError, key
 from streams.testing.brokers import Broker
 from tests.topics import claim, make_topics
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.kafka
 
@@ -94,7 +95,8 @@ def test_the_keepers_answer_to_this_request_comes_back(settings: Settings) -> No
         return Answer(outcome="done", detail=request.reason, content={"asked": request.arguments, "who": request.who})
 
     with keeper(settings, reply):
-        answer = ask(settings, "growth", "extend", {"scope": "default", "by_ms": 5}, reason="holidays", wait_seconds=20)
+        arguments = {"scope": "default", "by_ms": 5}
+        answer = ask(settings, "growth", "extend", arguments, reason="holidays", wait_seconds=PATIENCE_SECONDS)
     assert (answer.outcome, answer.detail) == ("done", "holidays")
     assert answer.content["asked"] == {"scope": "default", "by_ms": 5}
     assert answer.content["who"] == "user@host"

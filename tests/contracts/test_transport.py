@@ -13,9 +13,9 @@ from streams.adapters.http import HttpTransport
 from streams.delivery.contract import NoResponse, Request, Response
 from streams.ports.http import Answer, Transport
 from streams.testing.ports import FakeTransport
+from tests.waiting import wait_until
 
 Made = tuple[Transport, str]
-ROUNDS_MAX = 100
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -57,12 +57,14 @@ def made(request: pytest.FixtureRequest) -> Iterator[Made]:
 
 def taken(transport: Transport, count: int) -> dict[int, Answer]:
     answers: dict[int, Answer] = {}
-    for _ in range(ROUNDS_MAX):
-        if len(answers) >= count:
-            break
+
+    def have_come() -> bool:
         for answer in transport.answers(0.2):
             assert answer.ticket not in answers, "an answer came twice"
             answers[answer.ticket] = answer
+        return len(answers) >= count
+
+    wait_until(have_come, f"{count} answers")
     return answers
 
 
