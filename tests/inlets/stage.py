@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.testing.processes import Child
+from tests.chaos.scene import read_to_end
 from tests.cli.files import OPEN_SCHEMA
 from tests.topics import claim
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 EVENT_TYPE = "users.messages.email.Open"
 
@@ -83,7 +84,7 @@ connectors:
         """Ids of the records that a read_committed reader sees."""
         return [record_id(value) for value in self.values(self.topic).values()]
 
-    def await_records(self, count: int, seconds_max: float = 60.0) -> list[str]:
+    def await_records(self, count: int, seconds_max: float = PATIENCE_SECONDS) -> list[str]:
         """Wait for so many records; returns their ids."""
         wait_until(
             lambda: len(self.ids()) >= count, f"{count} records on {self.topic}: {self.last_lines()}", seconds_max
@@ -102,6 +103,10 @@ connectors:
                 found |= {one.rpartition("/")[2]: entry for one, entry in json.loads(value)["objects"].items()}
         return found
 
+    def states(self) -> dict[str, str]:
+        """How each object stands, by its file's name."""
+        return {name: entry["state"] for name, entry in self.progress().items()}
+
     def head(self) -> dict[str, Any]:
         """The inlet as a whole, as its topic tells it."""
         latest = {key: value for (_, _, key), value in self.values(f"{self.prefix}inlets", keyed=True).items()}
@@ -114,33 +119,16 @@ connectors:
         return sum(len(future.result(120).members) for future in described.values())
 
     def values(self, topic: str, *, keyed: bool = False) -> dict[Any, bytes]:
-        """Values by partition and offset, or the latest by key."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.bootstrap_servers,
-                "group.id": self.prefix,
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-            }
-        )
+        """Values by partition and offset, or the latest by key, up to the ends that writers see."""
+        if topic not in AdminClient({"bootstrap.servers": self.bootstrap_servers}).list_topics(timeout=60).topics:
+            return {}
         try:
-            found = consumer.list_topics(topic, timeout=60).topics[topic]
-            partitions = set() if found.error else set(found.partitions)
-            consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-            values: dict[Any, Any] = {}
-            while partitions:
-                for message in consumer.consume(5_000, 1.0):
-                    error = message.error()
-                    if error is None:
-                        name = (message.key() or b"").decode()
-                        place = (0, 0, name) if keyed else (message.partition(), message.offset(), name)
-                        values[place] = message.value()
-                    elif error.code() == KafkaError._PARTITION_EOF:
-                        partitions.discard(message.partition() or 0)
-            return values
-        finally:
-            consumer.close()
+            records = read_to_end(self.bootstrap_servers, topic)
+        except KafkaException:
+            return {}  # it is being made
+        named = [((one.key or b"").decode(), one) for one in records]
+        places = [((0, 0, name) if keyed else (one.partition, one.offset, name), one) for name, one in named]
+        return {place: one.value for place, one in places}  # type: ignore[misc]
 
 
 def record_id(value: bytes) -> str:

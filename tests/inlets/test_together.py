@@ -121,8 +121,12 @@ def assert_everything_arrives(installation: Installation, ports: Sequence[int]) 
     fed = installation.run(feed_words())
     assert (fed.returncode, f"delivered  {FEED_EVENTS}" in fed.stdout) == (0, True), fed.stdout + fed.stderr
     wait_until(lambda: any(map(has_taken_the_file, ports)), f"the folder's file: {installation.last_lines()}", 200)
-    found = installation.folder_inlet()
-    assert (found["state"], found["taken"], found["parked"]) == ("active", 1, [])
+
+    def is_told() -> bool:
+        found = installation.folder_inlet()
+        return (found["state"], found["taken"], found["parked"]) == ("active", 1, [])
+
+    wait_until(is_told, "the list of inlets to tell of it, which reads what is marked as committed")
     assert "users.messages.email.Open" in installation.topics()
 
 

@@ -22,7 +22,6 @@ from streams.ports.errors import QueueUnavailable
 from streams.ports.notices import Message
 from streams.testing.brokers import Broker
 from streams.testing.ports import FakeNotices
-from streams.testing.processes import free_port
 from tests.inlets.desk import DAY, LOOKBACK, Desk, avro, events, ids_of, key
 from tests.inlets.stage import Inlet
 from tests.inlets.stage import key as key_now
@@ -238,7 +237,7 @@ def test_messages_of_a_queue_come_and_go_when_they_are_deleted(server: str) -> N
 
 @pytest.mark.parametrize("kind", ["away", "unknown"])
 def test_a_queue_that_does_not_answer_is_unavailable_and_asked_again(server: str, kind: str) -> None:
-    address = f"http://127.0.0.1:{free_port()}" if kind == "away" else server
+    address = "http://127.0.0.1:1" if kind == "away" else server
     notices = SqsNotices(f"{address}/123456789012/nobody-made-this", lambda: S3_KEYS)
     for _ in range(2):
         with pytest.raises(QueueUnavailable, match="nobody-made-this"):
@@ -274,7 +273,7 @@ def test_doctor_says_that_a_queue_can_be_used_and_leaves_its_messages(server: st
 
 def test_doctor_tells_a_queue_that_is_not_there_from_a_wrong_address(server: str) -> None:
     url = made_queue(server, "there")
-    absent, nowhere = examined(f"{url}-not"), examined(f"http://127.0.0.1:{free_port()}/123456789012/there")
+    absent, nowhere = examined(f"{url}-not"), examined("http://127.0.0.1:1/123456789012/there")
     assert (absent.outcome, absent.fix) == ("problem", "make the queue, or correct inlets.bucket.notify_queue")
     assert (nowhere.outcome, nowhere.trouble) == ("problem", "unreachable")
     assert "can this machine reach it" in nowhere.fix
@@ -334,11 +333,11 @@ def test_the_service_takes_a_file_long_before_its_poll_and_deletes_the_message(
     inlet = Inlet(kafka.bootstrap_servers, tmp_path, "s3://woken/braze", options, poll="10m", notify_queue=url)
     process = inlet.start()
     try:
-        wait_until(lambda: "inlet starts" in process.log.read_text(), "the inlet has its lease", 60)
+        wait_until(lambda: "inlet starts" in process.log.read_text(), "the inlet has its lease")
         client(server, "sqs").send_message(QueueUrl=url, MessageBody="no json")
-        wait_until(lambda: "not about this inlet" in process.log.read_text(), "the queue is read", 60)
+        wait_until(lambda: "not about this inlet" in process.log.read_text(), "the queue is read")
         obstore.put(bucket, f"braze/{key_now('a.avro')}", avro(events(3)))  # of which S3 itself tells the queue
         assert sorted(inlet.await_records(3)) == ids_of(events(3))
-        wait_until(lambda: left(server, url) == 0, "the messages are deleted", 60)
+        wait_until(lambda: left(server, url) == 0, "the messages are deleted")
     finally:
         inlet.stop()
