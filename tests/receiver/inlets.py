@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,10 @@ from streams.adapters.kafka.compacted import read_to_end as read_compacted
 from streams.delivery.letter import INLET_HEADER, Verdict, header_of, verdict_of
 from streams.delivery.received import ReceivedCounts, received_by
 from streams.events.schemas import SchemaBook, topic_schema
+from streams.ports.errors import KafkaUnreachable
 from tests.chaos.scene import Read, read_to_end
 from tests.receiver.scene import Given, ReceiverProcess, Receiving
+from tests.waiting import wait_until
 
 INLET = "braze-http"
 TOKEN = "a-token-of-24-characters"
@@ -74,7 +77,15 @@ class Written:
 
     def read(self, event_type: str = EMAIL) -> list[Read]:
         topic = self.topic(event_type)
-        if topic not in self.scene.administration.topic_names():
+        names: list[frozenset[str]] = []
+
+        def are_told() -> bool:
+            with suppress(KafkaUnreachable):  # a client may need long to find a broker that was away
+                names.append(self.scene.administration.topic_names())
+            return bool(names)
+
+        wait_until(are_told, "the names of topics")
+        if topic not in names[0]:
             return []
         return read_to_end(self.scene.bootstrap_servers, topic)
 
@@ -108,6 +119,4 @@ class Written:
         return found
 
     def counts(self, inlet: str = INLET) -> ReceivedCounts:
-        options = self.scene.settings.kafka.client_config("streams-test")
-        rows = read_compacted(options, self.scene.settings.topics.received, "streams-test")
-        return received_by(rows, [f"currents:{inlet}"])[f"currents:{inlet}"]
+        return received_by(self.scene.rows(), [f"currents:{inlet}"])[f"currents:{inlet}"]

@@ -25,6 +25,7 @@ def test_what_two_receivers_wrote_waits_in_the_account_and_on_the_topic(kafka: B
         assert second.send(COHORTS, cohort(users=["carol"])).status == 200
         assert second.send(DATA, [{"user_identities": []}]).status == 202
         written = len(scene.records())
+        assert scene.counts().received == written  # from here on the rows are readable for everybody
         with Accounts(here) as accounts:
             account = accounts.of([CONNECTOR])[CONNECTOR]
             assert accounts.received([CONNECTOR])[CONNECTOR].skipped == {"no_external_user_id": 1}
