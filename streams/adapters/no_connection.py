@@ -23,6 +23,8 @@ def why_no_connection(error: BaseException) -> str:
         return "the host's name is not known"
     if type(error).__name__ == "ServerDisconnectedError":
         return _WORDS[errno.ECONNRESET]
+    if type(error).__name__ == "ClientResponseError":
+        return "the answer cannot be read as HTTP"
     number = getattr(cause, "errno", None)
     if isinstance(number, int) and number > 0:
         return _WORDS.get(number) or os.strerror(number).lower()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,8 @@ def test_the_registrys_own_no_is_told_in_its_words(
         error(404, 404, "HTTP 404 Not Found"),
         (404, KIND, b""),
         (400, "text/html", b"<html>plain HTTP to an HTTPS port"),
+        (400, "text/plain", b"Client sent an HTTP request to an HTTPS server.\n"),
+        (400, KIND, b""),
         (422, "text/plain", b"\n <!doctype html>"),
         (200, "text/html", b"<html>sign in</html>"),
         (200, "application/json", b'{"health": "ok"}'),
@@ -142,6 +146,41 @@ def test_whatever_is_not_the_registrys_own_no_is_an_outage(
     registry.says = lambda _path: says
     with pytest.raises(SchemasUnavailable, match=f"status {says[0]}"):
         schemas.find(confluent_header(7))
+
+
+@pytest.mark.parametrize("kind", [None, "AVRO"])
+def test_a_schema_without_a_kind_is_avro(registry: Registry, schemas: RegistrySchemas, kind: str | None) -> None:
+    content = {"schema": json.dumps(opened().definition), "schemaType": kind}
+    registry.says = lambda _path: (200, KIND, json.dumps(content).encode())
+    assert isinstance(schemas.find(confluent_header(7)), WriterSchema)
+
+
+@pytest.mark.parametrize("kind", [["AVRO"], {"name": "AVRO"}, 7])
+def test_a_kind_that_is_no_text_is_another_kind(registry: Registry, schemas: RegistrySchemas, kind: Any) -> None:
+    content = {"schema": json.dumps(opened().definition), "schemaType": kind}
+    registry.says = lambda _path: (200, KIND, json.dumps(content).encode())
+    found = schemas.find(confluent_header(7))
+    assert found == NoSchema("it is of another kind, and only Avro is read", "unreadable")
+
+
+@pytest.mark.parametrize("said", [b"\x15\x03\x01\x00\x02\x02F", b"220 mail.example ESMTP\r\n\r\n"])
+def test_what_speaks_another_protocol_is_an_outage_in_words(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        transport = HttpTransport(request_seconds_max=30.0)
+        schemas = RegistrySchemas(SchemaRegistry(url=f"http://127.0.0.1:{server.getsockname()[1]}"), transport)
+        with pytest.raises(SchemasUnavailable, match="no answer: the answer cannot be read as HTTP"):
+            schemas.find(confluent_header(7))
+        transport.close()
+        thread.join()
 
 
 def test_silence_is_an_outage_and_is_not_asked_for_each_id() -> None:

@@ -5,11 +5,12 @@
 | 200 with an Avro schema of a record | the schema; types of other subjects (`references`) are asked for and put in |
 | 200 with another kind of schema | known, and nothing to read events with |
 | 404 with the registry's own code (`40401`, `40403`) | nobody registered it, so far |
-| 400, 410, 422 | no, for good |
+| 400 with a JSON object; 410, 422 | no, for good |
 | 401, 403, 408, 429, 5xx, silence | an outage |
-| 404, 400, 410, 422 in HTML, 404 without such a code, any other | not the registry's word: an outage too |
+| any of these in HTML, 404 without such a code, 400 without JSON, any other | not the registry's word: an outage too |
 
-Only the registry's own word may park a record: an ingress without a backend answers 404 for every id.
+Only the registry's own word may park a record: an ingress without a backend answers 404 for every id, and a server that
+expects TLS answers 400 in one line of text.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ REFERENCES_MAX = 100
 WORDS_CHARACTERS_MAX = 300
 NOT_FOUND = range(40_400, 40_500)
 """The registry's own codes: 40401 subject, 40402 version, 40403 schema not found."""
-REFUSALS = frozenset({400, 410, 422})
+GONE = frozenset({410, 422})
 KINDS = {"JSON": "JSON Schema", "PROTOBUF": "Protobuf"}
 
 
@@ -57,9 +58,9 @@ class RegistrySchemas:
         found = self._get(schema_path(number))
         if isinstance(found, NoSchema):
             return found
-        kind = found.get("schemaType", "AVRO")
+        kind = found.get("schemaType") or "AVRO"
         if kind != "AVRO":
-            return NoSchema(f"it is {KINDS.get(kind, 'of another kind')}, and only Avro is read", "unreadable")
+            return NoSchema(f"it is {KINDS.get(str(kind), 'of another kind')}, and only Avro is read", "unreadable")
         try:
             references = self._references(found)
             if isinstance(references, NoSchema):
@@ -126,7 +127,7 @@ def _no(answer: Response, content: dict[str, Any]) -> NoSchema | None:
     code = content.get("error_code")
     if answer.status == 404 and isinstance(code, int) and code in NOT_FOUND:
         return NoSchema(_words(answer, content), "not-yet")
-    if answer.status in REFUSALS and not _is_html(answer):
+    if (answer.status == 400 and content) or (answer.status in GONE and not _is_html(answer)):
         return NoSchema(_words(answer, content), "never")
     return None
 
