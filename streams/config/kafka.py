@@ -48,6 +48,7 @@ REFUSED_OPTIONS: Mapping[str, str] = {
     "auto.offset.reset": "a gap in a topic is counted and audited, never skipped in silence",
     "enable.partition.eof": "reading a topic to its end relies on it",
     "partitioner": "every writer uses murmur2_random, so that a key keeps its partition",
+    "group.instance.id": "one name for all processes: each would end the one before it",
     "transactional.id": "it fences a process that was replaced; set STREAMS_INSTANCE for a stable name",
     "enable.idempotence": _WRITES,
     "acks": _WRITES,

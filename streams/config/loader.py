@@ -160,6 +160,8 @@ def readable_options(path: str | Path, *, reads_secrets: bool = True) -> Kafka |
         options = section.get("options") if isinstance(section, Mapping) else None
         context = {"environment": os.environ, "reads_secrets": reads_secrets}
         alone = {"bootstrap_servers": "localhost:9092", "options": {} if options is None else options}
+        if isinstance(section, Mapping) and section.get("group_protocol") == "consumer":
+            alone["group_protocol"] = "consumer"  # its clients take other options
         return Kafka.model_validate(alone, context=context)
     except (OSError, ValueError):  # told already: a ConfigurationError and a ValidationError are ValueErrors
         return None

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from streams.config import ConfigurationError, Problem, Settings, load
 from streams.config.kafka import ClientConfig, Kafka
 from streams.config.loader import readable_options
 from streams.config.warnings import schema_problems, warnings
+
+OptionProblem = Callable[[ClientConfig, Literal["classic", "consumer"]], str | None]
+"""Why the Kafka client refuses options, with this group protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,8 @@ class Checked:
     warnings: tuple[Problem, ...]
 
 
-def checked(path: Path, option_problem: Callable[[ClientConfig], str | None], *, reads_secrets: bool = True) -> Checked:
-    """Read the file and collect all problems. `option_problem` says why the Kafka client refuses options.
+def checked(path: Path, option_problem: OptionProblem, *, reads_secrets: bool = True) -> Checked:
+    """Read the file and collect all problems.
 
     Without `reads_secrets`, missing secrets are not reported, and options that contain them are not checked.
     """
@@ -36,11 +40,9 @@ def checked(path: Path, option_problem: Callable[[ClientConfig], str | None], *,
     return Checked(settings, problems, warnings(settings))
 
 
-def _option_problems(
-    kafka: Kafka, option_problem: Callable[[ClientConfig], str | None], reads_secrets: bool
-) -> tuple[Problem, ...]:
+def _option_problems(kafka: Kafka, option_problem: OptionProblem, reads_secrets: bool) -> tuple[Problem, ...]:
     try:
-        reason = option_problem(kafka.client_config("streams-config-check"))
+        reason = option_problem(kafka.client_config("streams-config-check"), kafka.group_protocol)
     except ConfigurationError as error:
         return error.problems if reads_secrets else ()
     return (Problem("kafka.options", reason),) if reason else ()

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from streams.adapters.kafka import clients
 from streams.adapters.kafka.clients import Lines, option_problem
+from streams.adapters.kafka.member_settings import GroupProtocol
 from streams.cli.main import app
 from streams.config import ConfigurationError
 
@@ -38,23 +39,27 @@ def test_a_setting_that_a_client_refuses_is_a_problem_of_the_configuration(
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "protocol", "words"),
     [
-        ({"max.poll.interval.ms": 5000}, "max.poll.interval.ms"),
-        ({"queue.buffering.max.ms": "soon"}, "queue.buffering.max.ms"),
-        ({"compression.type": "zap"}, "zap"),
+        ({"max.poll.interval.ms": 5000}, "classic", "max.poll.interval.ms"),
+        ({"queue.buffering.max.ms": "soon"}, "classic", "queue.buffering.max.ms"),
+        ({"compression.type": "zap"}, "classic", "zap"),
+        ({"session.timeout.ms": 10_000}, "consumer", "session.timeout.ms"),
+        ({"heartbeat.interval.ms": 2_000}, "consumer", "heartbeat.interval.ms"),
     ],
 )
 def test_what_only_one_kind_of_client_refuses_is_found_before_any_is_needed(
-    options: dict[str, Any], words: str
+    options: dict[str, Any], protocol: GroupProtocol, words: str
 ) -> None:
-    problem = option_problem(options)
+    problem = option_problem(options, protocol)
     assert problem is not None
     assert words in problem
 
 
 def test_options_that_every_client_takes_are_no_problem() -> None:
-    assert option_problem({"linger.ms": 5, "security.protocol": "plaintext", "fetch.wait.max.ms": 50}) is None
+    options = {"linger.ms": 5, "security.protocol": "plaintext", "fetch.wait.max.ms": 50}
+    assert option_problem(options, "classic") is None
+    assert option_problem(options, "consumer") is None
 
 
 def test_config_check_and_run_name_a_wrong_option(tmp_path: Path) -> None:
@@ -68,6 +73,20 @@ def test_config_check_and_run_name_a_wrong_option(tmp_path: Path) -> None:
         assert found.exit_code == 2, found.output
         assert "kafka.options: the Kafka client refuses it" in found.output
         assert "zap" in found.output
+
+
+def test_config_check_knows_what_the_other_group_protocol_does_not_take(tmp_path: Path) -> None:
+    file = tmp_path / "streams.yaml"
+    file.write_text(
+        "kafka: {bootstrap_servers: 'localhost:1', group_protocol: consumer, options: {session.timeout.ms: 10000}}\n"
+        "connectors: {c: {destination: mixpanel, project_token: '0123456789abcdef0123456789abcdef'}}\n"
+    )
+    found = CliRunner().invoke(app, ["config", "check", "--config", str(file)])
+    assert found.exit_code == 2, found.output
+    assert "session.timeout.ms" in found.output
+    file.write_text(file.read_text().replace("mixpanel", "nobody"))  # another problem hides none
+    found = CliRunner().invoke(app, ["config", "check", "--config", str(file)])
+    assert "session.timeout.ms" in found.output
 
 
 def test_the_clients_own_lines_go_through_our_log(capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,13 @@ from streams.adapters.kafka.admin import Administration
 from streams.adapters.kafka.consumer import GroupConsumer
 from streams.cli.errors import ExitCode
 from streams.config import loads
-from streams.operations.group_protocol import SETTING, group_protocol_problem
+from streams.operations.group_protocol import FIX, SETTING, group_protocol_problem
 from streams.ports.errors import ClientFatal
 from streams.testing.brokers import ApacheKafka, Broker
 from streams.testing.kafka import NodeOptions, jars
 from tests.adapters.test_kafka import Events
 from tests.chaos.scene import WorkerProcess
+from tests.cli.test_doctor_on_kafka import examined
 from tests.protocols import needs_consumer_protocol
 from tests.topics import claim, make_topics
 from tests.waiting import PATIENCE_SECONDS, wait_until
@@ -108,6 +109,36 @@ def test_an_assignor_that_the_brokers_do_not_have_is_named_as_such(kafka: Broker
 def test_a_broker_that_speaks_it_is_asked_and_nothing_is_wrong(kafka: Broker) -> None:
     settings = loads(configuration(kafka))
     assert group_protocol_problem(settings, Administration(settings.kafka.client_config("one"))) == ""
+
+
+def test_doctor_names_the_setting_and_the_way_out(classic_broker: Broker, tmp_path: Path) -> None:
+    config = tmp_path / "streams.yaml"
+    config.write_text(configuration(classic_broker))
+    code, findings = examined(config)
+    assert code != ExitCode.DONE
+    found = findings["group protocol"]
+    assert (found["outcome"], found["fix"]) == ("problem", FIX)
+    assert "kafka.group_protocol" in found["detail"]
+
+
+def test_a_session_timeout_that_the_brokers_refuse_ends_the_member_with_the_name_of_the_setting(kafka: Broker) -> None:
+    """The client itself would ask again every second for ever."""
+    options: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "log_level": 0,
+        "session.timeout.ms": 200,
+        "heartbeat.interval.ms": 50,
+    }
+    topic = f"t{uuid4().hex}"
+    claim(kafka.bootstrap_servers, topic)
+    make_topics(AdminClient(options), NewTopic(topic, 1, 1))
+    consumer = GroupConsumer(options, f"g{uuid4().hex}", "classic", "one")
+    consumer.subscribe([topic], Events())
+    try:
+        with pytest.raises(ClientFatal, match=r"session\.timeout\.ms of kafka\.options"):
+            poll_for_ever(consumer)
+    finally:
+        consumer.close()
 
 
 def test_nobody_is_asked_for_the_classic_protocol(classic_broker: Broker) -> None:

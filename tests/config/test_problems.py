@@ -192,6 +192,7 @@ def test_a_mistake_is_told_once_with_its_path_its_value_and_its_fix(
         "partition.assignment.strategy",
         "partitioner",
         "transactional.id",
+        "group.instance.id",
         "enable.idempotence",
         "acks",
     ],

@@ -7,6 +7,8 @@ from confluent_kafka import KafkaError, KafkaException
 from streams.adapters.kafka.member_settings import GroupProtocol
 from streams.ports.errors import ClientFatal, Fenced
 
+_REFUSED_FOR_GOOD = frozenset({KafkaError.INVALID_SESSION_TIMEOUT})
+"""What the brokers say to a setting of ours. The client does not call it fatal: it asks again for ever."""
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 
 
@@ -17,7 +19,7 @@ def text_of(exception: KafkaException) -> str:
 
 def is_fatal(error: KafkaError) -> bool:
     """Whether the client can never go on. The same error on a record does not say that it is fatal."""
-    return error.fatal() or error.code() == KafkaError._FATAL
+    return error.fatal() or error.code() == KafkaError._FATAL or error.code() in _REFUSED_FOR_GOOD
 
 
 def is_fenced(error: KafkaError) -> bool:
@@ -38,7 +40,12 @@ def ending_error(error: KafkaError, group: str, protocol: GroupProtocol) -> Exce
     if error.code() in (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID):
         return Fenced(error.str())
     hint = ""
-    if "assignor" in error.str():
+    if error.code() == KafkaError.INVALID_SESSION_TIMEOUT:
+        hint = (
+            "; session.timeout.ms of kafka.options must be between the brokers' group.min.session.timeout.ms and "
+            "group.max.session.timeout.ms. Without it, it is 10 s"
+        )
+    elif "assignor" in error.str():
         hint = "; is group.remote.assignor of kafka.options one that the brokers have? Without it they choose one"
     elif protocol == "consumer":
         hint = "; kafka.group_protocol is consumer (KIP-848), which not every broker has: set it to classic"

@@ -12,6 +12,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from streams.adapters.kafka.member_settings import GroupProtocol, member_settings
 from streams.config.problems import ConfigurationError, Problem
 
 log = structlog.get_logger(__name__)
@@ -76,10 +77,10 @@ def administration_client(
     return _made(AdminClient, {**settings, **({"error_cb": error_cb} if error_cb else {})})
 
 
-def option_problem(options: Mapping[str, Any]) -> str | None:
+def option_problem(options: Mapping[str, Any], protocol: GroupProtocol) -> str | None:
     """Why one of our clients refuses these options, or None. Makes no connection."""
     alone = {**options, "bootstrap.servers": "", "log_level": 0}
-    group = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 2_000, **alone, "group.id": "streams-config-check"}
+    group = member_settings(alone, "streams-config-check", protocol, "streams-config-check")
     times = {"transaction.timeout.ms": 10_000, "message.timeout.ms": 10_000}
     writing = {**alone, "transactional.id": "streams-config-check", **times}
     for make, settings in ((administration_client, alone), (consumer, group), (producer, writing)):
