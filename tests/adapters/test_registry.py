@@ -7,9 +7,11 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import pytest
 
 from streams.adapters.http import HttpTransport
@@ -74,6 +76,62 @@ def test_references_are_asked_for_nested_ones_too_and_deleted_ones(
     assert isinstance(found, WriterSchema)
     assert found.event_type == "users.messages.email.Open"
     assert found.definition["fields"][-1]["type"]["fields"][0]["type"]["symbols"] == ["IOS"]
+
+
+def test_references_three_deep_and_named_twice_read_what_was_written(
+    registry: Registry, schemas: RegistrySchemas
+) -> None:
+    os_type = {"type": "enum", "name": "Os", "namespace": "com.acme", "symbols": ["IOS", "ANDROID"]}
+    device = {"type": "record", "name": "com.acme.Device", "fields": [{"name": "os", "type": "Os"}]}
+    visit = {
+        "type": "record",
+        "name": "com.acme.web.Visit",
+        "fields": [{"name": "devices", "type": {"type": "array", "items": "com.acme.Device"}}],
+    }
+    event = {
+        "type": "record",
+        "name": "users.messages.email.Open",
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "os", "type": ["null", "com.acme.Os"]},
+            {"name": "visit", "type": "com.acme.web.Visit"},
+            {"name": "first", "type": ["null", "com.acme.web.Visit"]},
+        ],
+    }
+    registry.register("os", os_type)
+    registry.register("device", device, [("com.acme.Os", "os", 1)])
+    registry.register("visit", visit, [("com.acme.Device", "device", 1)])
+    os_and_visit = [("com.acme.Os", "os", 1), ("com.acme.web.Visit", "visit", 1)]
+    number = registry.register("open-value", event, os_and_visit)
+    names: dict[str, Any] = {}
+    *_, written = [fastavro.parse_schema(part, named_schemas=names) for part in (os_type, device, visit, event)]
+    ios = {"devices": [{"os": "IOS"}, {"os": "ANDROID"}]}
+    record = {"id": "1", "os": "IOS", "visit": ios, "first": ios}
+    stream = BytesIO()
+    fastavro.schemaless_writer(stream, written, record)
+    found = schemas.find(confluent_header(number))
+    assert isinstance(found, WriterSchema), found
+    assert fastavro.schemaless_reader(BytesIO(stream.getvalue()), found.parsed, None) == record
+    assert len(registry.asked) == len(set(registry.asked)) == 4, "nothing is asked for twice"
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("PROTOBUF", "it is Protobuf, and only Avro is read"),
+        ("JSON", "it is JSON Schema, and only Avro is read"),
+        ("AVRO", "it is not JSON: unexpected character"),
+    ],
+)
+def test_a_reference_that_cannot_be_read_is_named_with_the_reason(
+    registry: Registry, schemas: RegistrySchemas, kind: str, why: str
+) -> None:
+    registry.register("part", 'syntax = "proto3";', kind=kind)
+    number = registry.register("open-value", split(opened(), "a.B"), [("a.B", "part", 1)])
+    found = schemas.find(confluent_header(number))
+    assert isinstance(found, NoSchema)
+    assert found.verdict == "unreadable"
+    assert found.detail.startswith(f"its reference to version 1 of part: {why}")
 
 
 def test_a_reference_that_is_gone_names_its_subject_with_the_registrys_words(

@@ -58,19 +58,17 @@ class RegistrySchemas:
         found = self._get(schema_path(number))
         if isinstance(found, NoSchema):
             return found
-        kind = found.get("schemaType") or "AVRO"
-        if kind != "AVRO":
-            return NoSchema(f"it is {KINDS.get(str(kind), 'of another kind')}, and only Avro is read", "unreadable")
         try:
+            definition = _parsed(found)
             references = self._references(found)
             if isinstance(references, NoSchema):
                 return references
-            return writer_schema(inlined(orjson.loads(found["schema"]), references))
+            return writer_schema(inlined(definition, references))
         except (ValueError, TypeError) as error:
             return NoSchema(str(error), "unreadable")
 
     def _references(self, schema: dict[str, Any]) -> list[Any] | NoSchema:
-        """The schemas that this one names, and that those name. Raises `ValueError` where one is not JSON."""
+        """The schemas that this one names, and that those name. Raises `ValueError` where one cannot be read."""
         found: dict[tuple[str, str], Any] = {}
         to_ask = _named(schema)
         while to_ask:
@@ -85,7 +83,10 @@ class RegistrySchemas:
                 part = self._get(f"{path}?deleted=true")
             if isinstance(part, NoSchema):
                 return NoSchema(f"its reference to version {version} of {subject}: {part.detail}", part.verdict)
-            found[place] = orjson.loads(part["schema"])
+            try:
+                found[place] = _parsed(part)
+            except ValueError as error:
+                raise ValueError(f"its reference to version {version} of {subject}: {error}") from None
             to_ask += _named(part)
         return list(found.values())
 
@@ -107,6 +108,17 @@ class RegistrySchemas:
         if no := _no(answer, content):
             return no
         raise SchemasUnavailable(f"status {answer.status}{_why(answer)}")
+
+
+def _parsed(schema: dict[str, Any]) -> Any:
+    """The definition in the registry's answer. Raises `ValueError` where it is not Avro."""
+    kind = schema.get("schemaType") or "AVRO"
+    if kind != "AVRO":
+        raise ValueError(f"it is {KINDS.get(str(kind), 'of another kind')}, and only Avro is read")
+    try:
+        return orjson.loads(schema["schema"])
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
 
 
 def _named(schema: dict[str, Any]) -> list[tuple[str, str]]:
