@@ -141,6 +141,10 @@ class MixpanelClient(EmulatorClient):
         """Rows as after compaction: one per event, distinct_id, `$insert_id` and UTC day."""
         return self._list("compacted", "rows")
 
+    def profile_updates(self) -> list[dict[str, Any]]:
+        """What `/engage` and `/groups` took, as it came: `project_id`, `kind` (`user`, `group`), `update`."""
+        return self._list("profile_updates", "records")
+
     def set_cohort(self, cohort_id: str, name: str, members: Mapping[str, Mapping[str, Any]]) -> None:
         """The cohort has these members from now on: by distinct id, with the properties that are exported."""
         self.call("PUT", "cohorts", {"cohort_id": cohort_id, "name": name, "members": members})

@@ -62,7 +62,7 @@ def test_only_a_known_credential_of_the_project_may_import(path: str, headers: d
 
 
 def test_another_path_is_not_found_and_another_method_not_allowed(mixpanel: MixpanelEmulator) -> None:
-    assert import_bytes(mixpanel, b"[]", path="/engage").status == 404
+    assert import_bytes(mixpanel, b"[]", path="/lookup-tables").status == 404
     answer = send(mixpanel.base_url, "/import", b"", basic(mixpanel.project_token, ""), method="GET")
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 

@@ -26,7 +26,12 @@ def mixpanel_library(emulator: MixpanelEmulator, consumer: str = "Consumer", **o
     library = import_module("mixpanel")
     base = emulator.base_url
     sender = getattr(library, consumer)(
-        events_url=f"{base}/track", import_url=f"{base}/import", retry_limit=0, **options
+        events_url=f"{base}/track",
+        import_url=f"{base}/import",
+        people_url=f"{base}/engage",
+        groups_url=f"{base}/groups",
+        retry_limit=0,
+        **options,
     )
     return library.Mixpanel(emulator.project_token, consumer=sender), sender
 
@@ -80,6 +85,67 @@ def test_mixpanel_is_told_of_a_wrong_secret_and_of_a_refused_event(mixpanel: Mix
     with pytest.raises(module.MixpanelException, match="within the data retention period"):
         library.track("person-1", "Order paid", {"time": int(time.time()) - 6 * 86_400})
     assert mixpanel.rows() == []
+
+
+def test_mixpanel_updates_profiles_of_users_and_groups(mixpanel: MixpanelEmulator) -> None:
+    library, _ = mixpanel_library(mixpanel)
+    library.people_set("person-1", {"plan": "gold"}, meta={"$ip": "0"})
+    library.people_set_once("person-1", {"first": "today"})
+    library.people_increment("person-1", {"visits": 1})
+    library.people_append("person-1", {"pages": "a"})
+    library.people_union("person-1", {"pages": ["a", "b"]})
+    library.people_remove("person-1", {"pages": "a"})
+    library.people_unset("person-1", ["plan"])
+    library.people_track_charge("person-1", 12.5)
+    library.people_clear_charges("person-1")
+    library.people_delete("person-1")
+    library.group_set("company", "acme", {"size": 7})
+    library.group_set_once("company", "acme", {"since": 2020})
+    library.group_union("company", "acme", {"cities": ["a"]})
+    library.group_unset("company", "acme", ["size"])
+    library.group_remove("company", "acme", {"cities": "a"})
+    library.group_delete("company", "acme")
+    kept = mixpanel.profile_updates()
+    assert [row["kind"] for row in kept] == ["user"] * 10 + ["group"] * 6
+    assert kept[0]["update"]["$set"] == {"plan": "gold"}
+    assert kept[10]["update"]["$group_id"] == "acme"
+    assert {row["project_id"] for row in kept} == {mixpanel.project.project_id}
+    assert mixpanel.rows() == []
+
+
+def test_mixpanel_sends_many_updates_at_once(mixpanel: MixpanelEmulator) -> None:
+    library, sender = mixpanel_library(mixpanel, "BufferedConsumer")
+    for number in range(60):
+        library.people_set(f"person-{number}", {"plan": "gold"})
+    sender.flush()
+    assert [row["update"]["$distinct_id"] for row in mixpanel.profile_updates()] == [f"person-{n}" for n in range(60)]
+    mixpanel.reset()
+    assert mixpanel.profile_updates() == []
+
+
+def test_mixpanel_is_told_of_an_update_that_breaks_a_rule(mixpanel: MixpanelEmulator) -> None:
+    module = import_module("mixpanel")
+    library, _ = mixpanel_library(mixpanel)
+    for update, words in (
+        ({"$distinct_id": ""}, "distinct_id, missing or empty"),
+        ({"$distinct_id": "a"}, "no operation"),
+        ({"$distinct_id": "a", "$set": ["x"]}, "set must be an object"),
+        ({"$distinct_id": "a", "$unset": "x"}, "unset must be a list"),
+        ({"$distinct_id": "a", "$set": {}, "$token": ""}, "token, missing or empty"),
+    ):
+        with pytest.raises(module.MixpanelException, match=words):
+            library.people_update(update)
+    with pytest.raises(module.MixpanelException, match="group_id, missing or empty"):
+        library.group_set("company", "", {"size": 7})
+    assert mixpanel.profile_updates() == []
+
+
+def test_mixpanel_is_told_of_data_that_is_not_json(mixpanel: MixpanelEmulator) -> None:
+    """Python writes NaN, which is no JSON. The library reads the reason out of a JSON answer only."""
+    module = import_module("mixpanel")
+    library, _ = mixpanel_library(mixpanel)
+    with pytest.raises(module.MixpanelException, match="not valid JSON"):
+        library.track("person-1", "Order paid", {"total": float("nan")})
 
 
 @pytest.fixture

@@ -26,21 +26,26 @@ def is_form(call: Call) -> bool:
     return content_type == FORM or (call.method == "GET" and "data" in call.query)
 
 
-def unfolded(call: Call, body: bytes) -> Call:
-    """The same call with its events as a JSON array, and the form's other fields with those of the query.
+def fields_of(call: Call, body: bytes) -> dict[str, str]:
+    """The fields of the query and those of the form. Raises `Unreadable`."""
+    if call.method == "GET":
+        return dict(call.query)
+    try:
+        form = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        raise Unreadable("body is not a valid form") from None
+    return {**call.query, **dict(form)}
+
+
+def unfolded(call: Call, fields: Mapping[str, str]) -> Call:
+    """The same call with the events of the field `data` as a JSON array, and the other fields as its query.
 
     Raises `Unreadable`.
     """
-    fields = dict(call.query)
-    if call.method != "GET":
-        try:
-            fields |= dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX))
-        except ValueError:
-            raise Unreadable("body is not a valid form") from None
-    data = fields.pop("data", "")
-    events = _events(data)
+    query = {name: value for name, value in fields.items() if name != "data"}
+    events = _events(fields.get("data", ""))
     return dataclasses.replace(
-        call, query=fields, body=orjson.dumps(events), headers={"content-type": "application/json"}
+        call, query=query, body=orjson.dumps(events), headers={"content-type": "application/json"}
     )
 
 

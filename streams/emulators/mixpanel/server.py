@@ -1,29 +1,35 @@
-"""What Mixpanel's `/import` answers: authentication, limits, then each event by its rules."""
+"""What Mixpanel's `/import` answers: authentication, limits, then each event by its rules; and what `/track`, `/engage`
+and `/groups` answer, which its own libraries call."""
 
 from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from streams.emulators.bodies import TooLarge, Unreadable, events, unpacked
 from streams.emulators.call import Answer, Call, json_answer, view_of
 from streams.emulators.credentials import Credentials
 from streams.emulators.mixpanel.cohorts import Cohorts
-from streams.emulators.mixpanel.forms import is_form, short, unfolded
+from streams.emulators.mixpanel.forms import fields_of, is_form, short, unfolded
 from streams.emulators.mixpanel.options import MixpanelOptions, Project
+from streams.emulators.mixpanel.profiles import ProfileKind, ProfileUpdates, update_problem
 from streams.emulators.mixpanel.rules import IDENTITY_EVENTS, Failure, Rules, insert_id
 from streams.emulators.mixpanel.store import Store
 from streams.emulators.rates import RollingWindow
 
 PATHS = frozenset({"/import", "/import/"})
-TRACK_PATHS = frozenset({"/track", "/track/"})
 TRACK_DAYS = 5
 """The greatest age of an event of `/track`."""
 INVALID = "some data points in the request failed validation"
 NO_IDENTITY_EVENTS = "identity events are not allowed when project is using simplified identity management"
 INSERT_ID_KEY = b'"$insert_id":'
+
+TakeOne = Callable[[object, int], Failure | None]
+"""Checks and keeps one object of a call at this time. Returns which rule it breaks."""
 
 
 @dataclass(slots=True)
@@ -58,11 +64,19 @@ class MixpanelServer:
         self._options = options
         self._limits = options.limits
         self._store = Store(options.rows_max)
+        self._profiles = ProfileUpdates(options.rows_max)
+        self._by_token: dict[str, TakeOne] = {
+            "/track": self._track_one,
+            "/engage": partial(self._update_one, "user"),
+            "/groups": partial(self._update_one, "group"),
+        }
+        """Paths that need no credentials but the token in each object."""
         self.outbox = Cohorts(options.projects[0].project_id)
         self.reset()
 
     def reset(self) -> None:
         self._store.reset()
+        self._profiles.reset()
         self.outbox.reset()
         self.credentials = Credentials(
             credential for project in self._options.projects for credential in self._credentials_of(project)
@@ -85,13 +99,13 @@ class MixpanelServer:
         ]
 
     def receive(self, call: Call, now_ms: int) -> Answer:
-        is_track = call.path in TRACK_PATHS
-        if call.path not in PATHS and not is_track:
+        take_one = self._by_token.get(call.path.removesuffix("/"))
+        if call.path not in PATHS and take_one is None:
             return json_answer(404, {"code": 404, "error": "not found", "status": "Not Found"})
         if is_form(call):
-            return self._receive_form(call, now_ms, is_track=is_track)
-        if is_track and call.method == "POST":
-            return short(self._track(call, now_ms), call.query)
+            return self._receive_form(call, now_ms, take_one)
+        if take_one is not None and call.method == "POST":
+            return short(self._take_by_token(call, now_ms, take_one), call.query)
         if call.method != "POST":
             refusal = {"code": 405, "error": "method not allowed", "status": "Method Not Allowed"}
             return json_answer(405, refusal, {"Allow": "POST"})
@@ -101,28 +115,24 @@ class MixpanelServer:
         answer = self._import(call, credential.project, now_ms)
         return dataclasses.replace(answer, credential=credential.name)
 
-    def _receive_form(self, call: Call, now_ms: int, *, is_track: bool) -> Answer:
+    def _receive_form(self, call: Call, now_ms: int, take_one: TakeOne | None) -> Answer:
         """The calls of the vendor's own SDKs. Without `verbose=1` the answer is `1` or `0`."""
+        query = call.query
         try:
             encoding = call.headers.get("content-encoding", "").strip().lower()
-            unfolded_call = unfolded(call, unpacked(call.body, encoding, self._limits.bytes_max))
+            query = fields_of(call, unpacked(call.body, encoding, self._limits.bytes_max))
+            posted = dataclasses.replace(unfolded(call, query), method="POST")
         except TooLarge:
-            return short(_too_large(f"{self._limits.bytes_max} bytes"), call.query)
+            return short(_too_large(f"{self._limits.bytes_max} bytes"), query)
         except Unreadable as error:
-            return short(_unreadable(str(error), len(call.body)), call.query)
-        posted = dataclasses.replace(unfolded_call, method="POST")
-        if is_track:
-            return short(self._track(posted, now_ms), posted.query)
+            return short(_unreadable(str(error), len(call.body)), query)
+        if take_one is not None:
+            return short(self._take_by_token(posted, now_ms, take_one), posted.query)
         answer = self.receive(posted, now_ms)
         return answer if posted.query.get("verbose") == "1" else short(answer, posted.query)
 
-    def _track(self, call: Call, now_ms: int) -> Answer:
-        """`/track`: no credentials but the token in each event, and events of the last five days.
-
-        A missing `$insert_id` is made up, a missing `time` is the server's: of an event's properties,
-        https://docs.mixpanel.com/reference/track-event requires the token alone. An event with an unknown token is
-        dropped behind the same answer.
-        """
+    def _take_by_token(self, call: Call, now_ms: int, take_one: TakeOne) -> Answer:
+        """No credentials but the token in each object. What has an unknown token is dropped behind the same answer."""
         try:
             body = unpacked(call.body, call.headers.get("content-encoding", "").strip().lower(), self._limits.bytes_max)
             found = events(body, call.headers.get("content-type", ""))
@@ -132,12 +142,14 @@ class MixpanelServer:
             return _unreadable(str(error), len(call.body))
         if len(found) > self._limits.events_max:
             return self._too_many(len(body))
-        failures = [failure for event in found if (failure := self._track_one(event, now_ms)) is not None]
+        failures = [failure for event in found if (failure := take_one(event, now_ms)) is not None]
         if failures:
             return _unreadable(failures[0][1], len(body))
         return json_answer(200, {}, bytes_decompressed=len(body))
 
     def _track_one(self, event: object, now_ms: int) -> Failure | None:
+        """Events of the last five days. A missing `$insert_id` is made up, a missing `time` is the server's: of an
+        event's properties, https://docs.mixpanel.com/reference/track-event requires the token alone."""
         properties = event.get("properties") if isinstance(event, dict) else None
         token = properties.get("token") if isinstance(properties, dict) else None
         credential = next((each for each in self.credentials if each.user == token), None)
@@ -155,6 +167,19 @@ class MixpanelServer:
         else:
             self._store.refused += 1
         return failure
+
+    def _update_one(self, kind: ProfileKind, update: object, _now_ms: int) -> Failure | None:
+        """An update of a profile: its token, whose it is, and at least one operation, as
+        https://developer.mixpanel.com/reference/profile-set and its neighbours say."""
+        token = update.get("$token") if isinstance(update, dict) else None
+        if not isinstance(update, dict) or not isinstance(token, str) or not token:
+            return "$token", "$token, missing or empty"
+        if problem := update_problem(kind, update):
+            return "", problem
+        project = next((each.project for each in self.credentials if each.user == token), None)
+        if project is not None and self._options.keep == "full":
+            self._profiles.add(project.project_id, kind, update)
+        return None
 
     def _credential(self, call: Call) -> _Credential | None:
         given_id = call.query.get("project_id")
@@ -242,7 +267,7 @@ class MixpanelServer:
     def view(self, name: str) -> dict[str, Any] | None:
         store = self._store
         rows = {"raw": store.raw, "query": store.query, "compacted": store.compacted}
-        records = {"retried_400": store.sent_again}
+        records = {"retried_400": store.sent_again, "profile_updates": self._profiles.all}
         return view_of(name, rows, records, store.totals)
 
 
