@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from structlog.testing import capture_logs
 
 from streams.adapters.kafka.consumer import GroupConsumer
 from streams.adapters.kafka.member_settings import GroupProtocol
@@ -360,16 +364,39 @@ def test_more_records_than_the_client_holds_are_written_without_a_word_of_it(sce
     assert scene.values(scene.other) == [b"%d" % number for number in range(200)]
 
 
+OFFSET_REQUESTS_MAX = 20
+"""Of a consumer that asks for all partitions at once: one for the committed, one for the earliest offsets, and some to
+spare, as after a rebalance. One that asks partition by partition needs 60."""
+
+
 @pytest.mark.apache
-def test_many_new_partitions_begin_at_their_earliest_each(scene: Scene) -> None:
+def test_many_new_partitions_begin_at_their_earliest_each_and_are_asked_for_together(scene: Scene) -> None:
     many = f"{scene.topic}-many"
     make_topics(scene.admin, NewTopic(many, 60, 1))
     scene.delete_before(1, 20)
+    requests: list[Counter[str]] = []
+    scene.options["statistics.interval.ms"] = 100
+    scene.options["stats_cb"] = lambda text: requests.append(requests_of(json.loads(text)))  # type: ignore[assignment]
     consumer, events = scene.member()
     consumer.subscribe([scene.topic, many], events)
-    read(consumer, lambda _: len(events.starts) == 62)
+    with capture_logs() as lines:
+        read(consumer, lambda _: len(events.starts) == 62)
+        counted = len(requests)
+        read(consumer, lambda _: len(requests) > counted + 1)  # the newest were counted after the start
     expected = {(scene.topic, 0): 0, (scene.topic, 1): 20} | {(many, number): 0 for number in range(60)}
     assert {(start.topic, start.partition): start.offset for start in events.starts} == expected
+    asked = {name: count for name, count in requests[-1].items() if name in ("ListOffsets", "OffsetFetch")}
+    assert asked["ListOffsets"] > 0
+    assert sum(asked.values()) <= OFFSET_REQUESTS_MAX
+    assert any(line["event"] == "asking where partitions begin" and line["partitions"] >= 60 for line in lines)
+
+
+def requests_of(statistics: Mapping[str, Any]) -> Counter[str]:
+    """How often a client sent each kind of request, to all its brokers."""
+    sent = Counter[str]()
+    for broker in statistics["brokers"].values():
+        sent.update(broker["req"])
+    return sent
 
 
 def random_name(seed: int) -> str:

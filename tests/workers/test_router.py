@@ -7,6 +7,7 @@ import threading
 from random import Random
 
 import pytest
+from structlog.testing import capture_logs
 
 from streams.delivery.account import RouterCounts
 from streams.events.encodings import encode_confluent, encode_single_object
@@ -376,3 +377,10 @@ def test_a_topic_that_comes_soon_after_the_start_is_read_within_seconds() -> Non
     stage.write(0, known())
     stage.run(2.5)
     assert numbers(stage) == [0]
+
+
+def test_that_there_is_no_topic_yet_is_said_once_a_minute_however_often_it_is_looked() -> None:
+    stage = Stage()
+    with capture_logs() as lines:
+        stage.run(110)
+    assert [line["event"] for line in lines].count("no Currents topic yet") == 2

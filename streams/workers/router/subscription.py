@@ -15,6 +15,8 @@ TOPICS_FIRST_SECONDS = 120.0
 """Shortly after the start, and after each new topic, more are likely to come: they are looked for often for so long."""
 TOPICS_SECONDS = 10.0
 """How often new Currents topics are looked for; they must be seen within 30 s."""
+SAY_SECONDS = 60.0
+"""How often it is said that there is no topic yet. They are looked for much more often."""
 GONE_SECONDS = 60.0
 """A topic that is missing for so long is gone. One that is deleted and made again is back before."""
 
@@ -29,6 +31,7 @@ class Subscription:
         self._missing_since: dict[str, float] = {}
         self._looked_at: float | None = None
         self._found_at = 0.0
+        self._say_at = float("-inf")
 
     @property
     def first_partition(self) -> Partition | None:
@@ -44,7 +47,8 @@ class Subscription:
         self._looked_at = now
         found = source_topics(self._consumer.topics(), self._topics.patterns, self._topics.own_prefix)
         if not found:  # none is there, or no broker answers
-            if not self._subscribed:
+            if not self._subscribed and now >= self._say_at:
+                self._say_at = now + SAY_SECONDS
                 log.warning("no Currents topic yet", patterns=list(self._topics.patterns))
             return False
         gone = self._gone(found, now)
