@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -342,6 +343,48 @@ def test_a_record_that_the_client_does_not_take_leaves_the_others_of_its_transac
     transactions.write(scene.other, b"after it")
     transactions.commit((), None)
     assert scene.values(scene.other) == [b"before it", b"after it"]
+
+
+@dataclass(frozen=True)
+class Left:
+    """A member that left its group, and does not know it: the broker refuses what it commits, each time at once."""
+
+    group: str
+    metadata: Any
+
+    def is_assigned(self, _partition: Partition) -> bool:
+        return True
+
+    def group_metadata(self) -> Any:
+        return self.metadata
+
+
+@pytest.mark.apache
+def test_a_transaction_that_is_aborted_again_and_again_is_begun_after_a_pause_that_grows(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, _ = scene.member()
+    read(member, lambda messages: len(messages) == 300)
+    left = Left(scene.group, member.group_metadata())
+    member.close()
+    pauses: list[float] = []
+    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
+    monkeypatch.setattr("streams.adapters.kafka.transactions.time", clock)
+    transactions = scene.transactions(f"transactions-{uuid4().hex}")
+    for _ in range(7):
+        transactions.begin()
+        transactions.write(scene.other, b"aborted")
+        with pytest.raises(TransactionAborted):
+            transactions.commit([Position(scene.topic, 0, 100, "")], left)
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    transactions.begin()
+    transactions.write(scene.other, b"committed")
+    transactions.commit((), None)
+    pauses.clear()
+    transactions.begin()
+    assert pauses == []
+    transactions.close()
+    assert scene.values(scene.other) == [b"committed"]
 
 
 @pytest.mark.apache
