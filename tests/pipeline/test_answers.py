@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -152,3 +155,34 @@ def test_sinks_that_are_stopped_and_started_under_load_send_nothing_twice(
         line.settle()
     ids = [row["properties"]["$insert_id"] for row in mixpanel.rows()]
     assert len(ids) == len(set(ids)) == 6_000
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(360)
+def test_a_connector_that_is_resumed_sends_at_once_whatever_an_older_answer_asked(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    """The destination asked for more than any test waits."""
+    mixpanel.fail(status=429, headers={"Retry-After": "900"})
+    with running(kafka, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}) as line:
+        line.write(OPEN, event("one"))
+        line.flush()
+        scene = line.scene
+        scene.wait_until(lambda: len(imports(mixpanel)) == 1, "the request that is refused")
+        scene.wait_until(lambda: bool(back_offs(line)), "the sink to wait")
+        for order, said in (("suspend", "connector SUSPENDED"), ("resume", "connector RUNNING")):
+            ordered(line, order)
+            scene.wait_until(lambda said=said: said in line.processes[ANALYTICS].log.read_text(), order)  # type: ignore[misc]
+        line.settle()
+        assert scene.account(ANALYTICS).delivered == 1
+    assert len(imports(mixpanel)) == 2
+
+
+def back_offs(line: Line) -> dict[str, Any]:
+    view = line.scene.accounts.state_views()[ANALYTICS]
+    return dict(view.back_offs(int(time.time() * 1000)))
+
+
+def ordered(line: Line, order: str) -> None:
+    command = [sys.executable, "-m", "streams", "connectors", order, ANALYTICS, "--config", str(line.scene.config)]
+    subprocess.run([*command, "--reason", "a test"], check=True, capture_output=True, timeout=120)

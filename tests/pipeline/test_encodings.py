@@ -198,3 +198,20 @@ def test_a_schema_that_never_comes_parks_the_record_and_the_stream_goes_on(
         line.settle()
         assert letters(line) == ["unknown-schema"]
     assert arrived(mixpanel) == {"event-1"}
+
+
+@pytest.mark.kafka
+def test_records_of_many_unknown_schemas_hold_those_behind_them_for_one_wait(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    """One after the other they would wait for ten minutes, and nobody waits for so long here."""
+    known, wait_seconds, unknown = shipped().by_event_type(OPEN), 20, 30
+    assert known is not None
+    source = {"unknown_schema_wait": f"{wait_seconds}s"}
+    with running(kafka, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}, source) as line:
+        for number in range(unknown):
+            line.write(OPEN, b"\xc3\x01" + number.to_bytes(8, "big") + b"nobody knows it")
+        line.write(OPEN, encode_single_object(known, {k: v for k, v in event(1).items() if k != "send_time"}))
+        line.settle()
+        assert letters(line) == ["unknown-schema"] * unknown
+    assert arrived(mixpanel) == {"event-1"}
