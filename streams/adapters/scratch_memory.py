@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
+from streams.adapters.kafka.answers import answer_of
 from streams.adapters.scratch import Position, Scratch
 from streams.delivery.composer import Staged
 from streams.delivery.sent_rows import SEEN, SEEN_SECONDS, seen
@@ -183,7 +184,7 @@ class ScratchMemory:
             self._asked = None
             # A broker that does not answer now is asked again.
             with suppress(KafkaException, TimeoutError):
-                self._told = Position(int(future.result(0).offset), self._topic_id, asked_s)
+                self._told = Position(int(answer_of(future).offset), self._topic_id, asked_s)
         elif self._asked is None and self._clock.monotonic() >= self._ask_at:
             self._ask_at = self._clock.monotonic() + POSITION_SECONDS
             self._asked = (self._ask_end(), seconds(self._clock))

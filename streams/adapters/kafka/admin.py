@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
 )
 
 from streams.adapters.kafka import clients
+from streams.adapters.kafka.answers import answer_of
 from streams.adapters.kafka.denials import denial
 from streams.adapters.kafka.readers import reader
 from streams.adapters.kafka.silence import Silence
@@ -94,10 +95,10 @@ class Administration:
         return clients.administration_client({**self._config, "log_level": 0}, self._silence)
 
     def close(self) -> None:
-        """Close the consumers that read groups' offsets."""
         for consumer in self._readers.values():
-            consumer.close()
+            clients.let_go(consumer)
         self._readers.clear()
+        clients.let_go(self._client)
 
     def brokers(self) -> int:
         """How many brokers the cluster has."""
@@ -154,7 +155,7 @@ class Administration:
         topic = NewTopic(name, partitions, replication, config=dict(configuration))
         futures = self._call(lambda: self._client.create_topics([topic], operation_timeout=ANSWER_SECONDS_MAX))
         try:
-            futures[name].result(2 * ANSWER_SECONDS_MAX)
+            answer_of(futures[name], 2 * ANSWER_SECONDS_MAX)
         except KafkaException as exception:
             if exception.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
@@ -214,9 +215,10 @@ class Administration:
     def _described(self, group: str) -> Any:
         futures = self._client.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS_MAX)
         try:
-            return futures[group].result(2 * ANSWER_SECONDS_MAX)
+            return answer_of(futures[group], 2 * ANSWER_SECONDS_MAX)
         except KafkaException as exception:
             if exception.args[0].code() in _SILENT:
+                clients.let_go(self._client)
                 self._client = self._connect()
             raise
 
@@ -273,7 +275,7 @@ class Administration:
             unanswered = {}
             for place, future in asked.items():
                 try:
-                    found[place.topic, place.partition] = future.result(2 * ANSWER_SECONDS_MAX).offset
+                    found[place.topic, place.partition] = answer_of(future, 2 * ANSWER_SECONDS_MAX).offset
                 except KafkaException as exception:
                     if exception.args[0].code() not in _LEADER_UNKNOWN:
                         raise self._failure(exception, place.topic) from exception
@@ -322,7 +324,7 @@ class Administration:
 
     def _answer(self, future: Future[Any], what: str) -> Any:
         try:
-            return future.result(2 * ANSWER_SECONDS_MAX)
+            return answer_of(future, 2 * ANSWER_SECONDS_MAX)
         except KafkaException as exception:
             raise self._failure(exception, what) from exception
 

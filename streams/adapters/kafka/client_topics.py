@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from streams.adapters.kafka.answers import answer_of
 from streams.ports.kafka import Message, Partition, Start
 
 ASK_SECONDS = 3.0
@@ -75,6 +76,6 @@ class ClientTopics:
     def _is_missed(self, place: TopicPartition, answer: Future[Any]) -> bool:
         begins = self._unread.get((place.topic, place.partition))
         try:
-            return begins is not None and int(answer.result().offset) > begins
+            return begins is not None and int(answer_of(answer).offset) > begins
         except KafkaException:
             return False  # asked again

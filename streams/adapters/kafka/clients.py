@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -13,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streams.adapters.kafka.member_settings import GroupProtocol, member_settings
+from streams.adapters.kafka.time_limits import within
 from streams.config.problems import ConfigurationError, Problem
 
 log = structlog.get_logger(__name__)
@@ -23,6 +26,9 @@ KINDS_MAX = 200
 ERROR, WARNING, INFO, DEBUG = 40, 30, 20, 10
 QUIET = frozenset({"CONFWARN"})
 """Kinds that are not logged: one kind of client ignores an option of another kind."""
+
+CLOSE_SECONDS_MAX = 10.0
+"""A client that does not close within this time hangs."""
 
 Client = TypeVar("Client")
 
@@ -75,6 +81,35 @@ def administration_client(
 ) -> AdminClient:
     """Raises `ConfigurationError` where the client refuses a setting."""
     return _made(AdminClient, {**settings, **({"error_cb": error_cb} if error_cb else {})})
+
+
+def let_go(client: Consumer | Producer | AdminClient) -> None:
+    """Close a client now, with its threads and connections. What a producer has not sent is discarded.
+
+    Nobody should wait for the garbage collector to do it: a client that failed is often part of a circle of exceptions
+    and frames, and where few objects are made, the collector comes late. If the client does not close within 10 s, it
+    is left open: the next one must not wait for it.
+    """
+    try:
+        within(CLOSE_SECONDS_MAX, lambda: _close(client))
+    except TimeoutError:
+        log.warning("a Kafka client does not close: it is left open", kind=type(client).__name__)
+
+
+def _close(client: Consumer | Producer | AdminClient) -> None:
+    if isinstance(client, AdminClient):
+        with client:
+            """To leave the block is its only way to close."""
+        return
+    if isinstance(client, Producer):
+        with suppress(KafkaException, SystemError):
+            client.purge()
+    with suppress(SystemError):  # the warning below, where warnings are errors: the client is closed then, too
+        client.close()
+
+
+# A producer that is closed aborts its transaction first. Where it cannot, who closes it knows why.
+warnings.filterwarnings("ignore", "Producer abort_transaction failed during close", RuntimeWarning)
 
 
 def option_problem(options: Mapping[str, Any], protocol: GroupProtocol) -> str | None:

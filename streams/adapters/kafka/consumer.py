@@ -20,7 +20,6 @@ from streams.adapters.kafka.member_commits import MemberCommits
 from streams.adapters.kafka.member_settings import GroupProtocol, member_settings
 from streams.adapters.kafka.membership import Membership, Tell
 from streams.adapters.kafka.read_places import Meaning, ReadPlaces
-from streams.adapters.kafka.readers import let_go
 from streams.adapters.kafka.time_limits import CALL_SECONDS_MAX, CONTACT_SECONDS_MAX, Patience
 from streams.adapters.kafka.topic_ids import topic_ids
 from streams.delivery.metadata import is_of_another_topic
@@ -99,7 +98,10 @@ class GroupConsumer:
         messages = self._consume(records_max, timeout_seconds)
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # else it would refer to itself by this frame, and keep what its frames hold
         if self._unstarted:
             self._start()
         with suppress(KafkaUnreachable):  # asked again
@@ -197,6 +199,8 @@ class GroupConsumer:
     def close(self) -> None:
         """Leave the group. Raises nothing: another error must not hide why the process ends."""
         self._commits.close()
+        self._topics.close()
+        self._membership.close()
         if self._commits.hangs:  # to close it would wait for ever
             return
         try:
@@ -346,7 +350,7 @@ class GroupConsumer:
             self._moved.clear()
             self._events.clear()
         self._open_client()
-        let_go(outdated)
+        clients.let_go(outdated)
         if self._listener is not None:
             self.subscribe(self._subscribed, self._listener)
 

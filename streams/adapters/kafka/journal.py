@@ -11,8 +11,9 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 
+from streams.adapters.kafka.clients import let_go
 from streams.adapters.kafka.made_again import TOPIC_IDS_SECONDS, TopicWatch
-from streams.adapters.kafka.readers import let_go, read, reader
+from streams.adapters.kafka.readers import read, reader
 from streams.adapters.kafka.stalled import StallWatch
 from streams.adapters.kafka.written_ends import written_ends
 from streams.ports.errors import ClientFatal, JournalBegan, KafkaUnreachable
@@ -84,6 +85,7 @@ class StateJournal:
 
     def close(self) -> None:
         let_go(self._consumer)
+        self._watch.close()
 
     def _asked_now(self) -> Mapping[str, str]:
         """As it is now: who reads seldom must not act by a topic that is gone. Not asked more often than others ask."""

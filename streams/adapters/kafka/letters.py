@@ -9,8 +9,10 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.adapters.kafka import clients
+from streams.adapters.kafka.answers import answer_of
+from streams.adapters.kafka.clients import let_go
 from streams.adapters.kafka.denials import denial
-from streams.adapters.kafka.readers import let_go, read, reader
+from streams.adapters.kafka.readers import read, reader
 from streams.adapters.kafka.topic_ids import topic_ids
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Partition
@@ -113,7 +115,7 @@ class DeadLetterTopics:
             return failed | {(place.topic, place.partition): str(exception.args[0]) for place in places}
         for place, future in futures.items():
             try:
-                future.result(2 * ANSWER_SECONDS_MAX)
+                answer_of(future, 2 * ANSWER_SECONDS_MAX)
             except KafkaException as exception:
                 error: KafkaError = exception.args[0]
                 if error.code() not in _NOTHING_THERE:

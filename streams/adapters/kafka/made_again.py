@@ -77,6 +77,12 @@ class TopicWatch:
             if name != GONE and topic in ours and self._ids.setdefault(topic, name) != name
         }
 
+    def close(self) -> None:
+        """Close the client that asks."""
+        if self._client is not None:
+            clients.let_go(self._client)
+            self._client = None
+
     def client(self) -> AdminClient:
         """The client that asks; made at the first question."""
         if self._client is None:

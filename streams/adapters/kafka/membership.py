@@ -13,6 +13,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from streams.adapters.kafka import clients
+from streams.adapters.kafka.answers import answer_of
 from streams.adapters.kafka.left_out import LeftOut
 from streams.adapters.kafka.topic_ids import GONE, Asked, answered, ask_topic_ids, partition_counts
 from streams.ports.errors import KafkaUnreachable
@@ -64,7 +66,7 @@ class Membership:
                 described, self._described = self._described, None
                 is_known = _is_known(described, self._member)
                 if is_known:
-                    self._to_join_for = self._left_out.look(described.result(), self._partitions, member)
+                    self._to_join_for = self._left_out.look(answer_of(described), self._partitions, member)
                 self._take(is_known, member)
         elif self._topics:
             if all(future.done() for future in self._topics.values()):
@@ -73,6 +75,12 @@ class Membership:
         elif time.monotonic() >= self._ask_at:
             self._client = self._client or self._connect()
             self._topics = ask_topic_ids(self._client, topics)
+
+    def close(self) -> None:
+        """Close the client that asks."""
+        if self._client is not None:
+            clients.let_go(self._client)
+            self._client = None
 
     def _ask_for_members(self, asked: Asked, member: str) -> None:
         try:
@@ -88,7 +96,7 @@ class Membership:
 
     def _take(self, is_known: bool | None, member: str) -> None:
         if is_known is None:
-            self._client = None
+            self.close()
         if is_known is False and member != self._member:
             self._ask_at = 0.0  # it joined meanwhile
         elif is_known is False and not self._is_topic_there:
@@ -103,7 +111,7 @@ class Membership:
 
 def _is_known(described: Future[Any], member: str) -> bool | None:
     try:
-        members = described.result().members or ()
+        members = answer_of(described).members or ()
     except KafkaException as exception:
         return False if exception.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND else None
     return bool(member) and any(one.member_id == member for one in members)

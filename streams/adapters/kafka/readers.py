@@ -10,19 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from streams.adapters.kafka import clients
 from streams.adapters.kafka.denials import denial
-from streams.adapters.kafka.time_limits import within
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Message, Partition
-
-log = structlog.get_logger(__name__)
-
-CLOSE_SECONDS_MAX = 10.0
-"""A reader has nothing to commit and no group to leave. If it does not close within this time, its client hangs."""
 
 
 def reader(
@@ -47,14 +40,6 @@ def reader(
             "enable.partition.eof": True,
         }
     )
-
-
-def let_go(consumer: Consumer) -> None:
-    """Close a reader. If it does not close, leave it: the next reader must not wait for it."""
-    try:
-        within(CLOSE_SECONDS_MAX, consumer.close)
-    except TimeoutError:
-        log.warning("a Kafka reader does not close: it is left open, and a new one is made")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.adapters.kafka import clients
+from streams.adapters.kafka.answers import answer_of
 from streams.adapters.kafka.client_errors import text_of
+from streams.adapters.kafka.clients import let_go
 from streams.adapters.kafka.denials import denial
-from streams.adapters.kafka.readers import let_go, read, reader
+from streams.adapters.kafka.readers import read, reader
 from streams.adapters.kafka.time_limits import CALL_SECONDS_MAX, CONTACT_SECONDS_MAX, Patience
 from streams.adapters.kafka.topic_ids import GONE, answered, ask_topic_ids
 from streams.ports.errors import KafkaUnreachable, TopicMissing
@@ -84,9 +86,18 @@ class SentTopic:
 
     def rows(self, partition: int) -> Iterator[list[Row]]:
         """Every row up to the end as it is now, in batches. Raises `KafkaUnreachable` and `AccessDenied`."""
-        start, end = self.bounds(partition, _no_beat)
-        for rows, _ in self.read(partition, start, end, _no_beat):
-            yield rows
+        try:
+            start, end = self.bounds(partition, _no_beat)
+            for rows, _ in self.read(partition, start, end, _no_beat):
+                yield rows
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the client that asks."""
+        if self._asker is not None:
+            let_go(self._asker)
+            self._asker = None
 
     def _batches(
         self, consumer: Consumer, partition: int, start: int, end: int, beat: Beat
@@ -126,7 +137,7 @@ class SentTopic:
         return next(iter(futures.values()))
 
     def _offset(self, asked: Future[Any]) -> int:
-        return int(asked.result(2 * CALL_SECONDS_MAX).offset)
+        return int(answer_of(asked, 2 * CALL_SECONDS_MAX).offset)
 
     def _client(self) -> AdminClient:
         if self._asker is None:

@@ -15,6 +15,8 @@ from typing import Any
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from streams.adapters.kafka.answers import answer_of
+
 ASK_SECONDS = 5.0
 ANSWER_SECONDS_MAX = 10.0
 NOWHERE = -1
@@ -54,6 +56,6 @@ class StallWatch:
 
 def _end(answer: Future[Any]) -> int:
     try:
-        return int(answer.result().offset)
+        return int(answer_of(answer).offset)
     except KafkaException:
         return NOWHERE  # asked again

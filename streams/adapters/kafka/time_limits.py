@@ -59,7 +59,10 @@ class Aside:
                 except Empty:
                     continue
                 if failure is not None:
-                    raise failure
+                    try:
+                        raise failure
+                    finally:
+                        del failure  # else it would refer to itself by this frame, and keep what its frames hold
                 return cast("Result", result)
             if not is_excused():
                 break
@@ -84,6 +87,7 @@ def _carry_out(calls: _Calls) -> None:
             outcome.put((call(), None))
         except BaseException as failure:
             outcome.put((None, failure))
+        del given, call, outcome  # this frame must not keep what the call holds: a client, if it hung
 
 
 class Patience:

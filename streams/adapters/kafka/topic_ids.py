@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from streams.adapters.kafka.answers import answer_of
 from streams.adapters.kafka.denials import denial
 from streams.ports.errors import KafkaUnreachable
 
@@ -38,7 +39,7 @@ def answered(asked: Asked) -> dict[str, str]:
     found: dict[str, str] = {}
     for topic, future in asked.items():
         try:
-            name = str(future.result(2 * ANSWER_SECONDS_MAX).topic_id)
+            name = str(answer_of(future, 2 * ANSWER_SECONDS_MAX).topic_id)
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
             if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -60,7 +61,7 @@ def partition_counts(asked: Asked) -> dict[str, int]:
     counts: dict[str, int] = {}
     for topic, future in asked.items():
         with suppress(KafkaException):
-            counts[topic] = len(future.result(0).partitions)
+            counts[topic] = len(answer_of(future).partitions)
     return counts
 
 

@@ -180,8 +180,7 @@ class TransactionalProducer:
                 "could not abort the transaction; Kafka ends it after its time-out",
                 error=f"{type(error).__name__}: {error}",
             )
-        with suppress(KafkaException, SystemError):
-            self._producer.purge()
+        clients.let_go(self._producer)
         self._aside.close()
 
     def _add_offsets(self, positions: Sequence[Position], member: Member) -> None:
@@ -208,7 +207,7 @@ class TransactionalProducer:
             )
         except TimeoutError:
             log.warning("the Kafka client hangs: a new one takes over", transactional_id=self._id)
-            self._renew()
+            self._renew()  # nobody can close the old client; it ends when its call returns
             raise TransactionAborted(f"{self._id}: the client hung while it sent offsets") from None
 
     def _make_room(self) -> None:
@@ -296,7 +295,9 @@ class TransactionalProducer:
             log.info("the broker had not begun the transaction: a new client takes over", transactional_id=self._id)
             is_spent = True
         if is_spent:
+            spent = self._producer
             self._renew()
+            clients.let_go(spent)
 
     def _renew(self) -> None:
         """A new client takes the id. This aborts the open transaction and fences the old client."""

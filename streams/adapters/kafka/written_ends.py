@@ -16,7 +16,10 @@ from streams.ports.kafka import Partition
 
 def written_ends(options: Mapping[str, Any], partitions: Collection[Partition]) -> dict[Partition, int]:
     """The end of each partition, with what open transactions wrote. Raises `KafkaUnreachable`."""
+    administration = Administration({**options, "log_level": 0})
     try:
-        return Administration({**options, "log_level": 0}).high_watermarks(partitions)
+        return administration.high_watermarks(partitions)
     except KafkaRefusal as refusal:
         raise KafkaUnreachable(str(refusal)) from refusal
+    finally:
+        administration.close()

@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from streams.adapters.kafka.clients import let_go
 from streams.adapters.kafka.denials import denial
-from streams.adapters.kafka.readers import let_go, read_to_ends, reader
+from streams.adapters.kafka.readers import read_to_ends, reader
 from streams.events.schema import WriterSchema
 from streams.events.schemas import read_folder, schema_files, topic_schema
 from streams.ports.errors import SchemasUnavailable
@@ -102,7 +103,7 @@ class TopicSchemas:
 
     def close(self) -> None:
         if self._opened is not None:
-            self._opened.close()
+            let_go(self._opened)
 
     def _read_to_end(self) -> None:
         if not self._partitions and not self._assign():

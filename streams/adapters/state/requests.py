@@ -79,15 +79,18 @@ class _StateTopic:
                 "message.timeout.ms": round(WRITE_SECONDS_MAX * 1000),
             }
         )
-        self._require_topic(producer, silence)
         outcome: list[int | KafkaError] = []
-        producer.produce(
-            self._topic,
-            value,
-            record_key.encode(),
-            on_delivery=lambda error, message: outcome.append(error or message.offset() or 0),
-        )
-        producer.flush(2 * WRITE_SECONDS_MAX)
+        try:
+            self._require_topic(producer, silence)
+            producer.produce(
+                self._topic,
+                value,
+                record_key.encode(),
+                on_delivery=lambda error, message: outcome.append(error or message.offset() or 0),
+            )
+            producer.flush(2 * WRITE_SECONDS_MAX)
+        finally:
+            clients.let_go(producer)
         match outcome:
             case [int(offset)]:
                 return offset

@@ -118,7 +118,7 @@ def connector_keeper(
             LetterDeletion(topics),
             CommitCopies(accounts.of_sinks, accounts.excess, _in_background),
         ]
-        opener = _opener(settings, name, lease_topics(settings, name), instance)
+        opener = lease_opener(settings, name, lease_topics(settings, name), instance)
         yield Keeper(name, opener, duties, clock, meter, observation.pulse)
 
 
@@ -193,7 +193,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
             rejected=settings.topics.dead_letter_source,
             credentials="",
         )
-        opener = _opener(settings, SOURCE, names, instance)
+        opener = lease_opener(settings, SOURCE, names, instance)
         yield Keeper(SOURCE, opener, duties, SystemClock(), meter, observation.pulse)
 
 
@@ -215,21 +215,21 @@ def _way_of_source(
     return WrittenAgain(resolver, EventTopics(settings.kafka.topics, administration), prefix_of, schemas_topic, routed)
 
 
-def _opener(settings: Settings, name: str, topics: LeaseTopics, instance: str) -> TakeLease:
+def lease_opener(settings: Settings, name: str, topics: LeaseTopics, instance: str) -> TakeLease:
     """Takes the lease: a producer that fences the predecessor's first, then the state."""
     client_id = settings.groups.keeper(name)
     options = settings.kafka.client_config(client_id)
 
     def take_lease() -> Lease:
-        transactions = TransactionalProducer(options, client_id, f"{client_id}-{instance}")
-        transactions.start()
-        journal = StateJournal(options, settings.topics.state, f"{client_id}-state")
-        try:
-            return Lease(name, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
-        except BaseException:  # Ctrl-C, too: its transactional id and its reader must not stay open
-            transactions.close()
-            journal.close()
-            raise
+        with ExitStack() as stack:
+            transactions = TransactionalProducer(options, client_id, f"{client_id}-{instance}")
+            stack.callback(transactions.close)
+            transactions.start()
+            journal = StateJournal(options, settings.topics.state, f"{client_id}-state")
+            stack.callback(journal.close)
+            lease = Lease(name, topics, instance, transactions=transactions, journal=journal, clock=SystemClock())
+            stack.pop_all()  # the lease closes them
+            return lease
 
     return take_lease
 

@@ -62,7 +62,7 @@ def receiver(
         writer = ReceiverWriter(
             ReceiverTopics({name: settings.topics.connector(name) for name in entries}, settings.topics.received),
             instance,
-            connect=lambda: _connect(settings, client_id, instance),
+            connect=lambda: kafka_connection(settings, client_id, instance),
             partitions_of=_Partitions(administration, clock.monotonic).of,
             clock=clock,
             meter=meter,
@@ -89,19 +89,23 @@ def _currents(settings: Settings, administration: Administration) -> CurrentsInt
     return CurrentsIntake(settings.topics.dead_letter_source, settings.topics.schemas, topics)
 
 
-def _connect(settings: Settings, client_id: str, instance: str) -> KafkaConnection:
+def kafka_connection(settings: Settings, client_id: str, instance: str) -> KafkaConnection:
     options = settings.kafka.client_config(client_id)
-    transactions = TransactionalProducer({**BUFFER_OPTIONS, **options}, client_id, client_id)
-    transactions.start()
-    # Only now: the process that had this name before can write no row any more.
-    rows = read_whole(options, settings.topics.received, client_id)
-    try:
-        return KafkaConnection(transactions, rows_of_instance(rows, instance))
-    except RowError as error:
-        raise CommandError(
-            f"{settings.topics.received}: {error}; another program writes there: choose another kafka.topic_prefix",
-            ExitCode.FAILED,
-        ) from error
+    with ExitStack() as stack:
+        transactions = TransactionalProducer({**BUFFER_OPTIONS, **options}, client_id, client_id)
+        stack.callback(transactions.close)
+        transactions.start()
+        # Only now: the process that had this name before can write no row any more.
+        rows = read_whole(options, settings.topics.received, client_id)
+        try:
+            connection = KafkaConnection(transactions, rows_of_instance(rows, instance))
+        except RowError as error:
+            raise CommandError(
+                f"{settings.topics.received}: {error}; another program writes there: choose another kafka.topic_prefix",
+                ExitCode.FAILED,
+            ) from error
+        stack.pop_all()  # the connection's user closes them
+        return connection
 
 
 class _Partitions:

@@ -139,8 +139,9 @@ class Watch:
         while not self._is_stopping:
             self._wake.clear()
             try:
-                if installation is None or accounts is None:
+                if installation is None:
                     installation = self._connect("streams-console-watch")
+                if accounts is None:
                     accounts = Accounts(installation)
                 self.snapshot = self._look(installation, accounts)
             except told_failures() as error:
