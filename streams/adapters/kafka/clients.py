@@ -104,7 +104,7 @@ def _close(client: Consumer | Producer | AdminClient) -> None:
     if isinstance(client, Producer):
         with suppress(KafkaException, SystemError):
             client.purge()
-    with suppress(KafkaException, SystemError):  # it tells why it had ended, and is closed all the same
+    with suppress(KafkaException, SystemError):  # it says why it had ended; it is closed now
         client.close()
 
 
