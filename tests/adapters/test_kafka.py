@@ -252,12 +252,17 @@ def test_a_transaction_that_is_aborted_before_the_broker_has_begun_it_does_not_e
     assert scene.values(scene.other) == [b"after them"]
 
 
+def write_and_commit(transactions: TransactionalProducer, topic: str, partition: int) -> None:
+    """A client that does not know the topic yet learns only at the end that there is no such partition."""
+    transactions.write(topic, b"value", partition=partition)
+    transactions.commit((), None)
+
+
 @pytest.mark.apache
 def test_a_transaction_that_fails_before_the_broker_has_begun_it_does_not_end_the_client(scene: Scene) -> None:
     for transactions in behind_a_long_end(scene):
         with pytest.raises(TransactionAborted, match="partition"):
-            transactions.write(scene.other, b"no such partition", partition=7)
-            transactions.commit((), None)  # a new client that does not know the topic yet learns it only now
+            write_and_commit(transactions, scene.other, partition=7)
     assert scene.values(scene.other) == [b"after them"]
 
 
