@@ -60,6 +60,11 @@ class SchemaRegistry(Section):
         return self
 
 
+NOT_FOUND_CODES = range(40_400, 40_500)
+"""A registry's own codes for what it does not have: 40401 subject, 40402 version, 40403 schema. For a path that it does
+not serve the code is 404."""
+
+
 def schema_path(schema_id: int) -> str:
     """Where a registry has the schema with this id."""
     return f"/schemas/ids/{schema_id}"

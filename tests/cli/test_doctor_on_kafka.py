@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from streams.testing.emulators import MixpanelEmulator
 from streams.testing.processes import free_port
 from tests.chaos.scene import staged
 from tests.pipeline.line import ANALYTICS, mixpanel_connector
+from tests.registry import Registry, Says, error
 
 pytestmark = pytest.mark.kafka
 
@@ -77,3 +79,46 @@ def test_a_kafka_that_does_not_answer_is_told_with_its_address_and_the_rest_is_l
     assert code == 5
     assert address in findings["kafka"]["detail"]
     assert findings[f"credentials {ANALYTICS}/default"]["outcome"] == "ok"
+
+
+def test_the_schema_registry_is_asked_over_http(tmp_path: Path) -> None:
+    """Kafka and the destination need not answer for this."""
+    registry = Registry()
+    good = "Basic " + base64.b64encode(b"me:secret").decode()
+
+    def answer(path: str) -> Says:
+        if registry.authorizations[-1] != good:
+            return error(401, 401, "Unauthorized")
+        if not path.startswith("/schemas/ids/"):
+            return error(404, 404, "HTTP 404 Not Found")
+        return error(404, 40403, "Schema 1 not found")
+
+    registry.says = answer
+
+    def found(url: str, password: str = "secret") -> tuple[str, str]:
+        content = {
+            "kafka": {"bootstrap_servers": f"127.0.0.1:{free_port()}"},
+            "source": {"schema_registry": {"url": url, "username": "me", "password": password}},
+            "connectors": {
+                ANALYTICS: {"destination": "mixpanel", "project_token": "0" * 32, "base_url": "http://127.0.0.1:1"}
+            },
+        }
+        config = tmp_path / "streams.yaml"
+        config.write_text(yaml.safe_dump(content))
+        _, findings = examined(config)
+        finding = findings["schema registry"]
+        return finding["outcome"], f"{finding['detail']}; {finding['fix']}"
+
+    try:
+        assert found(registry.url) == ("ok", f"answers at {registry.url}; None")
+        for url, password, words in (
+            (registry.url, "wrong", "refused (401); fix the credentials in source.schema_registry"),
+            (f"{registry.url}/api", "secret", "status 404, which is not the answer of a schema registry"),
+            (f"http://127.0.0.1:{free_port()}", "secret", "connection refused"),
+            (registry.url, f"file:{tmp_path}/away", "source.schema_registry.password: cannot read secret file"),
+        ):
+            outcome, said = found(url, password)
+            assert outcome == "problem"
+            assert words in said
+    finally:
+        registry.close()

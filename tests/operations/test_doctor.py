@@ -88,6 +88,9 @@ def test_refused_credentials_are_told_with_how_a_secret_is_read_again() -> None:
         (Response(200, {}, b'{"schema":"{}"}'), None),
         (Response(404, {}, NO_SUCH_SCHEMA), None),
         (Response(404, {}, b"<html>nginx</html>"), "unreachable"),
+        (Response(404, {}, b'{"error_code":404,"message":"HTTP 404 Not Found"}'), "unreachable"),
+        (Response(200, {}, b"<html>sign in</html>"), "unreachable"),
+        (Response(200, {}, b'{"health":"ok"}'), "unreachable"),
         (Response(401, {}, b""), "credentials"),
         (Response(403, {}, b""), "credentials"),
         (Response(503, {}, b""), "unreachable"),
@@ -96,6 +99,13 @@ def test_refused_credentials_are_told_with_how_a_secret_is_read_again() -> None:
 )
 def test_a_registry_is_well_if_it_answers_as_a_registry(answer: Response | NoResponse, trouble: str | None) -> None:
     assert of_registry(answer).trouble == trouble
+
+
+def test_a_page_of_a_proxy_and_a_wrong_path_are_no_registry() -> None:
+    """Confluent's server has its own 404 for a path that it does not serve: routers would wait for ever."""
+    finding = of_registry(Response(404, {}, b'{"error_code":404,"message":"HTTP 404 Not Found"}'))
+    assert "is not the answer of a schema registry" in finding.detail
+    assert "source.schema_registry.url" in finding.fix
 
 
 def test_a_registry_that_is_not_configured_is_not_asked() -> None:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import orjson
 
 from streams.adapters.http import HttpTransport
-from streams.config.source import SchemaRegistry, schema_path
+from streams.config.source import NOT_FOUND_CODES, SchemaRegistry, schema_path
 from streams.delivery.contract import NoResponse, Response
 from streams.events.references import inlined
 from streams.events.schema import WriterSchema
@@ -37,8 +37,6 @@ SILENT_SECONDS = 1.0
 REFERENCES_MAX = 100
 """Schemas that one schema may consist of; more is a mistake, and each is a question to the registry."""
 WORDS_CHARACTERS_MAX = 300
-NOT_FOUND = range(40_400, 40_500)
-"""The registry's own codes: 40401 subject, 40402 version, 40403 schema not found."""
 GONE = frozenset({410, 422})
 KINDS = {"JSON": "JSON Schema", "PROTOBUF": "Protobuf"}
 
@@ -137,7 +135,7 @@ def _named(schema: dict[str, Any]) -> list[tuple[str, str]]:
 def _no(answer: Response, content: dict[str, Any]) -> NoSchema | None:
     """The registry's no to one id; None where the answer says nothing about the id, or is not the registry's."""
     code = content.get("error_code")
-    if answer.status == 404 and isinstance(code, int) and code in NOT_FOUND:
+    if answer.status == 404 and isinstance(code, int) and code in NOT_FOUND_CODES:
         return NoSchema(_words(answer, content), "not-yet")
     if (answer.status == 400 and content) or (answer.status in GONE and not _is_html(answer)):
         return NoSchema(_words(answer, content), "never")

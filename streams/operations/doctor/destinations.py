@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import uuid4
 
+import orjson
+
 from streams.config import Connector
-from streams.config.source import SchemaRegistry, schema_path
+from streams.config.source import NOT_FOUND_CODES, SchemaRegistry, schema_path
 from streams.delivery.contract import Destination, NoResponse, Response
 from streams.delivery.probe import Probe
 from streams.operations.doctor.findings import Finding, ok, problem
@@ -77,7 +79,7 @@ def registry_findings(registry: SchemaRegistry | None, fetcher: Fetcher) -> Iter
 def _registry(url: str, answer: Response | NoResponse) -> Finding:
     if isinstance(answer, NoResponse):
         return problem(REGISTRY, "unreachable", f"{url}: {answer.detail}", ADDRESS)
-    if answer.status == 200 or (answer.status == 404 and b"error_code" in answer.body):
+    if _is_registrys(answer):
         return ok(REGISTRY, f"answers at {url}")
     if answer.status in (401, 403):
         fix = "fix the credentials in source.schema_registry"
@@ -87,3 +89,16 @@ def _registry(url: str, answer: Response | NoResponse) -> Finding:
         return problem(REGISTRY, "unreachable", f"{url}: is busy (status {answer.status})", fix)
     detail = f"{url}: status {answer.status}, which is not the answer of a schema registry"
     return problem(REGISTRY, "unreachable", detail, "is source.schema_registry.url right?")
+
+
+def _is_registrys(answer: Response) -> bool:
+    """Whether routers and sinks would take it for the registry's word about a schema."""
+    try:
+        content = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(content, dict):
+        return False
+    if answer.status == 200:
+        return isinstance(content.get("schema"), str)
+    return answer.status == 404 and content.get("error_code") in NOT_FOUND_CODES
