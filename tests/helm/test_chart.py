@@ -327,6 +327,17 @@ def test_a_sinks_user_can_touch_no_other_connectors_topics() -> None:
         assert topic not in [found["name"] for found in topics]
 
 
+@pytest.mark.parametrize("version", [None, "kafka.strimzi.io/v1beta2"])
+def test_topics_and_users_are_of_the_newer_api_unless_the_older_one_is_asked_for(version: str | None) -> None:
+    values = case("receiver-strimzi")
+    if version:
+        values["strimzi"]["apiVersion"] = version
+    rendered = render(values)
+    found = [*rendered.of("KafkaTopic"), *rendered.of("KafkaUser")]
+    assert {one["kind"] for one in found} == {"KafkaTopic", "KafkaUser"}
+    assert {one["apiVersion"] for one in found} == {version or "kafka.strimzi.io/v1"}
+
+
 def test_uninstalling_keeps_the_topics() -> None:
     for topic in render(case("strimzi")).of("KafkaTopic"):
         assert topic["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
