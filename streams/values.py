@@ -55,6 +55,18 @@ class Secret:
         """Whether the text stands elsewhere: in a variable, or in a file."""
         return "${" in self._reference or self._reference.startswith("file:")
 
+    @property
+    def place(self) -> str:
+        """Where the text stands, as people look for it. Never the text."""
+        if match := _VARIABLE.fullmatch(self._reference):
+            return f"environment variable {match[1]}"
+        return f"file {self._reference.removeprefix('file:')}" if self.is_file else "the configuration file itself"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it stands in a file, which is read again each time."""
+        return self._reference.startswith("file:")
+
     def checked(self, context: Mapping[str, Any]) -> Secret:
         """Itself, if it can be read; where secrets are not read (`reads_secrets`), if its reference is well formed."""
         if context.get("reads_secrets", True) or not _is_well_formed(self._reference):

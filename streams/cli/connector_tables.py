@@ -75,6 +75,8 @@ def print_router(router: RouterOverview, output: Format) -> None:
             ),
         )
     _print_waits(router.waits, router.now_ms)
+    for cause in router.causes:
+        print(f"\n{cause.what}\n  {cause.consequence}\n  {cause.step} ({cause.command})")
     if (step := router.next_step()) is not None:
         note(f"next: {step}")
 

@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from streams.config.names import SOURCE
 from streams.config.topology import connector_retention_ms
 from streams.operations.connectors.overview import Overview
+from streams.operations.connectors.secrets import fix_of
 from streams.operations.dead_letters.overview import LettersOverview
 from streams.operations.dead_letters.overview import overview as letters_overview
 from streams.operations.inlets.overview import InletOverview
 from streams.operations.inlets.overview import overviews as inlet_overviews
 from streams.operations.installation import Installation
 from streams.operations.router import OPEN_TRANSACTION, RouterOverview
-from streams.state.moments import iso
+from streams.state.credentials import Rules
+from streams.state.moments import iso, told
 from streams.state.records import ScopeState
 from streams.workers.keeper.expiry import REJECTED_MS_MAX
 
@@ -55,6 +57,12 @@ class Need:
     action: Action = ""
     scope: str = ""
     inlet: str = ""
+    afterwards: str = ""
+    """What happens by itself once it is fixed; empty where nothing does."""
+    extension: str = ""
+    """The command that moves the deadline; empty where it cannot be moved."""
+    contact: str = ""
+    """Who owns the connector."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -68,6 +76,9 @@ class Need:
             "deadline": iso(self.deadline_ms),
             "step": self.step,
             "command": self.command,
+            "afterwards": self.afterwards or None,
+            "extension": self.extension or None,
+            "contact": self.contact or None,
         }
 
 
@@ -88,7 +99,8 @@ def needs(
     for inlet in inlets:
         found += _of_inlet(inlet)
     for overview in connectors:
-        found += _of_connector(overview, now_ms, deadlines.get(overview.connector.name))
+        own = _of_connector(overview, now_ms, deadlines.get(overview.connector.name))
+        found += [replace(need, contact=overview.connector.contact) for need in own]
     return tuple(sorted(found, key=lambda need: (_due_ms(need, now_ms), need.since_ms or 0, need.connector)))
 
 
@@ -121,8 +133,18 @@ def _due_ms(need: Need, now_ms: int) -> int:
 def _of_router(router: RouterOverview, letters_deadline_ms: int | None) -> Iterator[Need]:
     if router.members == 0:
         yield _no_router(router)
-    if router.waits:
-        yield _router_waits(router)
+    for cause in router.causes:
+        yield Need(
+            kind="waiting",
+            connector=SOURCE,
+            what=cause.what,
+            since_ms=cause.since_ms,
+            consequence=cause.consequence,
+            deadline_ms=cause.deadline_ms,
+            step=cause.step,
+            command=cause.command,
+            afterwards=cause.afterwards,
+        )
     if OPEN_TRANSACTION in router.reasons:
         yield Need(
             kind="waiting",
@@ -147,24 +169,6 @@ def _no_router(router: RouterOverview) -> Need:
         else "nobody replays, purges or expires the dead letters of HTTP inlets",
         step="start the router",
         command="streams run router",
-    )
-
-
-def _router_waits(router: RouterOverview) -> Need:
-    waits = router.waits.values()
-    why = ", ".join(sorted({wait.why for wait in waits}))
-    if "schema" in router.reasons:
-        step, command = "add the missing schema", "streams schemas add FILE"
-    else:
-        step, command = "look at what the router waits for", "streams connectors show router"
-    return Need(
-        kind="waiting",
-        connector=SOURCE,
-        what=f"the router waits at {_count(len(waits), 'partition')} for: {why}",
-        since_ms=min(wait.since for wait in waits),
-        consequence="events of these partitions are not routed; they wait on the Currents topic",
-        step=step,
-        command=command,
     )
 
 
@@ -211,7 +215,8 @@ def _of_connector(overview: Overview, now_ms: int, letters_deadline_ms: int | No
     if overview.state == "SUSPENDED":
         yield _suspended(overview)
     for scope in overview.scopes:
-        yield from _of_scope(overview, scope, now_ms)
+        yield from _of_scope(overview, scope)
+    yield from _backs_off(overview, now_ms)
     if overview.waits:
         waits = overview.waits.values()
         yield Need(
@@ -270,7 +275,7 @@ def _suspended(overview: Overview) -> Need:
     )
 
 
-def _of_scope(overview: Overview, scope: str, now_ms: int) -> Iterator[Need]:
+def _of_scope(overview: Overview, scope: str) -> Iterator[Need]:
     state = overview.view.scope(scope)
     if state.state == "INVALID":
         yield _invalid(overview, scope, state)
@@ -286,38 +291,66 @@ def _of_scope(overview: Overview, scope: str, now_ms: int) -> Iterator[Need]:
         )
     if state.refused_though_good:
         yield _refused_though_good(overview, scope, state)
-    back_off = overview.view.back_off(scope, now_ms)
-    if back_off is not None and now_ms - back_off.since >= BACK_OFF_MS_MIN:
-        yield Need(
-            kind="back-off",
-            connector=overview.connector.name,
-            what=f"scope {scope} is {back_off.sentence(now_ms)}",
-            since_ms=back_off.since,
-            consequence="the sink goes on by itself when the destination answers; records wait on the topic",
-            deadline_ms=_kept_until_ms(overview),
-            step=f"look whether {overview.connector.destination} has an outage",
-            command=f"streams connectors show {overview.connector.name}",
-            scope=scope,
-        )
+
+
+def _backs_off(overview: Overview, now_ms: int) -> Iterator[Need]:
+    """One need for all scopes: an outage of a destination is one thing, however many scopes it has."""
+    found = {scope: one for scope in overview.scopes if (one := overview.view.back_off(scope, now_ms)) is not None}
+    lasting = {scope: one for scope, one in found.items() if now_ms - one.since >= BACK_OFF_MS_MIN}
+    if not lasting:
+        return
+    destination = overview.connector.destination
+    said = dict.fromkeys(str(one.status) if one.status else one.detail or "no answer" for one in lasting.values())
+    kept_until_ms = _kept_until_ms(overview)
+    then = "Kafka deletes the oldest of them at the deadline" if kept_until_ms else "none is lost"
+    yield Need(
+        kind="back-off",
+        connector=overview.connector.name,
+        what=f"{destination} takes nothing of {_named(lasting, overview.scopes)}; last answer {', '.join(said)}",
+        since_ms=min(one.since for one in lasting.values()),
+        consequence=f"{_waiting(overview)} on the connector's topic, and more come; {then}",
+        deadline_ms=kept_until_ms,
+        step=f"look whether {destination} has an outage, and tell the contact; nothing has to be done here",
+        command=f"streams connectors show {overview.connector.name}",
+        scope=next(iter(lasting)) if len(lasting) == 1 else "",
+        afterwards="the sink tries again by itself, and sends what waits, in order, once the destination answers",
+    )
+
+
+def _named(some: Iterable[str], scopes: Sequence[str]) -> str:
+    """Scopes as a sentence names them."""
+    named = list(some)
+    if len(named) == 1:
+        return f"scope {named[0]}"
+    which = f"all {len(named)} scopes" if len(named) == len(scopes) else f"{len(named)} of {len(scopes)} scopes"
+    return f"{which} ({', '.join(named)})"
 
 
 def _invalid(overview: Overview, scope: str, state: ScopeState) -> Need:
     name, destination = overview.connector.name, overview.connector.destination
     said = "" if state.evidence is None else f": {state.evidence.status} {state.evidence.detail}".rstrip(" :")
     deadline_ms = overview.deadlines.get(scope)
-    fate = "letters are purged from the deadline on" if deadline_ms else "no letter is parked in it yet"
+    rules = Rules(overview.connector.grace_seconds)
+    life = told((rules.grace_ms + state.extended_ms) / 1000)
+    fate = f"each is deleted for good {life} after it was parked, the first at the deadline"
     parked = overview.account.parked.get("credentials", 0)
+    every = told(rules.probe_seconds)
     return Need(
         kind="credentials",
         connector=name,
         what=f"{destination} refuses the credentials of scope {scope}{said}",
         since_ms=state.since,
-        consequence=f"{_count(parked, 'letter')} parked for credentials; {fate}",
+        consequence=f"{_count(parked, 'letter')} parked for credentials; {fate}"
+        if deadline_ms
+        else f"{_count(parked, 'letter')} parked for credentials",
         deadline_ms=deadline_ms,
-        step="fix the secret, then probe; or extend the deadline",
+        step=f"{fix_of(overview.connector, scope)}. Until then, extend the deadline",
         command=f"streams connectors probe {name} --scope {scope}",
         action="probe",
         scope=scope,
+        afterwards=f"a probe runs by itself every {every}. Once one is accepted, the parked letters are sent by "
+        "themselves, in order (they are redriven): nothing has to be replayed",
+        extension=f"streams dlq extend {name} --scope {scope} --by 24h --reason WHY",
     )
 
 
@@ -338,7 +371,7 @@ def _refused_though_good(overview: Overview, scope: str, state: ScopeState) -> N
 
 
 def _waiting(overview: Overview) -> str:
-    return f"{overview.account.waiting:,} records wait"
+    return "1 record waits" if overview.account.waiting == 1 else f"{overview.account.waiting:,} records wait"
 
 
 def _kept_until_ms(overview: Overview) -> int | None:

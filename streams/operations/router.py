@@ -6,14 +6,16 @@ after them. No other number would show this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.delivery.account import RouterCounts
 from streams.operations.accounts import Accounts
 from streams.operations.installation import Installation
+from streams.operations.router_waits import Behind, Surroundings, WaitCause, wait_causes
 from streams.ports.cluster import Cluster, Commit
 from streams.ports.kafka import Partition
 from streams.state.moments import iso
@@ -29,12 +31,15 @@ OPEN_TRANSACTION = "an open transaction"
 @dataclass(frozen=True, slots=True)
 class TopicLag:
     """What the router has to read of one Currents topic. `records` also counts ends of transactions. `held` are
-    partitions whose next record belongs to an open transaction."""
+    partitions whose next record belongs to an open transaction. `by_partition` are records by partition, and `kept_ms`
+    is how long Kafka keeps a record at least; None: for ever, or not known here."""
 
     topic: str
     records: int
     oldest_ms: int | None
     held: int = 0
+    by_partition: Mapping[int, int] = field(default_factory=dict)
+    kept_ms: int | None = None
 
     def seconds(self, now_ms: int) -> float | None:
         """Age of the oldest record that was not read."""
@@ -57,6 +62,7 @@ class RouterOverview:
     now_ms: int
     is_routed: bool = True
     is_needed: bool = True
+    around: Surroundings = Surroundings()  # noqa: RUF009 - frozen
 
     @property
     def state(self) -> str:
@@ -80,15 +86,20 @@ class RouterOverview:
         found = {wait.why for wait in self.waits.values()}
         return (*sorted(found), *([OPEN_TRANSACTION] if any(lag.held for lag in self.lags) else []))
 
+    @property
+    def causes(self) -> tuple[WaitCause, ...]:
+        """Why partitions wait, each with its own next step."""
+        behind = {lag.topic: Behind(lag.by_partition, lag.oldest_ms, lag.kept_ms) for lag in self.lags}
+        return wait_causes(self.waits, behind, self.around)
+
     def next_step(self) -> str | None:
         """The next command, for the person who was woken by this."""
         reasons = self.reasons
         if self.members == 0 and self.is_needed:
             return "streams run router"
-        if "registry" in reasons:
-            return "streams doctor"
-        if "schema" in reasons:
-            return "streams schemas add FILE"
+        for why in ("registry", "schema"):
+            if (cause := next((one for one in self.causes if one.why == why), None)) is not None:
+                return cause.command
         if OPEN_TRANSACTION in reasons:
             return f"kafka-transactions.sh --bootstrap-server {self.bootstrap_servers} list"
         return f"streams dlq top {SOURCE}" if self.letters else None
@@ -120,6 +131,7 @@ class RouterOverview:
                 ],
             },
             "waits": [wait.to_json(place) for place, wait in sorted(self.waits.items())],
+            "causes": [cause.to_json() for cause in self.causes],
             "next": self.next_step(),
         }
 
@@ -132,17 +144,43 @@ def router_overview(installation: Installation, accounts: Accounts) -> RouterOve
     counts = accounts.router()
     topics = source_topics(cluster.topic_names(), settings.source_topics, settings.kafka.topic_prefix)
     now_ms = installation.clock.epoch_ms()
+    waits = view.partition_waits(now_ms)
+    lags = _with_retention(cluster, source_lags(cluster, sorted(topics), commits), waits)
     return RouterOverview(
         members=cluster.members(settings.groups.router),
         counts=counts.named(settings.connectors),
         letters=max(0, parked_in_all(accounts.source_letters(), view)),
-        lags=source_lags(cluster, sorted(topics), commits),
-        waits=view.partition_waits(now_ms),
+        lags=lags,
+        waits=waits,
         view=view,
         bootstrap_servers=settings.kafka.bootstrap_servers,
         now_ms=now_ms,
         is_routed=bool(settings.routed),
         is_needed=settings.needs_router,
+        around=_surroundings(settings),
+    )
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    source = settings.source
+    return Surroundings(
+        topic_prefix=source.topic_prefix,
+        registry_url="" if source.schema_registry is None else source.schema_registry.url,
+        unknown_schema_ms=round(source.unknown_schema_wait * 1000),
+    )
+
+
+def _with_retention(
+    cluster: Cluster, lags: Iterable[TopicLag], waits: Mapping[str, PartitionWait]
+) -> tuple[TopicLag, ...]:
+    """With how long Kafka keeps records of the topics that wait: it is asked only while some do."""
+    waiting = {place.rpartition("/")[0] for place in waits}
+    kept = cluster.topic_setting("retention.ms", sorted(waiting)) if waiting else {}
+    return tuple(
+        replace(lag, kept_ms=int(kept[lag.topic]))
+        if kept.get(lag.topic, "").isdigit()  # -1 is for ever
+        else lag
+        for lag in lags
     )
 
 
@@ -168,6 +206,7 @@ def source_lags(cluster: Cluster, topics: Sequence[str], commits: Mapping[Partit
                 records=sum(ends[place] - offsets[place] for place in places),
                 oldest_ms=min((written[place] for place in places), default=None),
                 held=sum(readable[place] <= offsets[place] for place in places),
+                by_partition={place[1]: ends[place] - offsets[place] for place in places},
             )
         )
     return tuple(lags)

@@ -6,23 +6,36 @@ from dataclasses import replace
 
 from streams.config import loads
 from streams.delivery.account import Account, RouterCounts
+from streams.events.schemas import shipped
 from streams.inlets.progress import Counts, State
 from streams.operations.attention import needs
 from streams.operations.connectors.overview import Lag, Overview
+from streams.operations.connectors.secrets import fix_of
 from streams.operations.inlets.overview import InletOverview, ParkedFile
-from streams.operations.router import RouterOverview
+from streams.operations.router import RouterOverview, TopicLag
+from streams.operations.router_waits import Surroundings
 from streams.state.records import ConnectorState, Evidence, ScopeState
 from streams.state.state_view import StateView
 from streams.state.worker_records import BackOff, PartitionWait, Waits
 
 NOW = 1_790_000_000_000
 HOUR, DAY = 3_600_000, 86_400_000
-SETTINGS = loads(f"""
+SETTINGS = loads(
+    f"""
 kafka: {{bootstrap_servers: "kafka:9092"}}
 connectors:
   growth: {{destination: mixpanel, project_token: "{"0" * 32}"}}
   lab: {{destination: mixpanel, project_token: "{"1" * 32}"}}
-""")
+  cdp:
+    destination: mparticle
+    contact: crm@shop.example
+    feed_fallback: skip
+    feeds:
+      ios: {{key: k, secret: s}}
+      web: {{key: "${{WEB_KEY}}", secret: "file:/secrets/web"}}
+""",
+    reads_secrets=False,
+)
 NOTHING = Account(routed=0, delivered=0, skipped={}, parked={}, lost=0, waiting=0)
 
 
@@ -107,10 +120,92 @@ def test_a_destination_that_asks_to_wait_needs_somebody_only_after_five_minutes(
         assert [one.kind for one in needs(router(), [found], NOW)] == kinds
 
 
-def test_a_router_that_waits_for_a_schema_is_told_how_to_give_it_one() -> None:
-    wait = PartitionWait(why="schema", detail="unknown", since=NOW - HOUR, offset=5)
-    (found,) = needs(router(waits={"currents.x/0": wait}), [], NOW)
-    assert (found.connector, found.since_ms, found.command) == ("source", NOW - HOUR, "streams schemas add FILE")
+def test_an_outage_of_a_destination_is_one_need_however_many_scopes_it_has() -> None:
+    cdp = SETTINGS.connectors["cdp"]
+    found = replace(
+        overview(), connector=cdp, scopes=cdp.scopes, view=StateView("cdp"), account=replace(NOTHING, waiting=1_245)
+    )
+    found.view.waits["sink-1"] = Waits(
+        at=NOW,
+        back_offs={
+            scope: BackOff(status=503, detail="", since=NOW - (20 - number) * 60_000, next_try=NOW + number * 1_000)
+            for number, scope in enumerate(cdp.scopes)
+        },
+    )
+    (need,) = needs(router(), [found], NOW)
+    assert need.what == "mparticle takes nothing of all 2 scopes (ios, web); last answer 503"
+    assert (need.since_ms, need.scope, need.contact) == (NOW - 20 * 60_000, "", "crm@shop.example")
+    assert "1,245 records wait" in need.consequence
+    assert "by itself" in need.afterwards
+
+
+def test_refused_credentials_name_the_key_and_the_place_of_the_secret_and_never_the_secret() -> None:
+    found = invalid("lab", NOW + HOUR)
+    (need,) = needs(router(), [found], NOW)
+    assert "connectors.lab.project_token (the configuration file itself, read when processes start" in need.step
+    assert "1" * 32 not in str(need.to_json())
+    assert fix_of(SETTINGS.connectors["cdp"], "web") == (
+        "fix the secret connectors.cdp.feeds.web.key (environment variable WEB_KEY, read when processes start: restart "
+        "them) or connectors.cdp.feeds.web.secret (file /secrets/web, read again before each probe)"
+    )
+
+
+def test_refused_credentials_say_what_is_deleted_when_and_what_happens_by_itself() -> None:
+    (need,) = needs(router(), [invalid("lab", NOW + HOUR)], NOW)
+    assert need.consequence == (
+        "12 letters parked for credentials; each is deleted for good 2 d after it was parked, the first at the deadline"
+    )
+    assert need.afterwards.startswith("a probe runs by itself every 30 s")
+    assert "nothing has to be replayed" in need.afterwards
+    assert need.extension == "streams dlq extend lab --scope default --by 24h --reason WHY"
+
+
+def waiting_router(waits: dict[str, PartitionWait]) -> RouterOverview:
+    lags = (
+        TopicLag("currents.users.messages.sms.Send", 122, NOW - HOUR, by_partition={0: 122}),
+        TopicLag("currents.users.behaviors.Purchase", 90, NOW - HOUR, by_partition={0: 81, 1: 9}, kept_ms=7 * DAY),
+    )
+    around = Surroundings("currents.", "http://registry:8081", DAY)
+    return replace(router(waits=waits), lags=lags, around=around)
+
+
+def test_each_cause_for_which_the_router_waits_is_a_need_with_its_own_next_step() -> None:
+    schema = PartitionWait(why="schema", detail="unknown schema fingerprint 7cad", since=NOW - HOUR, offset=5)
+    registry = PartitionWait(why="registry", detail="no answer: connection refused", since=NOW - HOUR // 2, offset=7)
+    waits = {"currents.users.messages.sms.Send/0": schema, "currents.users.behaviors.Purchase/0": registry}
+    first, second = needs(waiting_router(waits), [], NOW)
+    assert first.what == "users.messages.sms.Send is not routed: unknown schema fingerprint 7cad"
+    assert (first.since_ms, first.deadline_ms) == (NOW - HOUR, NOW - HOUR + DAY)
+    assert first.command == "streams schemas add FILE"
+    assert "122 records wait" in first.consequence
+    assert "can be replayed" in first.consequence
+    known = shipped().by_event_type("users.messages.sms.Send")
+    assert known is not None
+    assert known.fingerprint.hex() in first.step
+    said = "the schema registry at http://registry:8081: no answer: connection refused"
+    assert second.what == f"users.behaviors.Purchase is not routed: {said}"
+    assert (second.deadline_ms, second.command) == (NOW - HOUR + 7 * DAY, "streams doctor")
+    assert "81 records wait" in second.consequence
+    assert "start the schema registry" in second.step
+    assert "by itself" in second.afterwards
+
+
+def test_partitions_that_wait_for_one_cause_are_one_need_and_two_schemas_are_two() -> None:
+    def wait(detail: str, why: str = "schema") -> PartitionWait:
+        return PartitionWait(why=why, detail=detail, since=NOW - HOUR, offset=5)
+
+    one = {f"currents.users.behaviors.Purchase/{number}": wait(f"status 50{number}", "registry") for number in (0, 1)}
+    (found,) = needs(waiting_router(one), [], NOW)
+    assert "90 records wait" in found.consequence
+    two = {f"currents.x/{number}": wait(f"unknown schema fingerprint {number}") for number in (0, 1)}
+    assert len(needs(waiting_router(two), [], NOW)) == 2
+
+
+def test_a_schema_that_is_asked_for_by_id_is_not_added_here_but_at_the_registry() -> None:
+    wait = PartitionWait(why="schema", detail="unknown schema id 7: 40403", since=NOW - HOUR, offset=5)
+    (found,) = needs(waiting_router({"currents.users.behaviors.Purchase/0": wait}), [], NOW)
+    assert "register the schema with this id in the registry at http://registry:8081" in found.step
+    assert found.command == "streams doctor"
 
 
 def test_no_router_is_missed_where_nothing_is_routed() -> None:

@@ -79,7 +79,7 @@ connectors: {growth: {destination: mixpanel, project_token: "${NOT_SET}"}}
 def test_refused_credentials_are_told_with_how_a_secret_is_read_again() -> None:
     finding = of_destination(401)
     assert finding.trouble == "credentials"
-    assert "environment variable at the next start" in finding.fix
+    assert "connectors.growth.project_token (the configuration file itself, read when processes start" in finding.fix
 
 
 @pytest.mark.parametrize(

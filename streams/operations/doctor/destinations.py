@@ -11,13 +11,13 @@ from streams.config import Connector
 from streams.config.source import NOT_FOUND_CODES, SchemaRegistry, schema_path
 from streams.delivery.contract import Destination, NoResponse, Response
 from streams.delivery.probe import Probe
+from streams.operations.connectors.secrets import fix_of
 from streams.operations.doctor.findings import Finding, ok, problem
 from streams.ports.clock import Clock
 from streams.ports.http import Fetcher
 from streams.state.credentials import Outcome, outcome_of
 
 ADDRESS = "is its address right, and can this machine reach it?"
-REFUSED = "fix the secret; a secret file is read again before each probe, an environment variable at the next start"
 BUSY = "the destination is busy; the configuration may be right: run doctor again in a minute"
 REFERENCE = "set the variable, or mount the file, for the processes and for this command"
 REGISTRY = "schema registry"
@@ -31,10 +31,11 @@ def credential_findings(connector: Connector, fetcher: Fetcher, clock: Clock) ->
         yield problem(f"credentials {connector.name}", "configuration", f"cannot be read: {error}", REFERENCE)
         return
     for scope in destination.scopes:
-        yield _credentials(f"credentials {connector.name}/{scope}", destination, scope, fetcher, clock)
+        yield _credentials(connector, destination, scope, fetcher, clock)
 
 
-def _credentials(what: str, destination: Destination, scope: str, fetcher: Fetcher, clock: Clock) -> Finding:
+def _credentials(connector: Connector, destination: Destination, scope: str, fetcher: Fetcher, clock: Clock) -> Finding:
+    what = f"credentials {connector.name}/{scope}"
     try:
         probe = Probe(destination, scope, str(uuid4()), clock.epoch_ms())
         while probe.request is not None:
@@ -47,7 +48,7 @@ def _credentials(what: str, destination: Destination, scope: str, fetcher: Fetch
         case Outcome.GOOD:
             return ok(what, f"accepted ({probe.status})")
         case Outcome.BAD:
-            return problem(what, "credentials", f"refused ({probe.status})", REFUSED)
+            return problem(what, "credentials", f"refused ({probe.status})", fix_of(connector, scope))
         case Outcome.SILENT:
             return _silent(what, probe.status)
 

@@ -33,6 +33,7 @@ def environment() -> Environment:
     found.filters |= {
         "number": number,
         "moment": moment,
+        "time_of": time_of,
         "told": told_or_dash,
         "left": left,
         "pretty": pretty,
@@ -72,9 +73,13 @@ def moment(value: str | int | None) -> Markup:
     text = iso(value) if isinstance(value, int) else value
     if not text:
         return Markup('<span class="none">–</span>')
-    parsed = datetime.fromisoformat(text)
-    shown = parsed.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return Markup('<time datetime="{}">{} UTC</time>').format(text, shown)
+    return Markup('<time datetime="{}">{}</time>').format(text, time_of(text))
+
+
+def time_of(value: str | int) -> str:
+    """A time in UTC as plain text, where no element may stand: in an option of a form."""
+    parsed = datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
+    return parsed.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def told_or_dash(seconds: float | None) -> str:

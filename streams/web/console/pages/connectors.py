@@ -10,6 +10,7 @@ from markupsafe import Markup
 from streams.operations.audit import Wanted, read_audit
 from streams.operations.installation import Installation
 from streams.operations.timeline import CONNECTOR, KINDS, timelines
+from streams.state.credentials import Rules
 from streams.web.console.charts import CHART_WIDTH, account_bar, chart, parts_of, timeline
 from streams.web.console.desk import Asked, Desk, Page, Shown
 from streams.web.console.prometheus import POINTS, RANGES, STEP_SECONDS_MIN, PrometheusAway, charts_of
@@ -46,6 +47,7 @@ async def show(desk: Desk, asked: Asked) -> Shown:
         "jobs": desk.watch.jobs(name)[:JOBS_MAX],
         "order": desk.works.find(asked.first("order")),
         "parked": sum(content["account"]["parked"].values()),
+        "probe_seconds": Rules(desk.settings.connectors[name].grace_seconds).probe_seconds,
     }
     return Page("connector.html", name, content, also, refresh_seconds=30)
 
