@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import socket
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +19,9 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
+from structlog.testing import capture_logs
 
-from streams.adapters.kafka import transactions
+from streams.adapters.kafka import clients, transactions
 from streams.adapters.kafka.admin import Administration
 from streams.adapters.kafka.answers import answer_of
 from streams.adapters.kafka.journal import StateJournal
@@ -112,6 +113,23 @@ def test_a_producer_that_was_fenced_and_its_journal_end_when_they_are_closed(kaf
     for one in (first, second, journal):
         one.close()
     assert str(fenced.value)  # it lives to here, with the frames that it passed
+
+
+@pytest.mark.parametrize("make", [clients.producer, clients.consumer, clients.administration_client])
+def test_a_client_may_be_let_go_twice(kafka: Broker, make: Callable[[ClientConfig], Any]) -> None:
+    client = make({**options(kafka.bootstrap_servers), "group.id": "ends"})
+    clients.let_go(client)
+    clients.let_go(client)
+
+
+def test_a_producer_that_is_closed_twice_complains_of_nothing(kafka: Broker, topic: str) -> None:
+    """A worker closes its own, and so does who built it."""
+    producer = TransactionalProducer(options(kafka.bootstrap_servers), topic, "ends")
+    producer.start()
+    with capture_logs() as logs:
+        producer.close()
+        producer.close()
+    assert logs == []
 
 
 @pytest.mark.usefixtures("_no_client_stays")

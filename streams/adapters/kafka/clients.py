@@ -101,10 +101,11 @@ def _close(client: Consumer | Producer | AdminClient) -> None:
         with client:
             """To leave the block is its only way to close."""
         return
+    # It says why it had ended, or, as a RuntimeError, that it was closed before; it is closed now.
     if isinstance(client, Producer):
-        with suppress(KafkaException, SystemError):
+        with suppress(KafkaException, SystemError, RuntimeError):
             client.purge()
-    with suppress(KafkaException, SystemError):  # it says why it had ended; it is closed now
+    with suppress(KafkaException, SystemError, RuntimeError):
         client.close()
 
 

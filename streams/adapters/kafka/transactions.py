@@ -85,6 +85,7 @@ class TransactionalProducer:
     def __init__(self, options: Mapping[str, Any], transactional_id: str, client_id: str) -> None:
         self._id = transactional_id
         self._is_open = False
+        self._is_closed = False
         self._aside = Aside()
         self._aborts = 0
         # Why records of the open transaction did not reach their topics. An error of the whole transaction names no
@@ -171,7 +172,11 @@ class TransactionalProducer:
             self._end_aborted()
 
     def close(self) -> None:
-        """Abort what is open and close the client. Raises nothing: another error must not hide why the process ends."""
+        """Abort what is open and close the client; once. Raises nothing: another error must not hide why the process
+        ends."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             self.abort()
             self._producer.flush(CALL_SECONDS_MAX)
