@@ -78,7 +78,8 @@ class Verdict:
 
     `again` is the job that sends a settled letter once more: its destination must not take it for a duplicate.
     `topic` is the mark of the connector's topic that the letter was first read from: it tells whether its origin is a
-    place of this topic. Only letters of connectors that remember places have it.
+    place of this topic. Only letters of connectors that remember places have it. `first_parked_at_ms` is when a letter
+    that came back was parked the first time; 0 in one that was parked once.
     """
 
     status: int = 0
@@ -90,6 +91,12 @@ class Verdict:
     job: str | None = None
     again: str | None = None
     topic: str = ""
+    first_parked_at_ms: int = 0
+
+    @property
+    def since_ms(self) -> int:
+        """When the letter was parked the first time."""
+        return self.first_parked_at_ms or self.parked_at_ms
 
     def to_header(self) -> bytes:
         content = {
@@ -101,8 +108,8 @@ class Verdict:
             "replays": self.replays,
             "job": self.job,
         }
-        rare = {name: value for name, value in (("again", self.again), ("topic", self.topic)) if value}
-        return orjson.dumps(content | rare)
+        rare = {"again": self.again, "topic": self.topic, "first_parked_at": self.first_parked_at_ms}
+        return orjson.dumps(content | {name: value for name, value in rare.items() if value})
 
     @classmethod
     def from_header(cls, value: bytes | None) -> Verdict | None:
@@ -119,6 +126,7 @@ class Verdict:
                 job=content.get("job"),
                 again=content.get("again"),
                 topic=str(content.get("topic", "")),
+                first_parked_at_ms=int(content.get("first_parked_at", 0)),
             )
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return None
@@ -181,8 +189,8 @@ def foreign_headers(headers: AnyHeaders) -> list[tuple[str, bytes | None]]:
 def letter_headers(headers: AnyHeaders, origin: Origin | None, reason: Reason) -> list[tuple[str, bytes | None]]:
     """The headers of a dead letter: every foreign one as it was, ours replaced, never appended twice.
 
-    A record that was parked before keeps its history: attempts are summed, replays and job stay. What came over HTTP
-    was on no topic before, and has no `origin`.
+    A record that was parked before keeps its history: attempts are summed; replays, job and the time of the first
+    parking stay. What came over HTTP was on no topic before, and has no `origin`.
     """
     before = verdict_of(headers) or Verdict()
     verdict = Verdict(
@@ -194,6 +202,7 @@ def letter_headers(headers: AnyHeaders, origin: Origin | None, reason: Reason) -
         replays=before.replays,
         job=before.job,
         topic=before.topic or reason.topic,
+        first_parked_at_ms=before.since_ms,
     )
     place: list[tuple[str, bytes | None]] = []
     if origin is not None:

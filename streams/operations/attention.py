@@ -13,7 +13,7 @@ from streams.config.names import SOURCE
 from streams.config.topology import connector_retention_ms
 from streams.operations.connectors.overview import Overview
 from streams.operations.connectors.secrets import fix_of
-from streams.operations.dead_letters.overview import LettersOverview
+from streams.operations.dead_letters.overview import LettersOverview, Times
 from streams.operations.dead_letters.overview import overview as letters_overview
 from streams.operations.inlets.overview import InletOverview
 from streams.operations.inlets.overview import overviews as inlet_overviews
@@ -22,7 +22,6 @@ from streams.operations.router import OPEN_TRANSACTION, RouterOverview
 from streams.state.credentials import Rules
 from streams.state.moments import iso, told
 from streams.state.records import ScopeState
-from streams.workers.keeper.expiry import REJECTED_MS_MAX
 
 Kind = Literal[
     "credentials", "purge-overdue", "suspended", "stopped", "refused", "waiting", "back-off", "letters", "files"
@@ -86,20 +85,20 @@ def needs(
     router: RouterOverview | None,
     connectors: Iterable[Overview],
     now_ms: int,
-    oldest_letters: Mapping[str, int] | None = None,
+    rejected: Mapping[str, Times] | None = None,
     inlets: Iterable[InletOverview] = (),
 ) -> tuple[Need, ...]:
     """What needs a person, the nearest deadline first.
 
-    `router` is None where none is needed; `inlets` are those from buckets and folders. `oldest_letters` are the
-    first deadlines of rejected letters, by connector or `source` (ms), as far as they are known.
+    `router` is None where none is needed; `inlets` are those from buckets and folders. `rejected` are the
+    times of rejected letters, by connector or `source`, as far as they are known.
     """
-    deadlines = oldest_letters or {}
-    found = [] if router is None else list(_of_router(router, deadlines.get(SOURCE)))
+    times = rejected or {}
+    found = [] if router is None else list(_of_router(router, times.get(SOURCE, Times())))
     for inlet in inlets:
         found += _of_inlet(inlet)
     for overview in connectors:
-        own = _of_connector(overview, now_ms, deadlines.get(overview.connector.name))
+        own = _of_connector(overview, now_ms, times.get(overview.connector.name, Times()))
         found += [replace(need, contact=overview.connector.contact) for need in own]
     return tuple(sorted(found, key=lambda need: (_due_ms(need, now_ms), need.since_ms or 0, need.connector)))
 
@@ -112,25 +111,24 @@ def attention(installation: Installation, router: RouterOverview, connectors: Se
     letters = [letters_overview(installation, name) for name in names]
     now_ms = installation.clock.epoch_ms()
     inlets = list(inlet_overviews(installation))
-    return needs(router if needs_router else None, connectors, now_ms, first_deadlines(letters), inlets)
+    return needs(router if needs_router else None, connectors, now_ms, rejected_times(letters), inlets)
 
 
-def first_deadlines(overviews: Iterable[LettersOverview]) -> dict[str, int]:
-    """When the first letter is deleted because of its age, by connector or `source` (ms)."""
-    found = {}
-    for letters in overviews:
-        rows = [row for row in letters.causes if row.cause != "credentials" and row.letters]
-        deadlines = [row.times.first_deadline for row in rows if row.times.first_deadline]
-        if deadlines:
-            found[letters.connector] = min(deadlines)
-    return found
+def rejected_times(overviews: Iterable[LettersOverview]) -> dict[str, Times]:
+    """Since when there are letters that only their age or a person ends, and when that is; by connector or `source`."""
+    return {
+        letters.connector: Times.of_all(
+            row.times for row in letters.causes if row.cause != "credentials" and row.letters
+        )
+        for letters in overviews
+    }
 
 
 def _due_ms(need: Need, now_ms: int) -> int:
     return now_ms + NO_DEADLINE_MS if need.deadline_ms is None else need.deadline_ms
 
 
-def _of_router(router: RouterOverview, letters_deadline_ms: int | None) -> Iterator[Need]:
+def _of_router(router: RouterOverview, letters: Times) -> Iterator[Need]:
     if router.members == 0:
         yield _no_router(router)
     for cause in router.causes:
@@ -155,7 +153,7 @@ def _of_router(router: RouterOverview, letters_deadline_ms: int | None) -> Itera
             command=router.next_step() or "streams connectors show router",
         )
     if router.letters:
-        yield _letters(SOURCE, router.letters, letters_deadline_ms, "could not be routed")
+        yield _letters(SOURCE, router.letters, letters, "could not be routed")
 
 
 def _no_router(router: RouterOverview) -> Need:
@@ -208,7 +206,7 @@ def _of_inlet(inlet: InletOverview) -> Iterator[Need]:
         )
 
 
-def _of_connector(overview: Overview, now_ms: int, letters_deadline_ms: int | None) -> Iterator[Need]:
+def _of_connector(overview: Overview, now_ms: int, letters: Times) -> Iterator[Need]:
     name = overview.connector.name
     if overview.members == 0:
         yield _no_sink(overview)
@@ -232,7 +230,7 @@ def _of_connector(overview: Overview, now_ms: int, letters_deadline_ms: int | No
     rejected = sum(count for cause, count in overview.account.parked.items() if cause != "credentials")
     if rejected:
         what = f"refused by {overview.connector.destination}"
-        yield _letters(name, rejected, letters_deadline_ms, what)
+        yield _letters(name, rejected, letters, what)
 
 
 def _no_sink(overview: Overview) -> Need:
@@ -380,14 +378,14 @@ def _kept_until_ms(overview: Overview) -> int | None:
     return None if oldest_ms is None else oldest_ms + connector_retention_ms(overview.connector)
 
 
-def _letters(name: str, count: int, deadline_ms: int | None, what: str) -> Need:
+def _letters(name: str, count: int, times: Times, what: str) -> Need:
     return Need(
         kind="letters",
         connector=name,
         what=f"{_count(count, 'record')} {what}",
-        since_ms=None if deadline_ms is None else deadline_ms - REJECTED_MS_MAX,
+        since_ms=times.oldest,
         consequence="they are deleted 14 days after they were parked",
-        deadline_ms=deadline_ms,
+        deadline_ms=times.first_deadline,
         step="look at the causes, fix them, then replay or purge",
         command=f"streams dlq top {name}",
         action="letters",

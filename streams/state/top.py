@@ -24,6 +24,7 @@ _FINGERPRINT_PLACE, _VERDICT_PLACE = -6, -5
 """The places where `letter_headers` writes them. They are looked at first: a search over all headers costs as much as
 reading them."""
 _PARKED_AT = b'"parked_at":'
+_FIRST_PARKED_AT = b'"first_parked_at":'
 """These bytes occur once in a verdict's JSON: inside a text, JSON writes a quote with a backslash."""
 
 
@@ -36,7 +37,11 @@ class Letter(Protocol):
 
 @dataclass(slots=True)
 class Group:
-    """Letters with one fingerprint. `message` is the normalised detail, `example` the place of the first one read."""
+    """Letters with one fingerprint. `message` is the normalised detail, `example` the place of the first one read.
+
+    `first_ms` is when the first of them was parked for the first time, `last_ms` when one was parked last.
+    `parked_again` of them came back after a replay or redrive.
+    """
 
     fingerprint: str
     cause: str
@@ -47,6 +52,7 @@ class Group:
     count: int = 0
     first_ms: int = 0
     last_ms: int = 0
+    parked_again: int = 0
 
     def to_json(self, time: Callable[[int], str | None]) -> Mapping[str, Any]:
         return {
@@ -56,6 +62,7 @@ class Group:
             "message": self.message,
             "event_type": self.event_type,
             "count": self.count,
+            "parked_again": self.parked_again,
             "first": time(self.first_ms),
             "last": time(self.last_ms),
             "example": self.example,
@@ -71,6 +78,10 @@ class Trouble:
     @property
     def count(self) -> int:
         return sum(group.count for group in self.groups)
+
+    @property
+    def parked_again(self) -> int:
+        return sum(group.parked_again for group in self.groups)
 
     @property
     def first_ms(self) -> int:
@@ -91,6 +102,7 @@ class Trouble:
             "status": largest.status,
             "message": largest.message,
             "count": self.count,
+            "parked_again": self.parked_again,
             "first": time(self.first_ms),
             "last": time(self.last_ms),
             "example": largest.example,
@@ -123,10 +135,13 @@ class Groups:
                 group = self._begin(letter, headers, mark, place)
                 if group is None:
                     continue
-            parked_ms = _parked_ms(verdict)
+            parked_ms = since_ms = _parked_ms(verdict)
             group.count += 1
-            if parked_ms < group.first_ms or not group.first_ms:
-                group.first_ms = parked_ms
+            if _FIRST_PARKED_AT in verdict:
+                group.parked_again += 1
+                since_ms = (Verdict.from_header(verdict) or Verdict()).since_ms or parked_ms
+            if since_ms < group.first_ms or not group.first_ms:
+                group.first_ms = since_ms
             if parked_ms > group.last_ms:
                 group.last_ms = parked_ms
 

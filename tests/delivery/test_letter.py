@@ -5,7 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from streams.delivery.letter import Origin, Reason, fingerprint, letter_headers, origin_of
+from streams.delivery.letter import (
+    Origin,
+    Reason,
+    Verdict,
+    fingerprint,
+    letter_headers,
+    origin_of,
+    returned_headers,
+    verdict_of,
+)
 
 ORIGIN = Origin("currents.users.messages.email.Open", 3, 991)
 REASON = Reason(
@@ -50,6 +59,15 @@ def test_parking_again_replaces_our_headers_and_appends_none_twice() -> None:
     assert len(names) == len(set(names))
     assert dict(again)["streams-cause"] == b"gave-up"
     assert dict(again)["trace"] == b"1"
+
+
+def test_a_letter_that_comes_back_keeps_the_time_of_its_first_parking() -> None:
+    first_ms, headers = REASON.parked_at_ms, letter_headers([], ORIGIN, REASON)
+    for hours, job in ((5, "3f2b9c04d1aa"), (9, None)):  # a replay, then a redrive
+        returned = returned_headers(headers, job=job)
+        headers = letter_headers(returned, ORIGIN, replace(REASON, parked_at_ms=first_ms + hours * 3_600_000))
+        verdict = verdict_of(headers) or Verdict()
+        assert (verdict.since_ms, verdict.parked_at_ms) == (first_ms, first_ms + hours * 3_600_000)
 
 
 def test_letters_that_differ_in_values_alone_share_a_fingerprint() -> None:

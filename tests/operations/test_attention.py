@@ -11,6 +11,7 @@ from streams.inlets.progress import Counts, State
 from streams.operations.attention import needs
 from streams.operations.connectors.overview import Lag, Overview
 from streams.operations.connectors.secrets import fix_of
+from streams.operations.dead_letters.overview import Times
 from streams.operations.inlets.overview import InletOverview, ParkedFile
 from streams.operations.router import RouterOverview, TopicLag
 from streams.operations.router_waits import Surroundings
@@ -90,9 +91,16 @@ def test_the_nearest_deadline_comes_first_whatever_the_order_of_the_connectors()
 def test_what_stands_still_comes_after_a_deadline_of_hours_and_before_one_of_weeks() -> None:
     stopped = replace(overview("lab"), members=0)
     refused = overview("growth", rejected=3)
-    found = needs(router(), [refused, stopped, invalid("growth", NOW + HOUR)], NOW, {"growth": NOW + 13 * DAY})
+    times = Times(oldest=NOW - DAY, newest=NOW, first_deadline=NOW + 13 * DAY)
+    found = needs(router(), [refused, stopped, invalid("growth", NOW + HOUR)], NOW, {"growth": times})
     assert [one.kind for one in found] == ["credentials", "stopped", "letters"]
     assert (found[2].deadline_ms, found[2].since_ms) == (NOW + 13 * DAY, NOW - DAY)
+
+
+def test_letters_that_came_back_are_as_old_as_their_first_refusal_and_live_from_the_last() -> None:
+    times = Times(oldest=NOW - 5 * HOUR, newest=NOW, first_deadline=NOW + 14 * DAY)
+    (found,) = needs(None, [overview(rejected=3)], NOW, {"growth": times})
+    assert (found.since_ms, found.deadline_ms) == (NOW - 5 * HOUR, NOW + 14 * DAY)
 
 
 def test_records_that_wait_behind_a_stopped_sink_have_the_deadline_of_their_topic() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streams.delivery.letter import FINGERPRINT_HEADER, VERDICT_HEADER
+from streams.delivery.letter import FINGERPRINT_HEADER, VERDICT_HEADER, returned_headers
 from streams.destinations.detail import masked
 from streams.destinations.mixpanel.destination import FIELD_NAMES as MIXPANELS
 from streams.state import top
@@ -53,6 +53,16 @@ def test_a_message_says_which_field_is_wrong_whatever_the_value_was() -> None:
     found.take([letter(0, masked(words, (), MIXPANELS))], "rejected/0", None)
     (trouble,) = found.troubles()
     assert trouble.largest.message == "properties.time of * is invalid: must not be in the future"
+
+
+def test_a_group_is_as_old_as_the_first_refusal_of_its_letters_and_says_how_many_came_back() -> None:
+    refused = headers_of(parked_at_ms=NOW_MS)
+    back = headers_of(parked_at_ms=NOW_MS + 5_000, before=returned_headers(refused, job="3f2b9c04d1aa"))
+    found = groups()
+    found.take([letter(0, parked_at_ms=NOW_MS + 1_000), Letter(1, tuple(back))], "rejected/0", None)
+    (trouble,) = found.troubles()
+    assert (trouble.count, trouble.parked_again) == (2, 1)
+    assert (trouble.first_ms, trouble.last_ms) == (NOW_MS, NOW_MS + 5_000)
 
 
 def test_settled_letters_are_not_counted() -> None:

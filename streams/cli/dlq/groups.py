@@ -61,10 +61,11 @@ def _print_troubles(troubles: Sequence[Trouble]) -> None:
     from streams.state.moments import iso
 
     print_table(
-        ("LETTERS", "CAUSE", "STATUS", "EVENT TYPES", "FIRST", "LAST", "MESSAGE"),
+        ("LETTERS", "AGAIN", "CAUSE", "STATUS", "EVENT TYPES", "FIRST", "LAST", "MESSAGE"),
         (
             (
                 one.count,
+                one.parked_again,
                 one.largest.cause,
                 one.largest.status or "",
                 _types(one),
@@ -81,10 +82,11 @@ def _print_groups(groups: Sequence[Group]) -> None:
     from streams.state.moments import iso
 
     print_table(
-        ("LETTERS", "CAUSE", "STATUS", "EVENT TYPE", "FIRST", "LAST", "FINGERPRINT", "MESSAGE"),
+        ("LETTERS", "AGAIN", "CAUSE", "STATUS", "EVENT TYPE", "FIRST", "LAST", "FINGERPRINT", "MESSAGE"),
         (
             (
                 group.count,
+                group.parked_again,
                 group.cause,
                 group.status or "",
                 group.event_type,

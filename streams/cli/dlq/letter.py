@@ -63,6 +63,7 @@ def _print(letter: Letter) -> None:
         ("status", verdict["status"] or "-"),
         ("detail", verdict["detail"]),
         ("scope", verdict["scope"] or "-"),
+        ("parked first", verdict["first_parked_at"] or "-"),
         ("parked at", verdict["parked_at"] or "-"),
         ("attempts", verdict["attempts"]),
         ("replays", verdict["replays"]),

@@ -69,6 +69,7 @@ class Letter:
                 "detail": verdict.detail,
                 "scope": verdict.scope,
                 "parked_at": iso(verdict.parked_at_ms),
+                "first_parked_at": iso(verdict.since_ms),
                 "attempts": verdict.attempts,
                 "replays": verdict.replays,
                 "job": verdict.job,

@@ -22,8 +22,8 @@ from streams.workers.keeper.expiry import REJECTED_MS_MAX
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When the oldest and the newest letter were parked, and when the first is deleted automatically (ms since
-    1970)."""
+    """When the oldest letter was parked for the first time, when the newest was parked, and when the first is deleted
+    automatically (ms since 1970)."""
 
     oldest: int | None = None
     newest: int | None = None
@@ -135,26 +135,29 @@ def _times(installation: Installation, dead: DeadLetters, view: StateView) -> di
     found = installation.letters.edges(
         starts, lambda partition, offset: view.is_settled((names[partition[0]], partition[1]), offset)
     )
-    parked: dict[str, list[int]] = {letters: [] for letters in dead.topics}
+    parked: dict[str, list[Verdict]] = {letters: [] for letters in dead.topics}
     for (topic, _), edges in found.items():
         for message in (edges.first, edges.last):
             if message is not None:
-                parked[names[topic]].append((verdict_of(message.headers() or []) or Verdict()).parked_at_ms)
+                parked[names[topic]].append(verdict_of(message.headers() or []) or Verdict())
     now_ms = installation.clock.epoch_ms()
     return {letters: _of_topic(letters, times, dead, view, now_ms) for letters, times in parked.items()}
 
 
-def _of_topic(letters: str, parked: list[int], dead: DeadLetters, view: StateView, now_ms: int) -> Times:
+def _of_topic(letters: str, parked: list[Verdict], dead: DeadLetters, view: StateView, now_ms: int) -> Times:
+    """A letter that came back is as old as its first parking, but is deleted by its last one."""
     if not parked:
         return Times()
-    oldest = min(parked)
+    oldest = min(verdict.since_ms for verdict in parked)
+    newest = max(verdict.parked_at_ms for verdict in parked)
+    first_parked = min(verdict.parked_at_ms for verdict in parked)
     if not letters.startswith(CREDENTIALS):
-        return Times(oldest, max(parked), oldest + REJECTED_MS_MAX)
+        return Times(oldest, newest, first_parked + REJECTED_MS_MAX)
     scope = view.scope(letters.removeprefix(CREDENTIALS))
     if scope.state != "INVALID" or dead.connector is None:
-        return Times(oldest, max(parked))
+        return Times(oldest, newest)
     rules = Rules(dead.connector.grace_seconds)
-    return Times(oldest, max(parked), deadline_ms(oldest, scope, view.state, rules, now_ms))
+    return Times(oldest, newest, deadline_ms(first_parked, scope, view.state, rules, now_ms))
 
 
 def _cause(cause: str, count: int, times: Mapping[str, Times]) -> CauseRow:

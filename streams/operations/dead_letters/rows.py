@@ -27,6 +27,7 @@ class Row:
     detail: str
     event_type: str
     parked_at_ms: int
+    first_parked_at_ms: int
     replays: int
 
     def to_json(self) -> dict[str, Any]:
@@ -39,6 +40,7 @@ class Row:
             "detail": self.detail,
             "event_type": self.event_type,
             "parked_at": iso(self.parked_at_ms),
+            "first_parked_at": iso(self.first_parked_at_ms),
             "replays": self.replays,
         }
 
@@ -84,5 +86,6 @@ def _row(opened: OpenLetters, message: Message) -> Row:
         verdict.detail,
         facts.event_type,
         verdict.parked_at_ms,
+        verdict.since_ms,
         verdict.replays,
     )

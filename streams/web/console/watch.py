@@ -12,7 +12,7 @@ import structlog
 from streams.config import Settings
 from streams.config.names import SOURCE
 from streams.operations.accounts import Accounts
-from streams.operations.attention import Need, first_deadlines, needs
+from streams.operations.attention import Need, needs, rejected_times
 from streams.operations.connectors.overview import Overview, overviews
 from streams.operations.dead_letters.jobs import NamedJob
 from streams.operations.dead_letters.overview import LettersOverview
@@ -182,7 +182,7 @@ class Watch:
             router=router.to_json(),
             connectors={one.connector.name: one.to_json() for one in found},
             needs=needs(
-                router if needs_router else None, found, now_ms, first_deadlines(self._letters.values()), self._inlets
+                router if needs_router else None, found, now_ms, rejected_times(self._letters.values()), self._inlets
             ),
             letters=dict(self._letters),
             jobs={name: jobs_of(view) for name, view in views.items()},

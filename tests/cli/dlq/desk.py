@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.adapters.kafka.admin import Administration
 from streams.config import Settings, load, topology
-from streams.delivery.letter import Origin, Reason, letter_headers
+from streams.delivery.letter import Origin, Reason, letter_headers, returned_headers
 from streams.events.samples import sample_events
 from streams.state.records import Record
 from streams.state.settled import SettledLetters
@@ -117,8 +117,10 @@ class Desk:
         parked_at_ms: int | None = None,
         partition: int = 0,
         seed: int = 1,
+        job: str | None = None,
+        first_parked_at_ms: int | None = None,
     ) -> list[Parked]:
-        """Write letters in one transaction, as a sink does."""
+        """Write letters in one transaction, as a sink does. With `job` they came back from this replay."""
         topics = self.settings.topics
         topic = topics.dead_letter_rejected(connector)
         if cause == "credentials":
@@ -141,6 +143,9 @@ class Desk:
                 ("streams-origin", origin.to_header()),
                 ("mine", None),
             ]
+            if job is not None:
+                once = replace(reason, parked_at_ms=first_parked_at_ms or reason.parked_at_ms)
+                before = returned_headers(letter_headers(before, origin, once), job=job)
             headers = letter_headers(before, origin, reason)
 
             def note(

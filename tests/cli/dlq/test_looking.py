@@ -41,6 +41,22 @@ def test_list_counts_from_the_accounts_and_dates_from_the_edges(desk: Desk) -> N
     assert listed["orphaned"] == []
 
 
+def test_letters_that_came_back_are_as_old_as_their_first_refusal_everywhere(desk: Desk) -> None:
+    """A replay that changes nothing does not make old trouble look new. The 14 days begin again."""
+    desk.park(1, parked_at_ms=LONG_AGO_MS + HOUR_MS, partition=1)
+    again_ms = LONG_AGO_MS + 5 * HOUR_MS
+    desk.park(2, parked_at_ms=again_ms, first_parked_at_ms=LONG_AGO_MS, job="3f2b9c04d1aa")
+    desk.commit({"rejected": 3})
+    rejected = desk.json("list", "growth")["causes"][1]
+    assert (rejected["oldest"], rejected["newest"]) == (iso(LONG_AGO_MS), iso(again_ms))
+    assert rejected["first_deadline"] == iso(LONG_AGO_MS + HOUR_MS + 14 * DAY_MS)
+    (group,) = desk.json("top", "growth")["groups"]
+    assert (group["count"], group["parked_again"]) == (3, 2)
+    assert (group["first"], group["last"]) == (iso(LONG_AGO_MS), iso(again_ms))
+    shown = desk.json("show", "growth", "--offset", "rejected/0/0")["verdict"]
+    assert (shown["first_parked_at"], shown["parked_at"]) == (iso(LONG_AGO_MS), iso(again_ms))
+
+
 def test_list_says_how_far_away_a_deadline_is_and_now_where_it_has_come(desk: Desk) -> None:
     """The table is for a person who decides what to do first; the JSON keeps the exact time."""
     desk.park(1, parked_at_ms=LONG_AGO_MS)
