@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ import fastavro
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from streams.cli.assembly.installation import connect
+from streams.cli.errors import ExitCode
+from streams.config import load
+from streams.operations.accounts import Accounts
 from streams.testing.brokers import Broker
-from tests.chaos.scene import read_to_end
+from tests.chaos.scene import WorkerProcess, read_to_end
 from tests.cli.files import OPEN_SCHEMA, opens, write_avro
 from tests.topics import claim
 from tests.waiting import wait_until
@@ -156,6 +161,45 @@ def test_what_would_be_created_is_said_before_and_a_dry_run_creates_nothing(clus
     assert process.returncode == 0, said
     assert "1 topics are missing and are created with 3 partitions each, 3 in all (--partitions N chooses" in said
     assert len(cluster.records()) == 3
+
+
+def test_strange_files_are_taken_or_named_and_the_router_routes_all_that_was_taken(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    folder, away = tmp_path / "in", tmp_path / "elsewhere"
+    rewritten = {**OPEN_SCHEMA, "name": "topLevelRecord"}
+    write_avro(folder / "event_type=users.messages.email.Open" / "part-0.avro", opens(3, "spark"), rewritten)
+    write_avro(folder / "unnamed.avro", opens(3, "unnamed"), rewritten)
+    for codec in ("null", "bzip2", "snappy", "zstandard", "xz"):
+        write_avro(folder / f"{codec}.avro", opens(3, codec), codec=codec)
+    no_text = write_avro(folder / "bytes.avro", opens(4, "bytes"), codec="null")
+    no_text.write_bytes(no_text.read_bytes().replace(b"person-3", b"person\xff3"))
+    write_avro(away / "linked.avro", opens(3, "linked"))
+    (folder / "link").symlink_to(away)
+    (folder / "nowhere.avro").symlink_to(away / "gone.avro")
+    (folder / "damaged.avro").write_bytes(b"Obj\x01 and no more")
+    with zipfile.ZipFile(folder / "from-a-mac.zip", "w") as archive:
+        archive.write(write_avro(away / "zipped.avro", opens(3, "zipped")), "export/zipped.avro")
+        archive.writestr("__MACOSX/export/._zipped.avro", b"\x00\x05\x16\x07")
+    taken = 3 + 5 * 3 + 4 + 3 + 3
+    process = cluster.start(folder)
+    _, said = process.communicate(timeout=RUN_SECONDS_MAX)
+    assert process.returncode == ExitCode.PARTLY_DONE, said
+    for name in ("unnamed.avro", "nowhere.avro", "damaged.avro"):
+        assert f"{folder}/{name}" in said
+    assert "_zipped" not in said
+    records = read_to_end(cluster.bootstrap_servers, cluster.topic)
+    assert len(records) == taken
+    assert sum(b"person\xff3" in record.value for record in records) == 1, "bytes go as they stand"
+    router = WorkerProcess(["router"], cluster.config, "one", tmp_path / "router.log")
+    router.start()
+    try:
+        with Accounts(connect(load(cluster.config), "test")) as accounts:
+            wait_until(lambda: accounts.router().read == taken, "the router to read them")
+            counts = accounts.router()
+        assert (counts.routed, dict(counts.skipped), counts.undecodable) == ({"one": taken}, {}, 0)
+    finally:
+        router.end()
 
 
 def test_ctrl_c_ends_it_after_a_transaction_and_the_next_run_goes_on(cluster: Cluster, tmp_path: Path) -> None:
