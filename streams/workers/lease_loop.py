@@ -111,8 +111,12 @@ class LeaseLoop(Generic[AnyLease]):
                 self._pulse.beat(self.role)
                 if not self.step():
                     stop.wait(IDLE_SECONDS)
+            self._finish()
         finally:
             self._leave()
+
+    def _finish(self) -> None:
+        """Told to stop: what is done last, while the lease is held."""
 
     def step(self) -> bool:
         """Take or give up the lease, or let each duty do a little; whether there was anything to do."""

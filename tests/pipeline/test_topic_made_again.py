@@ -119,6 +119,34 @@ def test_records_that_are_deleted_with_a_connectors_topic_are_lost_and_the_accou
         assert found >= {f"event-{number}" for number in (*range(10), *range(15, 22))}
 
 
+def test_a_topic_that_is_made_again_after_an_orderly_stop_costs_no_count_however_soon(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    """The keepers copy commits every 30 s, and once more when they stop: Kafka forgets the commits with the topic."""
+    with staged(kafka.bootstrap_servers, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}) as scene:
+        source, own = scene.source_prefix + OPEN, scene.settings.topics.connector(ANALYTICS)
+        scene.administration.create_topic(source, 2, 1, {})
+        router = scene.process("router", instance="router")
+        sink = scene.process("sink", ANALYTICS, instance="sink")
+        for process in (router, sink):
+            scene.wait_until(lambda process=process: "keeper starts" in process.log.read_text(), "each keeper")  # type: ignore[misc]
+        written = 0
+        for _ in range(2):
+            write(scene, source, written, written + 10, 2)
+            written += 10
+            scene.wait_until(lambda: scene.account(ANALYTICS).delivered == written, "the records")  # noqa: B023
+            assert (router.terminate(), sink.terminate()) == (0, 0)
+            make_again(scene, source, 2)
+            make_again(scene, own, 4)
+            for process in (router, sink):
+                process.start()
+        write(scene, source, written, written + 13, 2)
+        scene.wait_until(lambda: len(mixpanel.unique()) == written + 13, "all records to be delivered")
+        account = settled(scene, written + 13)
+        assert (account.routed, account.delivered, account.lost) == (written + 13, written + 13, 0)
+        assert scene.verify(ANALYTICS).problems == ()
+
+
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_what_routers_counted_stays_though_the_topic_is_gone_for_so_long_that_it_is_taken_from_them(
     kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator, protocol: str

@@ -102,6 +102,7 @@ def connector_keeper(
             events=events,
         )
         meter = observation.keeper_meter(settings, name, probes.scopes, stack)
+        copies = CommitCopies(accounts.of_sinks, accounts.excess, _in_background)
         duties: list[KeeperDuty] = [
             KnownTopics(probes.scopes, topics, accounts.missing, _in_background),
             StateReport(meter, probes.scopes, purge.next_at),
@@ -116,10 +117,10 @@ def connector_keeper(
             Rewrite(open_letters, topics),
             RejectedCursor(open_letters, topics),
             LetterDeletion(topics),
-            CommitCopies(accounts.of_sinks, accounts.excess, _in_background),
+            copies,
         ]
         opener = lease_opener(settings, name, lease_topics(settings, name), instance)
-        yield Keeper(name, opener, duties, clock, meter, observation.pulse)
+        yield Keeper(name, opener, duties, clock, meter, observation.pulse, copies.finish)
 
 
 def _letters(options: Mapping[str, Any], client_id: str, stack: ExitStack) -> DeadLetterReader:
@@ -175,6 +176,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
             events=events,
         )
         meter = observation.keeper_meter(settings, SOURCE, (), stack)
+        copies = CommitCopies(accounts.of_routers, lambda: None, _in_background, Retirement(settings.connectors))
         duties: list[KeeperDuty] = [
             KnownTopics((), topics, accounts.missing, _in_background),
             StateReport(meter, (), lambda _lease, _scope: 0),
@@ -184,7 +186,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
             forgetting,
             RejectedCursor(open_letters, topics),
             LetterDeletion(topics),
-            CommitCopies(accounts.of_routers, lambda: None, _in_background, Retirement(settings.connectors)),
+            copies,
         ]
         names = LeaseTopics(
             state=settings.topics.state,
@@ -194,7 +196,7 @@ def source_keeper(settings: Settings, routing: Routing, instance: str, observati
             credentials="",
         )
         opener = lease_opener(settings, SOURCE, names, instance)
-        yield Keeper(SOURCE, opener, duties, SystemClock(), meter, observation.pulse)
+        yield Keeper(SOURCE, opener, duties, SystemClock(), meter, observation.pulse, copies.finish)
 
 
 def _way_of_source(
@@ -264,6 +266,7 @@ def kept(keeper: Keeper, stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         stop.set()
+        keeper.worker_ended.set()
         thread.join(STOP_SECONDS_MAX)
     if failures:
         raise failures[0]

@@ -88,6 +88,13 @@ class CommitCopies:
             self._reading = self._run(lambda: self._look(reconciled))
         return False
 
+    def finish(self, lease: Lease) -> None:
+        """The process stops, and may be gone when somebody deletes a topic, and Kafka the commits with it: what was
+        committed until now is copied. Not in the background."""
+        committed = self._read()
+        if committed is not None:
+            self._take(lease, committed, None)
+
     def _look(self, reconciled: int) -> Looked:
         committed = self._read()
         is_new = committed is not None and committed.lost != reconciled
