@@ -46,6 +46,13 @@ def test_everything_that_must_work_is_looked_at_and_what_lacks_has_a_fix(
         code, findings = examined(scene.config)
         assert code == 4
         assert findings[f"credentials {ANALYTICS}/default"]["detail"] == "refused (401)"
+        mixpanel.restore()
+        mixpanel.fail(status=429, headers={"Retry-After": "30"})
+        code, findings = examined(scene.config)
+        assert code == 5
+        found = findings[f"credentials {ANALYTICS}/default"]
+        assert "busy (status 429)" in found["detail"]
+        assert "address" not in found["fix"]
 
 
 def test_missing_topics_and_silent_destinations_are_problems_and_the_worst_gives_the_exit_code(
