@@ -21,7 +21,8 @@ from streams.workers.lease_loop import Duty, LeaseLoop
 log = structlog.get_logger(__name__)
 
 WORKER_SECONDS_MAX = 15.0
-"""A worker that is told to stop settles what is under way for 12 s, and commits."""
+"""A worker that is told to stop settles what is under way for 12 s, and commits. Where it takes longer, Kafka is likely
+to be away, and a process has 22 s to leave."""
 
 
 class KeeperDuty(Duty[Lease], Protocol):
@@ -50,7 +51,8 @@ class Keeper(LeaseLoop[Lease]):
     def _finish(self) -> None:
         if self._last is None or self._lease is None:
             return
-        self.worker_ended.wait(WORKER_SECONDS_MAX)
+        if not self.worker_ended.wait(WORKER_SECONDS_MAX):
+            return
         try:
             self._last(self._lease)
         except (Fenced, KafkaUnreachable, TransactionAborted) as error:
