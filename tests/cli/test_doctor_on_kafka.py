@@ -68,6 +68,9 @@ def test_missing_topics_and_silent_destinations_are_problems_and_the_worst_gives
     code, findings = examined(config)
     assert code == 1
     assert findings["topic unmade.state"]["fix"] == "streams topics apply"
+    command = [sys.executable, "-m", "streams", "doctor", "--config", str(config)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stderr
+    assert said.count("streams topics apply") == 1, "one hint for all topics"
     content["connectors"] = {ANALYTICS: {**connector, "base_url": f"http://127.0.0.1:{free_port()}"}}
     config.write_text(yaml.safe_dump(content))
     code, findings = examined(config)
