@@ -1,6 +1,6 @@
 """How cost grows: CPU time per event while one number grows and all others stay, as figures and as plots.
 
-Each point is a run of our real workers on Apache Kafka until their account says that all is settled. Of several rounds
+Each point is a run of our real workers on Apache Kafka until their commits say that all is settled. Of several rounds
 the median counts. CPU time is that of all processes of the role with all their threads, from their first partitions.
 """
 
@@ -180,6 +180,7 @@ def _sink(
             prefix = f"growth-{bench.tag}-{name}-{number}."
             config = bench.configuration(prefix, {"growth": connector}, topics={"partitions": partitions})
             bench.fill_with(f"{prefix}connector.growth", records)
+            bench.count_routed(config, "growth", count)
             measured.append(bench.group(config, "growth", processes, count))
     return _point(measured, count)
 
