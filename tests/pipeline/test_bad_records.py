@@ -81,7 +81,7 @@ def test_bad_records_are_parked_and_everything_else_is_delivered(
             line.write(OPEN, value)
         line.settle()
         account, counts = line.scene.account(ANALYTICS), line.scene.router_counts()
-        topics = line.scene.settings.topics
+        topics, source_topic = line.scene.settings.topics, line.scene.source_prefix + OPEN
         rejected, source = (
             line.scene.read(topics.dead_letter_rejected(ANALYTICS)),
             line.scene.read(topics.dead_letter_source),
@@ -99,3 +99,6 @@ def test_bad_records_are_parked_and_everything_else_is_delivered(
         detail = (letter.header("__connect.errors.exception.message") or b"").decode()
         assert detail
         assert "someone" not in detail
+    origins = [(letter.header("streams-origin") or b"").decode() for letter in [*rejected, *source]]
+    assert {origin.rsplit("/", 2)[0] for origin in origins} == {source_topic}
+    assert len(set(origins)) == len(origins), "each names the one record that it was"
