@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from structlog.testing import capture_logs
 
 from streams.adapters.kafka import clients, journal, member_commits
 from streams.adapters.kafka.admin import Administration
@@ -112,3 +113,34 @@ def test_a_reader_that_does_not_find_its_partition_again_is_replaced_and_no_reco
     assert [record.key for record in reader.read_to_end()] == ["4"]
     assert len(made) == 2
     reader.close()
+
+
+class Complaint:
+    """What the client gives a reader in the place of a record, when something fails that it will try again."""
+
+    def topic(self) -> str:
+        return "the topic"
+
+    def partition(self) -> int:
+        return 0
+
+    def error(self) -> KafkaError:
+        return KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "Broker: Leader not available")
+
+
+def test_an_error_that_a_reader_passes_over_is_logged_once_in_a_while(
+    kafka: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Complaining(Consumer):
+        def consume(self, *arguments: Any, **keywords: Any) -> Any:
+            return [Complaint(), *super().consume(*arguments, **keywords)]
+
+    monkeypatch.setattr(clients, "consumer", Complaining)
+    reader = StateJournal(options(kafka), topic, "test")
+    with capture_logs() as said:
+        reader.read_to_end()
+        for _ in range(5):
+            reader.poll()
+    reader.close()
+    told = [line for line in said if line["event"] == "the Kafka client reports an error"]
+    assert [(line["topic"], line["error"]) for line in told] == [(topic, "Broker: Leader not available")]
