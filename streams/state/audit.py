@@ -142,7 +142,8 @@ class JobEnded(Line):
     detail_: str = Field(default="", alias="detail")
 
     def detail(self) -> str:
-        return _joined(f"job {self.job}", f"{self.done:,} of {self.planned:,} letters", self.detail_, self.why)
+        sent = " sent again (whether they were delivered is not known here)" if self.what == "replay done" else ""
+        return _joined(f"job {self.job}", f"{self.done:,} of {self.planned:,} letters{sent}", self.detail_, self.why)
 
 
 class Started(Line):

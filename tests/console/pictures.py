@@ -58,7 +58,7 @@ def _replayed(visitor: Visitor) -> str:
     visitor.send(plan, f"{plan}/execute", reason="the clock of the app is right again")
     wait_until(lambda: visitor.get(plan).status == 303, "the order to be taken", 120.0)
     job = visitor.get(plan).headers["location"]
-    wait_until(lambda: "The job is done" in visitor.get(job).words, "the job to end", 120.0)
+    wait_until(lambda: "Counted at" in visitor.get(job).words, "the job to tell what became of its letters", 120.0)
     return job
 
 

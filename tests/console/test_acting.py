@@ -124,6 +124,44 @@ def test_letters_are_replayed_by_a_plan_and_a_purge_asks_for_the_name(
         assert sum(int(one["letters"]) for one in receipts) == 2
 
 
+def test_a_replay_that_is_refused_again_is_told_and_old_trouble_stays_old(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    with night(kafka, tmp_path, mixpanel) as (line, visitor):
+        office, letters = Person(line, mixpanel), f"{PAGE}/letters"
+        office.park(3)
+        oldest = office.dlq("list", ANALYTICS)["causes"][1]["oldest"]
+        job = replayed(line, visitor, "are they in the past by now?")
+        page = finished(line, visitor, job, "all 3 were parked again")
+        assert "must not be in the future" in page.words
+        assert 'pill parked-again">' in page.text
+        assert 'pill done">' not in page.text
+        told = visitor.json(f"{job}.json")["became"]
+        assert (told["sent"], told["parked_again"], told["waiting"], told["gone_out"]) == (3, 3, 0, 0)
+        listed = visitor.page(PAGE).text
+        assert 'pill parked-again">' in listed
+        assert "3 parked again" in visitor.page(PAGE).words
+        (ended,) = office.audited("replay done")
+        assert (ended["done"], ended["planned"]) == (3, 3)
+        assert office.dlq("list", ANALYTICS)["causes"][1]["oldest"] == oldest
+        group = finished(line, visitor, f"{letters}?again=1", "3 of them parked again").words
+        assert "must not be in the future" in group
+        office.fix()
+        good = replayed(line, visitor, "now they are")
+        page = finished(line, visitor, good, "all 3 went out")
+        assert 'pill done">' in page.text
+        assert "3 were parked again and have left since" in finished(line, visitor, job, "have left since").words
+
+
+def replayed(line: Line, visitor: Visitor, reason: str) -> str:
+    """The page of a job that sends every letter again."""
+    plan = visitor.send(f"{PAGE}/letters", f"{PAGE}/plans", action="replay").headers["location"]
+    finished(line, visitor, plan, "would be sent again")
+    assert visitor.send(plan, f"{plan}/execute", reason=reason).status == 303
+    line.scene.wait_until(lambda: visitor.get(plan).status == 303, "the keeper to take the order")
+    return visitor.get(plan).headers["location"]
+
+
 def test_a_stale_plan_says_so_and_offers_a_new_one(kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator) -> None:
     with night(kafka, tmp_path, mixpanel) as (line, visitor):
         office = Person(line, mixpanel)

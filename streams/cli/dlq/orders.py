@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.dlq.jobs import print_job, watched
+from streams.cli.dlq.jobs import note_outcome, print_job, watched
 from streams.cli.dlq.options import CLIENT_ID, Again, Name, selecting
 from streams.cli.dlq.progress import progress
 from streams.cli.errors import CommandError, ExitCode, translated
@@ -122,11 +122,15 @@ def _leave(plan: OrderPlan, asked: _Asked, job_id: str) -> None:
 
 
 def _wait(installation: Installation, plan: OrderPlan, asked: _Asked, job_id: str) -> None:
+    from streams.config.names import SOURCE
+
     named = watched(installation, plan.connector, job_id)
     if asked.output is Format.JSON:
         print_json({**plan.to_json(), "job": job_id, "outcome": named.to_json()})
     else:
         print_job(named)
+        if named.job.action == "replay" and named.job.done and plan.connector != SOURCE:
+            note_outcome(plan.connector, job_id)
     job, letters = named.job, plan.plan.letters
     if job.status == "failed":
         raise CommandError(f"job {job_id} failed: {job.detail}", ExitCode.FAILED)

@@ -32,6 +32,11 @@ class NamedJob:
     def is_over(self) -> bool:
         return self.job.status not in UNFINISHED
 
+    @property
+    def state(self) -> str:
+        """Its status for people: a replay that is done has sent its letters, which does not say what became of them."""
+        return "sent again" if (self.job.action, self.job.status) == ("replay", "done") else self.job.status
+
     def is_as_far_as(self, other: NamedJob) -> bool:
         """Whether this was read from Kafka no earlier than another reading of the same job, as far as one can tell."""
         return (self._stage, self.job.done) >= (other._stage, other.job.done)

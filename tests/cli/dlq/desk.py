@@ -182,6 +182,11 @@ class Desk:
         producer.produce(topic, value, record_key, 0, headers=list[tuple[str, str | bytes | None]](headers))
         assert producer.flush(60) == 0
 
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete the records of a partition before this offset."""
+        for future in self.admin.delete_records([TopicPartition(topic, partition, offset)]).values():
+            future.result(60)
+
     def say(self, records: Mapping[str, Record | None]) -> None:
         """Write records of the state topic, as keepers do."""
         producer = Producer({"bootstrap.servers": self.bootstrap_servers})

@@ -13,6 +13,7 @@ from streams.operations.timeline import CONNECTOR, KINDS, timelines
 from streams.state.credentials import Rules
 from streams.web.console.charts import CHART_WIDTH, account_bar, chart, parts_of, timeline
 from streams.web.console.desk import Asked, Desk, Page, Shown
+from streams.web.console.pages.jobs import known_outcome
 from streams.web.console.prometheus import POINTS, RANGES, STEP_SECONDS_MIN, PrometheusAway, charts_of
 from streams.web.console.routes import Route
 from streams.web.console.works import Work
@@ -35,6 +36,7 @@ async def show(desk: Desk, asked: Asked) -> Shown:
     name = asked.names["name"]
     content = desk.connector(name)
     snapshot = desk.snapshot
+    jobs = desk.watch.jobs(name)[:JOBS_MAX]
     also = {
         "name": name,
         "wanting": [need for need in snapshot.needs if need.connector == name],
@@ -44,7 +46,8 @@ async def show(desk: Desk, asked: Asked) -> Shown:
         "charts": await _charts(desk, name, asked.first("range")),
         "timelines": _timelines(desk, asked, content),
         "letters": snapshot.letters.get(name),
-        "jobs": desk.watch.jobs(name)[:JOBS_MAX],
+        "jobs": jobs,
+        "outcomes": {one.id: known_outcome(desk, one.id) for one in jobs},
         "order": desk.works.find(asked.first("order")),
         "parked": sum(content["account"]["parked"].values()),
         "probe_seconds": Rules(desk.settings.connectors[name].grace_seconds).probe_seconds,
