@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from streams.cli.assembly.installation import connected
 from streams.delivery.letter import returned_headers
+from streams.operations.dead_letters import outcome as outcomes
 from streams.state.records import Cursor, Job, SettledBlock, key
 from tests.cli.dlq.desk import Desk, bits
 
@@ -61,6 +63,18 @@ def test_records_that_no_sink_has_settled_wait_and_have_not_gone_out(desk: Desk)
     printed = desk.dlq("jobs", "growth", "--job", JOB)
     assert "3 of 4 wait on the connector's topic to be sent" in printed.stdout
     assert f"streams dlq jobs growth --job {JOB}" in printed.stderr
+
+
+def test_too_much_that_waits_is_not_looked_through_and_that_is_said(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say_job(desk, done=4)
+    send_again(desk, 4)
+    monkeypatch.setattr(outcomes, "WAITING_MAX", 3)
+    with connected(desk.settings, "tests") as installation:
+        found = outcomes.outcome(installation, "growth", JOB)
+    assert (found.waiting, found.gone_out, found.is_good) == (None, None, False)
+    assert "how many wait is not known" in found.sentences[0]
 
 
 def test_letters_that_left_again_are_neither_parked_nor_gone_out(desk: Desk) -> None:
