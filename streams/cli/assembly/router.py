@@ -10,7 +10,7 @@ from functools import partial
 from streams.adapters.clock import SystemClock
 from streams.adapters.kafka.consumer import GroupConsumer
 from streams.adapters.schemas.resolver import schema_resolver
-from streams.cli.assembly.freed_memory import keep_freed_memory
+from streams.cli.assembly.freed_memory import freed_memory_kept
 from streams.cli.assembly.keeper import copies_of, handed_over, source_keeper, source_view
 from streams.cli.assembly.members import clients, forgotten, freeze_what_stays, wait_report
 from streams.cli.assembly.observation import Observation
@@ -45,7 +45,7 @@ def router(
         routing = routing_of(settings)
         keeper = stack.enter_context(source_keeper(settings, routing, instance, observation))
         freeze_what_stays()
-        keep_freed_memory()
+        stack.enter_context(freed_memory_kept())
         worker = Router(
             routing,
             resolver,

@@ -12,7 +12,7 @@ from streams.adapters.http import HttpTransport
 from streams.adapters.kafka.journal import StateJournal
 from streams.adapters.kafka.member_settings import EVENLY
 from streams.adapters.schemas.resolver import schema_resolver
-from streams.cli.assembly.freed_memory import keep_freed_memory
+from streams.cli.assembly.freed_memory import freed_memory_kept
 from streams.cli.assembly.keeper import connector_keeper, copies_of
 from streams.cli.assembly.members import clients, forgotten, freeze_what_stays, wait_report
 from streams.cli.assembly.memory import memories
@@ -82,7 +82,7 @@ def sink(
             pulse=observation.pulse,
         )
         freeze_what_stays()
-        keep_freed_memory()
+        stack.enter_context(freed_memory_kept())
         worker = Sink(
             name,
             topic,
