@@ -106,3 +106,24 @@ def test_a_partition_that_is_asked_again_each_second_waits_since_its_first_secon
     assert partition_waits(waiting, clock) == {"currents.open/0": expected}
     clock.advance(5.0)
     assert partition_waits(waiting, clock) == {}
+
+
+def test_a_slow_second_or_an_aborted_transaction_does_not_make_an_old_wait_a_new_one() -> None:
+    clock = MovableClock()
+    waiting = WaitingPartitions(FakeConsumer(FakeKafka()))
+    place, began_ms = ("currents.open", 0), clock.epoch_ms()
+
+    def since_ms() -> int:
+        waiting.hold(place, 7, clock.monotonic(), "registry", "no answer")
+        return partition_waits(waiting, clock)["currents.open/0"].since
+
+    assert since_ms() == began_ms
+    waiting.resume_due(clock.monotonic() + 1.0)
+    clock.advance(30.0)
+    assert partition_waits(waiting, clock) == {}, "nobody has held it for half a minute"
+    assert since_ms() == began_ms, "it was never read past this offset"
+    waiting.release_all()
+    clock.advance(1.0)
+    assert since_ms() == began_ms
+    waiting.forget([place])
+    assert since_ms() == clock.epoch_ms(), "what happened while another process had it is not known"

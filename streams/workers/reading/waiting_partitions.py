@@ -49,6 +49,9 @@ class WaitingPartitions:
         self.partitions: dict[Partition, tuple[float, int]] = {}
         """Those that wait: until when (seconds of the monotonic clock), and the offset to go on from."""
         self._waits: dict[Partition, Wait] = {}
+        self._began: dict[Partition, tuple[int, float]] = {}
+        """The offset that a partition was held at last, and since when. One that is held there again has waited all
+        the time: a slow second between two holds, or an aborted transaction, does not make an old wait a new one."""
         self._ages: dict[Partition, _Age] = {}
 
     def holds(self, partition: Partition) -> bool:
@@ -63,8 +66,9 @@ class WaitingPartitions:
 
     def hold(self, partition: Partition, offset: int, now: float, why: Why, detail: str) -> None:
         """Read nothing of it for a second, then again from `offset`."""
-        before = self._waits.get(partition)
-        since = before.since if before is not None and before.offset == offset else now
+        began = self._began.get(partition)
+        since = began[1] if began is not None and began[0] == offset else now
+        self._began[partition] = offset, since
         self._waits[partition] = Wait(offset, why, detail, since, now)
         age = self._ages.get(partition)
         if why == "schema" and (age is None or offset >= age.end):
@@ -109,4 +113,5 @@ class WaitingPartitions:
         for partition in partitions:
             self.partitions.pop(partition, None)
             self._waits.pop(partition, None)
+            self._began.pop(partition, None)
             self._ages.pop(partition, None)
