@@ -141,10 +141,7 @@ def _state(overview: Overview, remarks: Sequence[str] = ()) -> str:
 def _state_of_all(overview: Overview) -> str:
     if overview.state == "SUSPENDED":
         return _state(overview, [str(overview.view.state.by)])
-    remarks = [f"{scope} INVALID" for scope in overview.invalid_scopes]
-    remarks += [f"{scope} backs off" for scope in overview.backing_off]
-    remarks += sorted({f"waits for {wait.why}" for wait in overview.waits.values()})
-    return _state(overview, remarks)
+    return _state(overview, overview.remarks)
 
 
 def _scope_line(overview: Overview, scope: str) -> str:

@@ -20,7 +20,7 @@ from streams.operations.inlets.overview import overviews as inlet_overviews
 from streams.operations.installation import Installation
 from streams.operations.router import OPEN_TRANSACTION, RouterOverview
 from streams.state.credentials import Rules
-from streams.state.moments import iso, told
+from streams.state.moments import clock_time, iso, told
 from streams.state.records import ScopeState
 
 Kind = Literal[
@@ -32,6 +32,8 @@ person has to do it."""
 
 NO_DEADLINE_MS = 72 * 3_600_000
 """What stands still and has no deadline of its own is listed as if it were due in three days."""
+REASONS_MAX, REASON_LENGTH_MAX = 2, 160
+"""Of what was said of dead letters: how many a need repeats, and how much of each."""
 BACK_OFF_MS_MIN = 300_000
 """A destination that asks to wait for less than five minutes needs nobody."""
 
@@ -153,7 +155,7 @@ def _of_router(router: RouterOverview, letters: Times) -> Iterator[Need]:
             command=router.next_step() or "streams connectors show router",
         )
     if router.letters:
-        yield _letters(SOURCE, router.letters, letters, "could not be routed")
+        yield _letters(SOURCE, router.letters, letters, "could not be routed", router.now_ms)
 
 
 def _no_router(router: RouterOverview) -> Need:
@@ -199,8 +201,9 @@ def _of_inlet(inlet: InletOverview) -> Iterator[Need]:
             what=f"{_count(len(inlet.files), 'file')} of inlet {name} cannot be read",
             since_ms=min(file.since_ms for file in inlet.files),
             consequence="their events are not routed, or only those before the damage",
-            step="look at the reasons, then have each read again or give it up",
+            step="ask who uploads them for the files, or look at the reasons and give up what cannot be had",
             command=f"streams inlets show {name}",
+            afterwards="a new version of a file under the same name is taken by itself, also later",
             action="files",
             inlet=name,
         )
@@ -230,7 +233,7 @@ def _of_connector(overview: Overview, now_ms: int, letters: Times) -> Iterator[N
     rejected = sum(count for cause, count in overview.account.parked.items() if cause != "credentials")
     if rejected:
         what = f"refused by {overview.connector.destination}"
-        yield _letters(name, rejected, letters, what)
+        yield _letters(name, rejected, letters, what, now_ms)
 
 
 def _no_sink(overview: Overview) -> Need:
@@ -378,18 +381,25 @@ def _kept_until_ms(overview: Overview) -> int | None:
     return None if oldest_ms is None else oldest_ms + connector_retention_ms(overview.connector)
 
 
-def _letters(name: str, count: int, times: Times, what: str) -> Need:
+def _letters(name: str, count: int, times: Times, what: str, now_ms: int) -> Need:
+    said = "; ".join(_cut(words) for words in times.said[:REASONS_MAX])
+    newest = f"; the newest was parked at {clock_time(times.newest, now_ms)} UTC" if times.newest else ""
     return Need(
         kind="letters",
         connector=name,
-        what=f"{_count(count, 'record')} {what}",
+        what=f"{_count(count, 'record')} {what}" + (f", for example: {said}" if said else ""),
         since_ms=times.oldest,
-        consequence="they are deleted 14 days after they were parked",
+        consequence=f"each is deleted for good 14 days after it was parked, the first at the deadline{newest}",
         deadline_ms=times.first_deadline,
-        step="look at the causes, fix them, then replay or purge",
+        step="look at all causes and have them fixed: by who makes the events, in the configuration, or at the "
+        "destination. Then replay, or purge what nobody needs",
         command=f"streams dlq top {name}",
         action="letters",
     )
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= REASON_LENGTH_MAX else f"{words[: REASON_LENGTH_MAX - 1]}…"
 
 
 def _count(count: int, noun: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.web.console.charts import account_bar, chart, parts_of
+from streams.web.console.charts import account_bar, chart, parts_of, spark
 from streams.web.console.history import History, Series
 
 SAMPLE = {"delivered": 0.0, "parked": 0.0, "waiting": 0.0, "lag_seconds": 0.0}
@@ -56,3 +56,10 @@ def test_the_parts_of_an_account_are_drawn_to_scale_and_said_in_words() -> None:
 def test_a_line_is_broken_where_samples_are_missing() -> None:
     series = Series([0, 10_000, 200_000, 210_000], [1.0, 2.0, 3.0, 4.0])
     assert chart(series, "Waiting", 0, 210_000).count("<polyline") == 2
+
+
+def test_a_small_line_is_drawn_over_the_time_that_its_column_names_and_says_its_largest_value() -> None:
+    hour = 3_600_000
+    drawn = spark(Series([hour - 80_000, hour - 40_000, hour], [1.0, 2.5, 2.0]), "lag in seconds", 0, hour)
+    assert 'points="117.3,' in drawn
+    assert "at most 2.5</span>" in drawn

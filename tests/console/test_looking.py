@@ -21,6 +21,7 @@ from tests.pipeline.test_answers import OPEN, event
 
 pytestmark = [pytest.mark.kafka, pytest.mark.apache, pytest.mark.timeout(360)]
 
+PURCHASE = "users.behaviors.Purchase"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -107,6 +108,13 @@ def test_a_connector_s_page_has_its_account_as_a_sentence_and_no_order_where_it_
     assert "looks only" in page.words
 
 
+@pytest.mark.parametrize("path", ["/", f"/connectors/{ANALYTICS}"])
+def test_a_connector_that_runs_and_delivers_nothing_has_the_same_badges_on_each_page(night: Night, path: str) -> None:
+    page = night.visitor.reading(path, "running, delivers nothing")
+    assert '<span class="pill invalid">invalid</span>' in page.text
+    assert '<span class="pill valid">valid</span> default' not in page.text
+
+
 @pytest.mark.parametrize("path", ["/", f"/connectors/{ANALYTICS}", f"/connectors/{ANALYTICS}/letters", "/nowhere"])
 def test_every_page_has_the_policy_and_no_script_or_style_of_its_own(night: Night, path: str) -> None:
     page = night.visitor.get(path)
@@ -138,6 +146,34 @@ def test_an_order_from_another_page_is_refused(night: Night, origin: str | None)
     answer = night.visitor.post("/sign-out", {}, origin)
     assert answer.status == 403
     assert "orders are accepted only from pages of this console" in answer.words
+
+
+def test_two_causes_for_which_the_router_waits_are_two_things_to_do_on_the_page_and_the_command_line(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    address = "http://127.0.0.1:9"  # nobody listens there
+    source = {"unknown_schema_wait": "1h", "schema_registry": {"url": address}}
+    with running(kafka, tmp_path, {ANALYTICS: mixpanel_connector(mixpanel)}, source) as line:
+        line.write(OPEN, b"\xc3\x01" + bytes.fromhex("7cadefe5e6d83d82") + b"a record")
+        line.write(PURCHASE, b"\x00" + (41).to_bytes(4, "big") + b"a record")
+        line.flush()
+        with console(line.scene.config) as visitor:
+            page = visitor.seen(
+                "/",
+                lambda page: "unknown schema fingerprint 7cadefe5e6d83d82" in page.words and address in page.words,
+                "tell both causes",
+            )
+            assert page.text.count('<article class="need waiting">') == 2
+            assert "streams schemas add FILE" in page.words
+            assert f"the schema registry at {address}: no answer" in page.words
+            assert "start the schema registry" in page.words
+            assert "running, not all" in page.words
+            assert "7cadefe5e6d83d82" in visitor.page("/schemas").words
+            shown = Night(line, visitor).command("connectors", "show", "router")["causes"]
+            assert [(one["why"], one["records"]) for one in sorted(shown, key=lambda one: str(one["why"]))] == [
+                ("registry", 1),
+                ("schema", 1),
+            ]
 
 
 def test_a_console_without_kafka_starts_and_says_so(tmp_path: Path) -> None:

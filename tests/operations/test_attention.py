@@ -15,6 +15,7 @@ from streams.operations.dead_letters.overview import Times
 from streams.operations.inlets.overview import InletOverview, ParkedFile
 from streams.operations.router import RouterOverview, TopicLag
 from streams.operations.router_waits import Surroundings
+from streams.state.moments import clock_time
 from streams.state.records import ConnectorState, Evidence, ScopeState
 from streams.state.state_view import StateView
 from streams.state.worker_records import BackOff, PartitionWait, Waits
@@ -128,6 +129,17 @@ def test_a_destination_that_asks_to_wait_needs_somebody_only_after_five_minutes(
         assert [one.kind for one in needs(router(), [found], NOW)] == kinds
 
 
+def test_a_connector_that_runs_and_delivers_nothing_is_told_apart_from_one_that_delivers() -> None:
+    fine, refused = overview(), invalid("lab", NOW + HOUR)
+    assert (fine.delivers, fine.remarks) == ("all", ())
+    assert (refused.delivers, refused.remarks) == ("nothing", ("default INVALID",))
+    busy = replace(overview(), scopes=("default", "other"))
+    busy.view.waits["sink-1"] = Waits(
+        at=NOW, back_offs={"other": BackOff(status=503, detail="", since=NOW, next_try=NOW + 1_000)}
+    )
+    assert (busy.delivers, busy.remarks) == ("some", ("other backs off",))
+
+
 def test_an_outage_of_a_destination_is_one_need_however_many_scopes_it_has() -> None:
     cdp = SETTINGS.connectors["cdp"]
     found = replace(
@@ -214,6 +226,13 @@ def test_a_schema_that_is_asked_for_by_id_is_not_added_here_but_at_the_registry(
     (found,) = needs(waiting_router({"currents.users.behaviors.Purchase/0": wait}), [], NOW)
     assert "register the schema with this id in the registry at http://registry:8081" in found.step
     assert found.command == "streams doctor"
+
+
+def test_refused_records_are_told_with_what_was_said_of_some_and_when_the_newest_came() -> None:
+    times = Times(NOW - DAY, NOW - HOUR, NOW + 13 * DAY, ("400 time is in the future", "400 too deep", "400 a third"))
+    (need,) = needs(router(), [overview(rejected=200)], NOW, {"growth": times})
+    assert need.what == "200 records refused by mixpanel, for example: 400 time is in the future; 400 too deep"
+    assert f"the newest was parked at {clock_time(NOW - HOUR, NOW)} UTC" in need.consequence
 
 
 def test_no_router_is_missed_where_nothing_is_routed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from streams.config import Connector
 from streams.delivery.account import Account, SinkCounts
@@ -21,6 +21,8 @@ from streams.state.moments import iso
 from streams.state.records import CREDENTIALS, StateError
 from streams.state.state_view import StateView
 from streams.state.worker_records import PartitionWait
+
+Delivers = Literal["all", "some", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,23 @@ class Overview:
     def backing_off(self) -> tuple[str, ...]:
         """Scopes whose destination asked to wait, or does not answer."""
         return tuple(scope for scope in self.scopes if self.view.back_off(scope, self.now_ms) is not None)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is not as it should be while it is RUNNING: scopes that are refused or back off, partitions that
+        wait."""
+        waits = sorted({f"waits for {wait.why}" for wait in self.waits.values()})
+        refused = [f"{scope} INVALID" for scope in self.invalid_scopes]
+        return (*refused, *(f"{scope} backs off" for scope in self.backing_off), *waits)
+
+    @property
+    def delivers(self) -> Delivers:
+        """Whether records of all scopes go out, of some, or of none."""
+        if self.members == 0 or self.state == "SUSPENDED":
+            return "nothing"
+        if set(self.scopes) <= {*self.invalid_scopes, *self.backing_off}:
+            return "nothing"
+        return "some" if self.remarks else "all"
 
     @property
     def waits(self) -> Mapping[str, PartitionWait]:
@@ -115,6 +134,8 @@ class Overview:
             "destination": self.connector.destination,
             "contact": self.connector.contact or None,
             "state": state.state,
+            "delivers": self.delivers,
+            "remarks": list(self.remarks),
             "suspended": None
             if state.state == "RUNNING"
             else {"by": state.by, "reason": state.reason, "who": state.who, "since": iso(state.since)},

@@ -23,11 +23,13 @@ from streams.workers.keeper.expiry import REJECTED_MS_MAX
 @dataclass(frozen=True, slots=True)
 class Times:
     """When the oldest letter was parked for the first time, when the newest was parked, and when the first is deleted
-    automatically (ms since 1970)."""
+    automatically (ms since 1970). `said` is what was said of the letters that were looked at, the first and the last
+    of each partition: others may have other reasons."""
 
     oldest: int | None = None
     newest: int | None = None
     first_deadline: int | None = None
+    said: tuple[str, ...] = ()
 
     @classmethod
     def of_all(cls, times: Iterable[Times]) -> Times:
@@ -37,6 +39,7 @@ class Times:
             min((one.oldest for one in found if one.oldest), default=None),
             max((one.newest for one in found if one.newest), default=None),
             min((one.first_deadline for one in found if one.first_deadline), default=None),
+            tuple(dict.fromkeys(words for one in found for words in one.said)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -152,12 +155,18 @@ def _of_topic(letters: str, parked: list[Verdict], dead: DeadLetters, view: Stat
     newest = max(verdict.parked_at_ms for verdict in parked)
     first_parked = min(verdict.parked_at_ms for verdict in parked)
     if not letters.startswith(CREDENTIALS):
-        return Times(oldest, newest, first_parked + REJECTED_MS_MAX)
+        return Times(oldest, newest, first_parked + REJECTED_MS_MAX, _said(parked))
     scope = view.scope(letters.removeprefix(CREDENTIALS))
     if scope.state != "INVALID" or dead.connector is None:
         return Times(oldest, newest)
     rules = Rules(dead.connector.grace_seconds)
     return Times(oldest, newest, deadline_ms(first_parked, scope, view.state, rules, now_ms))
+
+
+def _said(parked: Iterable[Verdict]) -> tuple[str, ...]:
+    """Status and words of each, the newest first; the same words once."""
+    newest = sorted(parked, key=lambda verdict: -verdict.parked_at_ms)
+    return tuple(dict.fromkeys(f"{one.status or ''} {one.detail}".strip() for one in newest if one.detail))
 
 
 def _cause(cause: str, count: int, times: Mapping[str, Times]) -> CauseRow:

@@ -64,14 +64,15 @@ def account_bar(account: Mapping[str, object], width: int = BAR_WIDTH) -> Markup
     return _svg("bar", width, BAR_HEIGHT, label, "".join(drawn))
 
 
-def spark(series: Series, what: str) -> Markup:
-    """A small line of the last hour, from 0 to its largest value."""
+def spark(series: Series, what: str, since_ms: int, now_ms: int) -> Markup:
+    """A small line from `since_ms` to now, from 0 to its largest value, which stands below it."""
     if len(series.values) < 2:
         return Markup('<span class="none">no data yet</span>')
-    top = max(series.values) or 1.0
-    label = f"{what}: now {_short(series.values[-1])}, at most {_short(max(series.values))}"
-    lines = _lines(series, series.times_ms[0], series.times_ms[-1], SPARK_WIDTH, 2, SPARK_HEIGHT - 2, top)
-    return _svg("spark", SPARK_WIDTH, SPARK_HEIGHT, label, lines)
+    largest = _short(max(series.values))
+    label = f"{what}: now {_short(series.values[-1])}, at most {largest}"
+    lines = _lines(series, since_ms, now_ms, SPARK_WIDTH, 2, SPARK_HEIGHT - 2, max(series.values) or 1.0)
+    drawn = _svg("spark", SPARK_WIDTH, SPARK_HEIGHT, label, lines)
+    return drawn + Markup('<span class="small">at most {}</span>').format(largest)
 
 
 def chart(

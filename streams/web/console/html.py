@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -17,6 +18,7 @@ from markupsafe import Markup
 from streams.state.moments import iso, told
 
 PACKAGE = "streams.web.console"
+_COMMAND_OR_TIME = re.compile(r"(`[^`]+`|\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)")
 STATIC_TYPES = {"console.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"}
 
 
@@ -36,7 +38,10 @@ def environment() -> Environment:
         "time_of": time_of,
         "told": told_or_dash,
         "left": left,
+        "is_ahead": is_ahead,
+        "dotted": dotted,
         "pretty": pretty,
+        "with_commands": with_commands,
         "segment": segment,
     }
     found.globals |= {"asset": asset, "with_query": with_query}
@@ -97,6 +102,25 @@ def left(deadline: str | int | None, now_ms: int) -> Markup:
         return Markup('<strong class="now">now</strong>')
     words = f"in {told((deadline - now_ms) / 1000)}"
     return Markup('<span data-countdown="{}">{}</span>').format(iso(deadline), words)
+
+
+def dotted(name: str) -> Markup:
+    """A long name that a narrow screen breaks after a dot, and not within a word."""
+    return Markup(".<wbr>").join(name.split("."))
+
+
+def is_ahead(moment: str, now_ms: int) -> bool:
+    """Whether a time, as ISO text, is in the future."""
+    return datetime.fromisoformat(moment).timestamp() * 1000 > now_ms
+
+
+def with_commands(sentence: str) -> Markup:
+    """A sentence of an operation: its commands in backticks as code, its times as on every page."""
+    parts = _COMMAND_OR_TIME.split(sentence)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part[1:-1]) if part.startswith("`") else moment(part) if number % 2 else part
+        for number, part in enumerate(parts)
+    )
 
 
 def pretty(content: object) -> str:

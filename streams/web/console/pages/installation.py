@@ -27,7 +27,9 @@ async def router(desk: Desk, _asked: Asked) -> Shown:
 
 async def schemas(desk: Desk, _asked: Asked) -> Shown:
     found = await desk.threads.schemas.get()
-    return Page("schemas.html", "Schemas", found.to_json(), {"found": found})
+    router = desk.snapshot.router or {"causes": []}
+    missing = [cause for cause in router["causes"] if cause["why"] == "schema"]
+    return Page("schemas.html", "Schemas", found.to_json(), {"found": found, "missing": missing})
 
 
 async def topics(desk: Desk, _asked: Asked) -> Shown:

@@ -40,13 +40,15 @@ def _receiver(desk: Desk, connectors: Mapping[str, Mapping[str, Any]]) -> dict[s
 
 
 def _row(desk: Desk, name: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    since_ms = desk.clock.epoch_ms() - HOUR_MS
+    now_ms = desk.clock.epoch_ms()
+    since_ms = now_ms - HOUR_MS
+    delivered, lag = (desk.history.series(name, field, since_ms) for field in ("delivered", "lag_seconds"))
     return {
         "name": name,
         "found": found,
         "bar": account_bar(found["account"]),
-        "throughput": spark(desk.history.series(name, "delivered", since_ms).rates(), "delivered per second"),
-        "lag": spark(desk.history.series(name, "lag_seconds", since_ms), "lag in seconds"),
+        "throughput": spark(delivered.rates(), "delivered per second", since_ms, now_ms),
+        "lag": spark(lag, "lag in seconds", since_ms, now_ms),
         "parked": sum(found["account"]["parked"].values()),
     }
 
