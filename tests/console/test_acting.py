@@ -58,6 +58,11 @@ def test_a_revoked_key_from_the_alert_to_the_last_letter(
         line.settle()
         probe = visitor.form("/", f"{PAGE}/probe")
         followed(line, visitor, visitor.post(probe.action, probe.fields), "default: refused (401")
+        extend = f"streams dlq extend {ANALYTICS} --scope default --by 24h --reason WHY"
+        overview = finished(line, visitor, "/", extend)
+        assert f"{PAGE}#extend-default" in overview.links
+        assert "nothing has to be replayed" in overview.words
+        assert f"connectors.{ANALYTICS}.project_token (the configuration file itself" in overview.words
         extension = visitor.send(PAGE, f"{PAGE}/extend", by="24h", reason="the key comes on Monday")
         followed(line, visitor, extension, "letters of default live 24h longer")
         mixpanel.restore()
@@ -72,6 +77,32 @@ def test_a_revoked_key_from_the_alert_to_the_last_letter(
             ("probe", "oncall"),
         ]
         assert orders[1]["why"] == "the key comes on Monday"
+
+
+def test_letters_that_are_parked_for_credentials_are_offered_as_such_and_a_plan_without_letters_leads_back(
+    kafka: Broker, tmp_path: Path, mixpanel: MixpanelEmulator
+) -> None:
+    with night(kafka, tmp_path, mixpanel) as (line, visitor):
+        letters, plans = f"{PAGE}/letters", f"{PAGE}/plans"
+        empty = visitor.reading(letters, "There are no letters to replay or to purge")
+        assert plans not in [form.action for form in empty.forms()]
+        mixpanel.revoke()
+        for number in range(4):
+            line.write(OPEN, event(f"event-{number}"))
+        line.settle()
+        offered = visitor.form(letters, plans)
+        page = visitor.page(letters)
+        assert [form.fields["scope"] for form in page.forms() if form.action == plans] == ["default"]
+        assert "They are sent by themselves once a probe is accepted" in page.words
+        elsewhere = {**offered.fields, "action": "replay", "scope": "", "until": "", "event_type": OPEN}
+        said = "4 are parked for credentials: select them with --scope default"
+        nothing = followed(line, visitor, visitor.post(plans, elsewhere), said)
+        back = next(link for link in nothing.links if link.endswith("#plan-title"))
+        assert back == f"{letters}?action=replay&event_type={OPEN}#plan-title"
+        assert plans not in [form.action for form in nothing.forms()]
+        plan = followed(line, visitor, visitor.post(plans, {**offered.fields, "action": "replay"}), "is INVALID since")
+        assert "Selected: parked until now, scope default" in plan.words
+        assert f"streams connectors probe {ANALYTICS} --scope default" in plan.words
 
 
 def read_audit(line: Line) -> list[dict[str, str]]:

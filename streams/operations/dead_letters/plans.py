@@ -9,6 +9,7 @@ from typing import Any
 from streams.operations.dead_letters.facts import Facts
 from streams.operations.dead_letters.filters import Filters, selection_of
 from streams.operations.dead_letters.open_letters import OpenLetters, Report, open_letters, silent
+from streams.operations.dead_letters.overview import overview
 from streams.operations.dead_letters.topics import DeadLetters
 from streams.operations.errors import NothingMatched, OperationError, PlanStale
 from streams.operations.installation import Installation
@@ -76,7 +77,7 @@ def planned(
             f"plan {plan.id} with {plan.letters:,} letters"
         )
     if not plan.letters:
-        raise NothingMatched(_nothing(name, plan))
+        raise NothingMatched(_nothing(name, plan) + _parked_elsewhere(installation, name, filters))
     if action == "replay":
         rate = rate or replay_rate(opened.dead)
     return OrderPlan(name, plan, rate, warnings)
@@ -146,7 +147,8 @@ def _warnings(opened: OpenLetters, plan: Plan) -> tuple[str, ...]:
     name = opened.dead.name
     warnings = [
         f"scope {scope} of {name} is INVALID since {iso(opened.view.scope(scope).since)}: its letters are parked "
-        f"again at once. Fix its secret first, then `streams connectors probe {name}`"
+        f"again at once. Fix its secret first; once a probe is accepted, they are sent "
+        f"by themselves: `streams connectors probe {name} --scope {scope}`"
         for scope in scopes
         if opened.view.scope(scope).state == "INVALID"
     ]
@@ -159,6 +161,19 @@ def _warnings(opened: OpenLetters, plan: Plan) -> tuple[str, ...]:
     if state.state == "SUSPENDED":
         warnings.append(f"{name} is SUSPENDED by {state.by}: the letters wait until `streams connectors resume {name}`")
     return tuple(warnings)
+
+
+def _parked_elsewhere(installation: Installation, name: str, filters: Filters) -> str:
+    """Where no letter matched: letters that are parked for credentials are selected by their scope only."""
+    if filters.scope is not None:
+        return ""
+    letters = overview(installation, name)
+    scopes = [row.scope for row in letters.scopes if row.times.oldest]
+    if not scopes:
+        return ""
+    parked = sum(row.letters for row in letters.causes if row.cause == "credentials")
+    options = " or ".join(f"--scope {scope}" for scope in scopes)
+    return f"; {parked:,} are parked for credentials: select them with {options}"
 
 
 def _nothing(name: str, plan: Plan) -> str:

@@ -110,7 +110,8 @@ def test_a_replay_warns_where_its_letters_would_be_parked_again_or_wait_and_a_pu
     desk.say({key("scope", "growth", "default"): invalid})
     of_scope = (
         "scope default of growth is INVALID since 2026-01-01T00:00:00Z: its letters are parked again at once. "
-        "Fix its secret first, then `streams connectors probe growth`"
+        "Fix its secret first; once a probe is accepted, they are sent by themselves: "
+        "`streams connectors probe growth --scope default`"
     )
     assert desk.json("replay", "growth")["warnings"] == [of_scope]
     stopped = ConnectorState(state="SUSPENDED", by="operator", since=LONG_AGO_MS)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streams.config.names import SOURCE
 from streams.operations.dead_letters.filters import check_fingerprint
 from streams.operations.dead_letters.groups import grouped, listed
+from streams.operations.dead_letters.overview import LettersOverview
 from streams.operations.dead_letters.rows import Rows, rows
 from streams.operations.dead_letters.topics import dead_letters
 from streams.operations.installation import Installation
@@ -19,6 +22,8 @@ ROWS_MAX = 100
 FRESH_MS = 60_000
 """A count that is older is made again when somebody opens the page; until then the old one is shown."""
 TROUBLES_MAX = 50
+CHOSEN = ("action", "cause", "event_type", "since", "until", "limit", "rate", "scope")
+"""Fields of the form that an address may fill in: a plan that selected nothing leads back to them."""
 
 
 async def show(desk: Desk, asked: Asked) -> Shown:
@@ -39,18 +44,34 @@ async def show(desk: Desk, asked: Asked) -> Shown:
     result = None if counted is None else counted.result
     also = {
         "name": name,
-        "title": "the source" if name == SOURCE else name,
+        "title": "the source (what the router could not read)" if name == SOURCE else name,
         "work": work,
         "counted": counted,
         "cause": cause,
         "fingerprint": fingerprint,
         "listing": listing,
-        "causes": dead.causes,
+        "causes": _causes(overview, None if counted is None else counted.result, dead.causes),
+        "chosen": {field: asked.first(field) for field in CHOSEN},
+        "parked": sum(row.letters for row in overview.causes),
         "troubles": [] if result is None else _troubles(result, cause),
+        "counted_letters": 0 if result is None else sum(one.count for one in result.troubles()) + result.others,
         "overview": overview,
         "has_page": name != SOURCE,
     }
     return Page("letters.html", f"Letters of {name}", content, also, refresh_seconds=3 if is_running else 60)
+
+
+def _causes(overview: LettersOverview, counted: Groups | None, known: Sequence[str]) -> list[tuple[str, int | None]]:
+    """The causes of letters that a person replays or purges, each with its count; None where it is not known.
+
+    The letters of `source` are one number, whatever their cause: only a count tells which causes there are.
+    """
+    if overview.connector != SOURCE:
+        return [(row.cause, row.letters) for row in overview.causes if row.letters and row.cause != "credentials"]
+    if not sum(row.letters for row in overview.causes):
+        return []
+    there = set(known) if counted is None else {one.largest.cause for one in counted.troubles()}
+    return [(cause, None) for cause in known if cause in there]
 
 
 def _count(desk: Desk, name: str, who: str, *, is_forced: bool) -> tuple[Work, Work | None]:

@@ -73,6 +73,7 @@ def common_values(work: Work, order: Work | None, address: str) -> dict[str, Any
         "may_renew": not work.is_running and not is_given(order),
         "typed": "",
         "order_fix": "",
+        "change_address": "",
     }
 
 

@@ -14,7 +14,7 @@ from streams.state.orders import Action
 from streams.state.plan import LEFT_OUT_SENTENCES
 from streams.web.console.desk import Asked, Desk, Page, SeeOther, Shown
 from streams.web.console.failures import PageError
-from streams.web.console.html import segment
+from streams.web.console.html import segment, with_query
 from streams.web.console.pages.orders import begun, reason_of
 from streams.web.console.pages.plan_page import (
     common_values,
@@ -66,11 +66,20 @@ async def show(desk: Desk, asked: Asked) -> Shown:
         "renew_address": f"/connectors/{segment(name)}/plans",
         "renew_fields": {"action": action, **fields},
         "left_out_sentences": LEFT_OUT_SENTENCES,
+        "selected": _sentences(fields),
+        "change_address": f"{with_query(f'/connectors/{segment(name)}/letters', action=action, **fields)}#plan-title",
     }
     if action == "purge":
         also["typed"] = f"Type the name of the connector, {name}: a purge deletes for good."
     refresh_seconds = 2 if is_waiting(work, ordered) else None
     return Page("plan.html", f"{action.capitalize()} of {name}", content, also, refresh_seconds=refresh_seconds)
+
+
+def _sentences(fields: Mapping[str, str]) -> list[str]:
+    """What a plan selects, as people say it."""
+    words = {"until": "parked until", "since": "parked since", "limit": "at most", "rate": "per second:"}
+    shown = {"0s": "now"}
+    return [f"{words.get(name, name.replace('_', ' '))} {shown.get(value, value)}" for name, value in fields.items()]
 
 
 async def execute(desk: Desk, asked: Asked) -> Shown:
