@@ -125,4 +125,4 @@ def _order(config: ConfigPath, name: str, key: str, what: What, reason: str) -> 
             f"no process of inlet {name} answered: the order waits until one runs (`streams run ingest`)",
             ExitCode.PARTLY_DONE,
         )
-    note(f"{what.value}: {key}; `streams audit {name}` tells what came of it")
+    note(f"{what.value}: {done.sentence()}")

@@ -54,7 +54,9 @@ def test_a_file_that_cannot_be_read_is_seen_and_ordered_about(kafka: Broker, tmp
         try:
             twin = "/inlets/bucket.json"
             visitor.seen(twin, lambda page: page.status == 200 and len(parked(page)) == 2, "name both files")
-            visitor.reading("/inlets/bucket", "cut-off block")
+            told = visitor.reading("/inlets/bucket", "cut-off block").words
+            assert "What comes after the damage is given up for good" in told
+            assert "A new version of the file under the same name is taken by itself" in told
             visitor.await_twin(twin, lambda: printed(inlet))
             overview = visitor.reading("/", "2 files of inlet bucket cannot be read")
             assert "/inlets/bucket" in overview.links
@@ -72,7 +74,7 @@ def test_a_file_that_cannot_be_read_is_seen_and_ordered_about(kafka: Broker, tmp
                 visitor.reading(answer.headers["location"], f": {action} {file}")
                 visitor.seen(twin, lambda page: page.status == 200 and file not in parked(page), f"leave {file} out")  # noqa: B023 - called at once
             inlet.await_records(300, PATIENCE_SECONDS)
-            visitor.reading("/inlets/bucket", "Every file could be read")
+            visitor.reading("/inlets/bucket", "No file waits for a decision")
             audit = visitor.seen("/audit.jsonl?connector=bucket", lambda page: "skip it" in page.text, "tell why").text
             assert '"why":"skip it"' in audit.replace(": ", ":")
         finally:

@@ -342,6 +342,7 @@ def test_a_person_salvages_what_can_be_read_and_the_audit_says_how_many(desk: De
     assert (state(desk, key("a.avro")), desk.ids) == (State.SKIPPED, ids_of(events(taken)))
     ends = [line for line in desk.audit() if isinstance(line, InletOrdered)]
     assert [(line.what, line.records) for line in ends] == [("salvage", 0), ("salvage done", taken)]
+    assert ends[1].outcome.startswith("the rest, from record ")
     desk.store.put(key("a.avro"), avro(events(200)))
     desk.poll()
     assert desk.ids == ids_of(events(200)), "a correct file goes on behind what was salvaged"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.inlets.progress import Order, What
+from streams.inlets.progress import Entry, Order, State, What
 from streams.operations.errors import BadRequest, NothingMatched
 from streams.operations.inlets.overview import view_of
 from streams.operations.installation import Installation
@@ -16,11 +16,31 @@ LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """An order about one file; whether it is carried out, or waits for a process that is active."""
+    """An order about one file; whether it is carried out, or waits for a process that is active. `after` is what is
+    known of the file then; None where nothing is."""
 
     key: str
     what: What
     is_done: bool
+    after: Entry | None = None
+
+    def sentence(self) -> str:
+        """What came of it."""
+        if not self.is_done:
+            return f"no process of the inlet answered: {self.what.value} {self.key} waits until one runs"
+        after = self.after
+        taken = "" if after is None else f"{after.records:,} {'record' if after.records == 1 else 'records'}"
+        match None if after is None else after.state:
+            case State.DONE:
+                return f"{self.key} was read to its end: {taken} of it are taken, and nothing of it is given up"
+            case State.SKIPPED:
+                return f"{taken} of {self.key} are taken; the rest of it is given up for good"
+            case State.PARKED | State.DAMAGED if after is not None:
+                return f"{self.key} still cannot be read: {after.reason}"
+            case State.LOST:
+                return f"{self.key} is not there any more"
+            case _:
+                return f"{self.key} is being read; the audit will tell what came of it"
 
 
 def order(
@@ -34,7 +54,8 @@ def order(
     wait_seconds: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Ordered:
-    """Write the order, and wait for a while until it is carried out. One that is not carried out in time stays.
+    """Write the order, and wait for a while until it is carried out and what came of it is known. One that is not
+    carried out in time stays.
 
     Raises `BadRequest`, `NothingMatched` where no file with this key waits, `KafkaUnreachable` and `StateError`.
     """
@@ -57,7 +78,12 @@ def order(
         # Before readers see the end of the transaction, an order that nobody has read yet looks like one that is done.
         is_readable = all(end >= written[place] for place, end in cluster.ends(written).items())
         if is_readable and record_key not in installation.read_latest(settings.topics.inlets, record_key):
-            return Ordered(key, what, True)
+            break
         if clock.monotonic() >= deadline:
             return Ordered(key, what, False)
         sleep(LOOK_SECONDS)
+    after = view_of(installation, name).entry(key)
+    while after is not None and after.state is State.UNDER_WAY and clock.monotonic() < deadline:
+        sleep(LOOK_SECONDS)
+        after = view_of(installation, name).entry(key)
+    return Ordered(key, what, True, after)

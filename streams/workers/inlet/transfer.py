@@ -335,7 +335,8 @@ class _Work:
         state = State.DONE
         if self._before.salvages:
             state = State.SKIPPED if self._damage else State.DONE
-            audit = InletOrdered(what="salvage done", key=self._one.key, records=self._written)
+            outcome = "it was read to its end" if self._damage is None else _given_up(self._damage)
+            audit = InletOrdered(what="salvage done", key=self._one.key, records=self._written, outcome=outcome)
         self._batch.put(self._one, self._entry(state, tuple(self._done), self._prints), counts, audit)
 
     def _taken_counts(self) -> Counts:
@@ -359,3 +360,8 @@ class _Work:
 
 def _new(one: StoredObject) -> Entry:
     return Entry(one.etag, one.size_bytes, one.modified_ms, State.UNDER_WAY)
+
+
+def _given_up(damage: UnreadableFile) -> str:
+    begin = "" if damage.record is None else f", from record {damage.record:,} on,"
+    return f"the rest{begin} is given up: {damage.reason}"

@@ -52,9 +52,7 @@ async def act(desk: Desk, asked: Asked) -> Shown:
     def carry_out(installation: Installation, _work: Work) -> str:
         done = order(installation, name, key, what, who=who, reason=reason, wait_seconds=WAIT_SECONDS)
         desk.watch.look_soon()
-        if done.is_done:
-            return f"Carried out: {what.value} {key}. The audit tells what came of it"
-        return f"No process of the inlet answered. The order waits until one runs: {what.value} {key}"
+        return f"Carried out: {what.value} {key}. {done.sentence()}" if done.is_done else done.sentence()
 
     work = await begun(desk, desk.threads.orders, KIND, name, who, carry_out, what=what.value)
     return SeeOther(with_query(f"/inlets/{segment(name)}", order=work.id))
