@@ -38,7 +38,7 @@ async def show(desk: Desk, asked: Asked) -> Shown:
         "since_default": DEFAULT_SINCE,
         "audited": [(line, line.to_json()) for line in lines[:LINES_MAX]],
         "left_out": max(0, len(lines) - LINES_MAX),
-        "names": [*desk.settings.connectors, SOURCE],
+        "names": [*desk.settings.connectors, SOURCE, *desk.settings.storage_inlets],
         "kinds": [*GROUPS, *KINDS],
         "file": with_query("/audit.jsonl", **fields),
         "found": page,
