@@ -147,6 +147,19 @@ def test_events_that_share_an_id_leave_json_as_it_is(tmp_path: Path) -> None:
     assert (account["routed"], account["delivered"], account["waiting"]) == (5, 5, 0)
 
 
+def test_events_that_are_all_parked_are_told_with_the_reason_and_how_many(tmp_path: Path) -> None:
+    send(tmp_path, "users.messages.email.Open", [{**record, "time": 1_500_000_000} for record in opens(4)])
+    send(tmp_path, "users.messages.email.Delivery", [{**record, "time": 1_500_000_000} for record in opens(3)])
+    command = [*STREAMS, "demo", "--events", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=DEMO_SECONDS_MAX, check=False)
+    assert result.returncode == 0, result.stderr
+    account = result.stdout.partition("demo-mixpanel")[2].partition("demo-mparticle")[0].splitlines()
+    parked = next(number for number, line in enumerate(account) if "parked as dead letters" in line)
+    assert account[parked].split()[-1] == "7"
+    assert account[parked + 1].startswith("    7 rejected, 400: ")
+    assert "time" in account[parked + 1].partition(": ")[2]
+
+
 @pytest.mark.parametrize(
     ("taken", "shown", "delivered", "problem"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,8 @@ from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_events
 from streams.events.schemas import shipped
 from streams.operations.accounts import Accounts
+from streams.operations.dead_letters.groups import grouped
+from streams.state.top import Trouble
 from streams.testing.brokers import embedded
 from streams.testing.emulators import MixpanelEmulator, MParticleEmulator
 
@@ -43,6 +45,8 @@ LEAVE_SECONDS_MAX = 4.0
 """How long the workers may take to leave: what they hold is thrown away with the broker."""
 VIEW_SECONDS = 0.5
 LINE_SECONDS = 5.0
+TROUBLES_SHOWN_MAX = 5
+"""Of each connector."""
 ANONYMOUS_SHARE = 0.03
 """Events of users without an external id: Braze sends those to no partner, and neither do we."""
 EVENTS_MAX = 10_000_000
@@ -114,6 +118,8 @@ class Result:
     first_delivery_seconds: float | None
     problems: tuple[str, ...] = field(default=())
     remarks: tuple[str, ...] = field(default=())
+    troubles: Mapping[str, Sequence[Trouble]] = field(default_factory=dict)
+    """Why events of files were parked, by connector, most first."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -137,6 +143,7 @@ class Result:
                 f"  delivered               {totals.delivered:>8,}  {self.arrived[name]}",
                 f"  skipped                 {sum(totals.skipped.values()):>8,}",
                 f"  parked as dead letters  {parked:>8,}",
+                *(_reason(trouble) for trouble in self.troubles.get(name, ())[:TROUBLES_SHOWN_MAX]),
                 *([f"  purged, with receipts   {totals.purged:>8,}"] if totals.purged else []),
                 f"  waiting                 {totals.waiting:>8,}",
             ]
@@ -144,6 +151,13 @@ class Result:
             lines += ["", f"first delivery after {self.first_delivery_seconds:.1f} s"]
         lines += ["", *self.remarks, "the accounts add up" if not self.problems else "the accounts do NOT add up:"]
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
+
+
+def _reason(trouble: Trouble) -> str:
+    """How many were parked for one reason, and the destination's words or ours."""
+    largest = trouble.largest
+    status = f", {largest.status}" if largest.status else ""
+    return f"    {trouble.count:,} {largest.cause}{status}: {largest.message}"
 
 
 class Demonstration:
@@ -172,7 +186,8 @@ class Demonstration:
             config.write_text(yaml.safe_dump(self._configuration(broker.bootstrap_servers)))
             self._settings = load(config)
             self._administration = Administration(self._settings.kafka.client_config("streams-demo"))
-            self._account_reader = Accounts(connect(self._settings, "streams-demo"))
+            self._installation = connect(self._settings, "streams-demo")
+            self._account_reader = Accounts(self._installation)
             stack.callback(self._account_reader.close)
             self._make_topics()
             self._log_path = folder / "workers.log"
@@ -239,7 +254,26 @@ class Demonstration:
         else:
             remarks = ()
             problems += [*under_way, *self._further_problems(accounts)]
-        return Result(self._sent, router, accounts, arrived, self._first_delivery_seconds, tuple(problems), remarks)
+        return Result(
+            self._sent,
+            router,
+            accounts,
+            arrived,
+            self._first_delivery_seconds,
+            tuple(problems),
+            remarks,
+            self._troubles(accounts),
+        )
+
+    def _troubles(self, accounts: dict[str, Account]) -> Mapping[str, Sequence[Trouble]]:
+        """Why events of files were parked: who sees nothing arrive has no topics left to look at."""
+        if not self._source.paths:
+            return {}
+        return {
+            name: grouped(self._installation, name).troubles()
+            for name, totals in accounts.items()
+            if sum(totals.parked.values())
+        }
 
     def _arrived(self) -> Mapping[str, Arrived | Written]:
         mixpanel, mparticle = self._mixpanel.totals(), self._mparticle.totals()
