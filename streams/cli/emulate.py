@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
+from streams.cli.help import examples
 from streams.cli.output import note
 
 if TYPE_CHECKING:
@@ -27,21 +28,28 @@ Settings = Annotated[
 ]
 
 
-@app.command()
+@app.command(
+    epilog=examples("streams emulate mixpanel", """streams emulate mixpanel --faults '[{"status": 503, "count": 2}]'""")
+)
 @translated
 def mixpanel(host: Host = "127.0.0.1", port: Port = 8401, faults: Script = "[]", options: Settings = "{}") -> None:
     """Emulate Mixpanel: the import API, as strict as Mixpanel."""
     _serve("mixpanel", options, host, port, faults)
 
 
-@app.command()
+@app.command(epilog=examples("streams emulate mparticle --port 0"))
 @translated
 def mparticle(host: Host = "127.0.0.1", port: Port = 8402, faults: Script = "[]", options: Settings = "{}") -> None:
     """Emulate mParticle: the events API, as strict as mParticle."""
     _serve("mparticle", options, host, port, faults)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "streams emulate braze",
+        "streams emulate braze --currents http://localhost:8088/currents/braze-http --token TOKEN --events 1000",
+    )
+)
 @translated
 def braze(
     host: Host = "127.0.0.1",

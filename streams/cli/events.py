@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
+from streams.cli.help import examples
 from streams.cli.options import ConfigPath, OutputFormat, connector_names, connector_of, settings_from
 from streams.cli.output import Format, print_json, print_table
 
@@ -28,7 +29,7 @@ SAMPLE_TIME_SECONDS = 1_767_225_600
 """2026-01-01T00:00:00Z: a sample is the same on every day."""
 
 
-@app.command("list")
+@app.command("list", epilog=examples("streams events list", "streams events list -o json"))
 @translated
 def list_events(
     select: Annotated[
@@ -65,7 +66,7 @@ def list_events(
     )
 
 
-@app.command()
+@app.command(epilog=examples("streams events show email.Open", "streams events show email.Open --connector growth"))
 @translated
 def show(
     event_type: Annotated[str, typer.Argument(metavar="TYPE", help="An event type, in any spelling.")],

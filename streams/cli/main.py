@@ -43,7 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # importing rich costs more than all the rest of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
+app.command("demo", epilog=examples("streams demo --for 20s", "streams demo --events exports/ --restamp"))(demo.demo)
 app.add_typer(run_commands.app, name="run", cls=Commands)
 app.add_typer(config.app, name="config", cls=Commands)
 app.add_typer(events.app, name="events", cls=Commands)
@@ -54,9 +54,15 @@ app.add_typer(audiences.app, name="audiences", cls=Commands)
 app.add_typer(inlets.app, name="inlets", cls=Commands)
 app.add_typer(schemas.app, name="schemas", cls=Commands)
 app.add_typer(emulate.app, name="emulate", cls=Commands)
-app.command("ingest")(ingest.ingest)
+app.command(
+    "ingest",
+    epilog=examples("streams ingest exports/ --dry-run", "streams ingest exports/ dump.zip --config streams.yaml"),
+)(ingest.ingest)
 app.command("doctor", epilog=examples("streams doctor", "streams doctor -o json | jq .findings"))(doctor.doctor)
-app.command("explain")(explain.explain)
+app.command(
+    "explain",
+    epilog=examples("streams explain EVENT_ID", "streams explain EVENT_ID --since 3d --until 2d --user person-7"),
+)(explain.explain)
 app.command(
     "forget",
     epilog=examples(

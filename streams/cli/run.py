@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.errors import CommandError, ExitCode, translated
+from streams.cli.help import examples
 from streams.cli.options import (
     ConfigPath,
     connector_names,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 
 
-@app.command("router")
+@app.command("router", epilog=examples("streams run router --config streams.yaml"))
 @translated
 def run_router(config: ConfigPath = None, http_port: PortOption = None, with_parent: ParentOption = None) -> None:
     """Route Currents topics to connector topics, and keep the dead letters of `source`.
@@ -60,7 +61,7 @@ def run_router(config: ConfigPath = None, http_port: PortOption = None, with_par
         worker.run(stop)
 
 
-@app.command("sink")
+@app.command("sink", epilog=examples("streams run sink growth --http-port 8080"))
 @translated
 def run_sink(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The connector.", autocompletion=connector_names)],
@@ -91,7 +92,7 @@ def run_sink(
             worker.run(stop)
 
 
-@app.command("receiver")
+@app.command("receiver", epilog=examples("streams run receiver --http-port 8080"))
 @translated
 def run_receiver(config: ConfigPath = None, http_port: PortOption = None, with_parent: ParentOption = None) -> None:
     """Receive what Mixpanel and mParticle send for Braze, and events that Braze sends, on `receiver.port`."""
@@ -112,7 +113,7 @@ def run_receiver(config: ConfigPath = None, http_port: PortOption = None, with_p
         run(stop)
 
 
-@app.command("ingest")
+@app.command("ingest", epilog=examples("streams run ingest", "streams run ingest braze-bucket"))
 @translated
 def run_ingest(
     names: Annotated[
@@ -144,7 +145,7 @@ def run_ingest(
         run(stop)
 
 
-@app.command("console")
+@app.command("console", epilog=examples("streams run console --port 8090"))
 @translated
 def run_console(
     config: ConfigPath = None,
@@ -174,7 +175,7 @@ def run_console(
         stop.wait()
 
 
-@app.command("all")
+@app.command("all", epilog=examples("streams run all --config streams.yaml"))
 @translated
 def run_all(config: ConfigPath = None, http_port: PortOption = None, with_parent: ParentOption = None) -> None:
     """Run the router, every connector's sink, the inlets and the receiver where there are any; when one ends, end all.

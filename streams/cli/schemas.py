@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.errors import translated
+from streams.cli.help import examples
 from streams.cli.options import ConfigPath, OutputFormat, settings_from
 from streams.cli.output import Format, note, print_json, print_table
 
@@ -20,7 +21,7 @@ CLIENT_ID = "streams-schemas"
 NEXT_STEP = "streams dlq replay source --cause unknown-schema"
 
 
-@app.command("list")
+@app.command("list", epilog=examples("streams schemas list", "streams schemas list -o json"))
 @translated
 def list_schemas(config: ConfigPath = None, output: OutputFormat = Format.TABLE) -> None:
     """List every schema by fingerprint: shipped, in a configured folder, or on the topic of schemas."""
@@ -32,7 +33,7 @@ def list_schemas(config: ConfigPath = None, output: OutputFormat = Format.TABLE)
     _print_known(found, output)
 
 
-@app.command()
+@app.command(epilog=examples("streams schemas add Forwarded.avsc more/ --reason 'Braze added a field'"))
 @translated
 def add(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Avro schemas in JSON; of a folder its *.avsc.")],

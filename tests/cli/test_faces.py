@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -40,10 +41,37 @@ def test_the_version_has_a_short_option_too(option: str) -> None:
     assert CliRunner().invoke(app, [option]).output.startswith("streams ")
 
 
-@pytest.mark.parametrize("command", ["list", "show", "suspend", "resume", "probe"])
-def test_help_of_a_command_on_connectors_ends_with_an_example(command: str) -> None:
-    shown = CliRunner().invoke(app, ["connectors", command, "--help"]).output
-    assert f"streams connectors {command}" in shown.partition("Examples:")[2]
+def verbs(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command that does something."""
+    if not hasattr(command, "commands"):
+        return [path]
+    return [verb for name, one in command.commands.items() for verb in verbs(one, (*path, name))]
+
+
+@pytest.mark.parametrize("verb", verbs(typer.main.get_command(app)), ids=" ".join)
+def test_help_ends_with_examples_that_can_be_typed(
+    verb: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exports").mkdir()
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, [*verb, "--help"]).output.partition("Examples:")[2]
+    examples = [line for line in shown.splitlines() if line.strip()]
+    assert examples
+    for example in examples:
+        program, *words = shlex.split(example.partition(" | ")[0].partition(" > ")[0])
+        assert (program, words[: len(verb)]) == ("streams", list(verb))
+        command: Any = typer.main.get_command(app)
+        for name in verb:
+            command = command.commands[name]
+        command.make_context(" ".join(verb), words[len(verb) :])
+
+
+def test_a_purge_offers_no_again() -> None:
+    """Letters that were replayed or purged already are not there to be purged."""
+    assert "--again" in CliRunner().invoke(app, ["dlq", "replay", "--help"]).output
+    assert "--again" not in CliRunner().invoke(app, ["dlq", "purge", "--help"]).output
+    given = CliRunner().invoke(app, ["dlq", "purge", "growth", "--cause", "rejected", "--again"])
+    assert (given.exit_code, "--again" in given.output) == (2, True)
 
 
 @pytest.mark.parametrize(
