@@ -90,6 +90,37 @@ def test_every_runbook_is_in_the_list_of_them(page: Path) -> None:
     assert page.name == "README.md" or f"({page.name})" in (page.parent / "README.md").read_text()
 
 
+def tables(text: str) -> list[list[str]]:
+    """Runs of lines that begin as rows of a table, outside of code; a blank line ends one."""
+    found: list[list[str]] = [[]]
+    is_code = False
+    for line in text.splitlines():
+        is_code ^= line.lstrip().startswith("```")
+        if line.startswith("|") and not is_code:
+            found[-1].append(line)
+        elif found[-1]:
+            found.append([])
+    return [table for table in found if table]
+
+
+def cells(row: str) -> int:
+    """A bar inside of code divides cells, too; one behind a backslash does not."""
+    return len(re.findall(r"(?<!\\)\|", row.strip())) - 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_table_is_whole(page: Path) -> None:
+    text = page.read_text()
+    for table in tables(text):
+        assert re.fullmatch(r"\|(\s*:?-+:?\s*\|)+", table[1 if len(table) > 1 else 0].strip()), table[:2]
+        assert {cells(row) for row in table} == {cells(table[1])}, [
+            row for row in table if cells(row) != cells(table[1])
+        ]
+    assert not re.search(r"^[^|\n][^\n]*\n\|.*\|\n\|[ :|-]+\|$", text, re.MULTILINE), (
+        "a table needs a blank line before it"
+    )
+
+
 def commands(page: Path) -> list[str]:
     """Every command of ours that a page tells to type."""
     return re.findall(r"(?:^|`|\$ )(streams [a-z][^`\n|]*)", page.read_text(), re.MULTILINE)
