@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from streams.destinations import REGISTRY
+from streams.emulators.mparticle.batch import wrong_with
 from streams.events.encodings import encode_bare
 from streams.events.presence import presence_reader
 from streams.events.schema import WriterSchema
@@ -102,12 +103,28 @@ def test_a_content_card_follows_the_feed_of_its_app_if_the_record_names_one() ->
     assert encoded("mparticle", schema, encode_bare(schema, RECORD))[0] == "unbound"
 
 
-@pytest.mark.parametrize(
-    "identity", ["email", "mobile_number", "phone_number_3", "alias", "facebook", "yahoo", "other_id_10"]
-)
+@pytest.mark.parametrize("event_names", ["current", "classic"])
+def test_the_app_of_a_content_card_is_sent_under_both_names(event_names: str) -> None:
+    schema = schema_of("users.messages.contentcard.Send")
+    value = encode_bare(schema, {**RECORD, "app_id": "app-1"})
+    assert sent("mparticle", encoded("mparticle", schema, value, event_names=event_names)[1])["app_id"] == "app-1"
+
+
+IDENTITIES = [
+    "customer_id", "email", "mobile_number", "phone_number_2", "phone_number_3", "alias",
+    "other", "other_id_2", "other_id_3", "other_id_4", "other_id_5", "other_id_6",
+    "other_id_7", "other_id_8", "other_id_9", "other_id_10", "facebook", "facebook_custom_audience_id",
+    "google", "microsoft", "twitter", "yahoo",
+]  # fmt: skip
+"""Every one of mParticle's schema: `test_mparticle_schema.py` compares."""
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
 def test_the_external_user_id_goes_where_it_is_wanted(identity: str) -> None:
     schema = schema_of("users.messages.email.Open", extra=(("email_address", ["null", "string"]),))
     value = encode_bare(schema, {**RECORD, "email_address": "a@b.example"})
-    identities = encoded("mparticle", schema, value, identity=identity)[1]["user_identities"]
+    batch = encoded("mparticle", schema, value, identity=identity)[1]
+    identities = batch["user_identities"]
     assert identities[identity] == "user"
+    assert wrong_with(batch) is None
     assert identity == "email" or identities["email"] == "a@b.example"

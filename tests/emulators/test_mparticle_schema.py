@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.destinations.mparticle.settings import Identity
 from streams.emulators.mparticle.batch import wrong_with
+from tests.destinations.test_text import IDENTITIES
 
 SCHEMA = (
     Path(__file__).resolve().parents[2].parent / "shared" / "facts" / "mparticle" / "mparticle-eventsapi-schema.json"
@@ -31,6 +33,11 @@ def vendor(schema: dict[str, Any]) -> Any:
     from jsonschema import Draft7Validator, FormatChecker
 
     return Draft7Validator(schema, format_checker=FormatChecker())
+
+
+def test_every_identity_type_of_the_schema_may_be_configured(schema: dict[str, Any]) -> None:
+    types = set(schema["definitions"]["IdentityType"]["enum"])
+    assert set(get_args(Identity)) == types == set(IDENTITIES)
 
 
 VALUES: list[Any] = [
