@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from streams.destinations.detail import masked
+from streams.destinations.mixpanel.destination import FIELD_NAMES
 from streams.state.moments import iso
 from streams.state.records import ConnectorState, Cursor, Evidence, Imported, ScopeState, SettledBlock, Totals, key
 from streams.testing.brokers import Broker
@@ -143,6 +145,18 @@ def test_top_groups_by_what_went_wrong_most_first(desk: Desk) -> None:
     assert (by_type["event_type"], by_type["fingerprint"]) == (OPEN, of_type["fingerprint"])
     assert [group["count"] for group in top["groups"]] == [5, 4, 1]
     assert len(desk.json("top", "growth", "--limit", "1")["groups"]) == 1
+
+
+def test_top_is_one_row_for_one_trouble_of_several_event_types(desk: Desk) -> None:
+    words = masked("'properties.time' of 'ann' is invalid: must not be in the future", (), FIELD_NAMES)
+    desk.park(2, words)
+    desk.park(3, words, event_type="users.messages.email.Delivery", partition=1)
+    (group,) = desk.json("top", "growth")["groups"]
+    assert (group["count"], [one["count"] for one in group["event_types"]]) == (5, [3, 2])
+    assert group["message"] == "properties.time of * is invalid: must not be in the future"
+    assert len(desk.json("top", "growth", "--by-type")["groups"]) == 2
+    _, row = desk.dlq("top", "growth").stdout.splitlines()
+    assert row.split()[0] == "5"
 
 
 def test_top_leaves_out_what_is_settled(desk: Desk) -> None:
