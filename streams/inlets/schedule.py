@@ -65,6 +65,11 @@ class Schedule:
         """Begin such a pass as soon as none runs: the one that runs may have passed the place already."""
         self._woken.add(what)
 
+    def wake_for(self, hour: str, now_ms: int) -> None:
+        """Wake the smallest pass that lists objects of this hour; an empty one is that of another layout. What is older
+        than the look-back has to wait for its day."""
+        self.wake(Pass.LOOKBACK if hour and hour < self.from_hour(Pass.RECENT, now_ms) else Pass.RECENT)
+
     def begin_again(self) -> None:
         """This process took over: the look-back first."""
         self._lookback_at = self._recent_at = float("-inf")

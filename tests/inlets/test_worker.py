@@ -286,6 +286,37 @@ def test_a_correct_file_that_replaces_a_damaged_one_is_taken_by_itself(desk: Des
     assert (desk.ids, state(desk, key("a.avro"))) == (ids_of(events(200)), State.DONE)
 
 
+def test_a_damaged_file_of_an_earlier_day_that_is_replaced_while_nobody_looks_is_taken_by_the_next_process(
+    desk: Desk,
+) -> None:
+    """What is remembered of it must not take the place of what the look-back lists."""
+    old = key("a.avro", "2026-11-23-12")
+    whole = avro(events(200))
+    desk.store.put(old, whole[:2_000])
+    desk.run()
+    assert state(desk, old) is State.DAMAGED
+    desk.clock.advance(DAMAGED_AFTER)
+    desk.store.now_ms = desk.clock.epoch_ms()
+    desk.store.put(old, whole)
+    desk.restart()
+    for _ in range(5):
+        desk.listing_alone()  # the whole look-back, before anything is taken
+    desk.run()
+    assert (desk.ids, state(desk, old)) == (ids_of(events(200)), State.DONE)
+
+
+def test_a_file_of_an_earlier_day_that_is_replaced_while_it_waits_is_taken_at_once(desk: Desk) -> None:
+    """Only the look-back lists it, which is not due for a quarter of an hour."""
+    old = key("a.avro", "2026-11-23-12")
+    whole = avro(events(200))
+    desk.store.put(old, whole[:2_000])
+    desk.run()
+    desk.poll(DAMAGED_AFTER - 60)
+    desk.store.put(old, whole)
+    desk.poll(60)
+    assert (desk.ids, state(desk, old)) == (ids_of(events(200)), State.DONE)
+
+
 def test_a_parked_file_that_is_replaced_is_taken_by_itself(desk: Desk) -> None:
     desk.store.put(key("a.avro"), b"Obj\x01 rubbish")
     desk.run()

@@ -35,9 +35,10 @@ class Orders:
         line = InletOrdered(what=order.what, who=order.who, why=order.reason, key=key, outcome=outcome, records=records)
         lease.commit({} if after is None else {key: after}, orders_done=[key], audit=[line])
         if after is not None:
-            self._queue.drop(key)
+            listed = self._queue.drop(key)
             if after.state is State.UNDER_WAY:
-                self._queue.put(Pass.RECENT, [StoredObject(key, after.size_bytes, after.etag, after.modified_ms)])
+                known = StoredObject(key, after.size_bytes, after.etag, after.modified_ms)
+                self._queue.put(Pass.RECENT, [listed or known])
 
 
 def _after(entry: Entry, order: Order) -> Entry:

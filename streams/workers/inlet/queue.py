@@ -69,6 +69,10 @@ class Queue:
             holder = next((held for held in self._of.values() if one.key in held), self._of[found_by])
             holder[one.key] = one
 
+    def put_back(self, found_by: Pass, objects: Iterable[StoredObject]) -> None:
+        """As they were known before. One that was listed meanwhile stays: the listing knows it better."""
+        self.put(found_by, [one for one in objects if not any(one.key in held for held in self._of.values())])
+
     def take(self) -> StoredObject | None:
         """The next one: of recent hours first."""
         for held in self._of.values():
@@ -76,9 +80,10 @@ class Queue:
                 return held.pop(next(iter(held)))
         return None
 
-    def drop(self, key: str) -> None:
-        for held in self._of.values():
-            held.pop(key, None)
+    def drop(self, key: str) -> StoredObject | None:
+        """The one that waited, if it did."""
+        dropped = [held.pop(key) for held in self._of.values() if key in held]
+        return dropped[0] if dropped else None
 
     def is_idle(self, found_by: Pass) -> bool:
         return not self._of[found_by]

@@ -17,6 +17,7 @@ from typing import IO
 import structlog
 
 from streams.events.encodings import single_object_header
+from streams.inlets.layout import place_of
 from streams.inlets.objects import StoredObject
 from streams.inlets.prints import Printing, Prints
 from streams.inlets.progress import Container, Counts, Entry, State
@@ -91,11 +92,14 @@ class Transfer:
         self._current: StoredObject | None = None
         self._has_resumed = False
         self._ask_at = float("-inf")
+        self._outdated = set[tuple[str, str]]()
+        """Keys and etags of objects that were written again: only a listing tells what they are now."""
 
     def begin(self) -> None:
         self._leave()
         self._batch.clear()
         self._has_resumed, self._ask_at = False, float("-inf")
+        self._outdated.clear()
 
     def step(self, lease: InletLease) -> bool:
         """Do a little: a piece of a download, some records, or a transaction."""
@@ -128,16 +132,17 @@ class Transfer:
             self._leave()
         except StoreUnavailable as error:
             self._leave()
-            self._queue.put(Pass.LOOKBACK, [one])  # behind the others: only this one may be refused
+            self._queue.put_back(Pass.LOOKBACK, [one])  # behind the others: only this one may be refused
             self._trouble.failed(error.reason, str(error))
         except (TopicMissing, KafkaRefusal) as error:
             self._leave()
-            self._queue.put(Pass.LOOKBACK, [one])
+            self._queue.put_back(Pass.LOOKBACK, [one])
             self._trouble.failed("topic", str(error))
         except ObjectChanged as error:
             self._leave()
             log.info("written again since it was listed", inlet=lease.inlet, error=str(error))
-            self._schedule.wake()
+            self._outdated.add((one.key, one.etag))
+            self._schedule.wake_for(place_of(one.key).hour, lease.clock.epoch_ms())
         except ObjectVanished:
             self._leave()
             self._lose(lease, one)
@@ -154,7 +159,7 @@ class Transfer:
         again = self._batch.commit(lease)
         if again:
             self._leave()
-            self._queue.put(Pass.RECENT, again)
+            self._queue.put_back(Pass.RECENT, again)
 
     def _ask_for_remembered(self, lease: InletLease) -> None:
         """Objects that no listing need show: those under way when the lease was taken, and damaged ones whose wait is
@@ -167,8 +172,10 @@ class Transfer:
             if entry.state is State.DAMAGED and now - entry.since_ms >= self._damaged_after_ms:
                 due[key] = entry
         for key, entry in due.items():
-            if self._batch.entry(key) is None and (self._current is None or self._current.key != key):
-                self._queue.put(Pass.LOOKBACK, [StoredObject(key, entry.size_bytes, entry.etag, entry.modified_ms)])
+            is_in_hand = self._batch.entry(key) is not None or (self._current is not None and self._current.key == key)
+            if not is_in_hand and (key, entry.etag) not in self._outdated:
+                known = StoredObject(key, entry.size_bytes, entry.etag, entry.modified_ms)
+                self._queue.put_back(Pass.LOOKBACK, [known])
         self._has_resumed = True
         self._ask_at = lease.clock.monotonic() + ASK_SECONDS
 
