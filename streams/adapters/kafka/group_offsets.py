@@ -8,17 +8,16 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from streams.adapters.kafka.client_errors import text_of
 from streams.adapters.kafka.denials import denial
-from streams.adapters.kafka.time_limits import CALL_SECONDS_MAX, Patience
+from streams.adapters.kafka.time_limits import CALL_SECONDS_MAX, CONTACT_SECONDS_MAX, Patience
 from streams.ports.errors import KafkaUnreachable
 from streams.ports.kafka import Partition, Position
 
-COMMITTED_SECONDS_MAX = 30.0
-"""Committed offsets can be read when no transaction is pending. One of a killed member ends after 10 s; twice that is
-allowed, and some more."""
-
 
 class GroupOffsets:
-    """Asks for a group's offsets. Every question raises `AccessDenied`, or `KafkaUnreachable` after 30 s."""
+    """Asks for a group's offsets. Every question raises `AccessDenied`, or `KafkaUnreachable` after 60 s.
+
+    The offsets of a killed member cannot be read before its transaction has ended, which takes 10 to 20 s.
+    """
 
     def __init__(self, consumer: Consumer, group: str) -> None:
         self._consumer = consumer
@@ -56,7 +55,7 @@ class GroupOffsets:
     def _ask(
         self, partitions: Sequence[TopicPartition], call: Callable[[], list[TopicPartition]]
     ) -> list[TopicPartition]:
-        patience = Patience(COMMITTED_SECONDS_MAX)
+        patience = Patience(CONTACT_SECONDS_MAX)
         while True:
             try:
                 return call()
