@@ -133,3 +133,14 @@ def test_nothing_is_lost_where_the_state_topic_is_the_same_or_is_not_known() -> 
         first = lease(kafka, clock)
         first.commit({key("topic", "growth", "rejected"): KnownTopic(topic_id="one")})
         assert told(kafka, clock, first, found) == 0
+
+
+def test_the_last_copy_of_a_process_that_stops_is_written_and_judges_nothing() -> None:
+    """A keeper that wrote again what it knows may stop before its sinks commit by the new topic of the state."""
+    kafka, clock = FakeKafka(), MovableClock()
+    held = lease(kafka, clock)
+    held.commit({key("topic", "growth", "rejected"): KnownTopic(topic_id="one")})
+    found = committed_under("old", "new")
+    CommitCopies(lambda: found, lambda: None, lambda _call: Future()).finish(held)
+    assert held.view.copies[PLACE[0]].partitions == {"0": found.commits[PLACE]}
+    assert not any(b"state lost" in (one.value() or b"") for one in kafka.read(TOPICS.audit))

@@ -90,10 +90,11 @@ class CommitCopies:
 
     def finish(self, lease: Lease) -> None:
         """The process stops, and may be gone when somebody deletes a topic, and Kafka the commits with it: what was
-        committed until now is copied. Not in the background."""
+        committed until now is copied. Not in the background. Whether the state was lost is not judged: sinks may not
+        have committed yet since the keeper wrote again what it knows."""
         committed = self._read()
-        if committed is not None:
-            self._take(lease, committed, None)
+        if committed is not None and (changes := self._copied(lease, committed)):
+            lease.commit(changes)
 
     def _look(self, reconciled: int) -> Looked:
         committed = self._read()
@@ -101,11 +102,7 @@ class CommitCopies:
         return committed, self._excess() if is_new else None
 
     def _take(self, lease: Lease, committed: GroupCommits, excess: int | None) -> bool:
-        changes: dict[str, Record | None] = {
-            key("copy", lease.connector, topic): copy
-            for topic, copy in _copies(committed, lease.view.copies).items()
-            if _differs(lease.view.copies.get(topic, Copy()), copy)
-        }
+        changes = self._copied(lease, committed)
         totals = lease.view.totals
         if excess is not None:
             unreconciled = committed.lost - totals.reconciled
@@ -126,6 +123,14 @@ class CommitCopies:
             lease.is_first = False
             log.error("the state topic was deleted: nothing is known of the time before", connector=lease.connector)
         return bool(changes)
+
+    def _copied(self, lease: Lease, committed: GroupCommits) -> dict[str, Record | None]:
+        """The copies that are not what the view holds."""
+        return {
+            key("copy", lease.connector, topic): copy
+            for topic, copy in _copies(committed, lease.view.copies).items()
+            if _differs(lease.view.copies.get(topic, Copy()), copy)
+        }
 
     def _lost_state(self, lease: Lease, committed: GroupCommits, changes: dict[str, Record | None]) -> Sequence[Line]:
         """Where nobody ever kept by this state topic, and sinks committed by another one: the keeper that knew the
