@@ -13,10 +13,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import yaml
 from confluent_kafka import Producer
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from streams.cli.assembly.processes import LEAVE_SECONDS_MAX, STOP_SECONDS_MAX
+from streams.emulators.faults import DELAY_SECONDS_MAX
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
@@ -34,6 +36,7 @@ pytestmark = pytest.mark.apache
 OPEN = "users.messages.email.Open"
 NAME = "analytics"
 NEAR = {"connector": NAME, "scope": "default"}
+ROOT = Path(__file__).parents[2]
 KAFKA_LOST = b"the Kafka client reports an error"
 
 
@@ -61,6 +64,18 @@ def has_left_in_time(process: WorkerProcess) -> bool:
     """Once it was told to stop. A process that takes longer than an orchestrator's grace ends itself before, with 1."""
     assert LEAVE_SECONDS_MAX < STOP_SECONDS_MAX
     return process.terminate() == 0
+
+
+def ended_as_a_pod(process: WorkerProcess) -> int:
+    """The exit code of a process that is told to stop, and is killed where the chart's grace period is over first."""
+    assert process._process is not None
+    values = yaml.safe_load((ROOT / "helm" / "values.yaml").read_text())
+    process._process.send_signal(signal.SIGTERM)
+    try:
+        return process._process.wait(values["pod"]["terminationGracePeriodSeconds"])
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process._process.wait()
 
 
 @pytest.fixture
@@ -244,16 +259,23 @@ def test_a_stop_under_load_makes_a_sink_unready_and_settles_what_is_under_way_in
     assert len(mixpanel.unique()) == account.delivered
 
 
-def test_a_stop_with_answers_that_take_a_minute_is_over_in_time(scene: Scene, mixpanel: MixpanelEmulator) -> None:
-    mixpanel.fail(delay=60.0, when="before", count=100_000)
-    write(scene, scene.settings.topics.connector(NAME), 3_000)
+def test_a_stop_while_answers_never_come_ends_by_itself_in_the_charts_grace_and_a_successor_delivers(
+    scene: Scene, mixpanel: MixpanelEmulator
+) -> None:
+    mixpanel.fail(delay=DELAY_SECONDS_MAX, when="before", count=None)
+    write(scene, scene.settings.topics.connector(NAME), 30)
     port = free_port()
-    process = scene.process("sink", NAME, "--http-port", str(port), instance="sink")
+    process = scene.process("sink", NAME, "--http-port", str(port), instance="stopped")
     scene.wait_until(
         lambda: (scrape(port).value("streams_requests_in_flight", **NEAR) or 0) > 0, "requests to be under way"
     )
-    assert has_left_in_time(process)
+    assert ended_as_a_pod(process) == 0, process.last_words()
     assert b"Traceback" not in process.log.read_bytes()
+    assert (scene.accounts.of([NAME])[NAME].delivered, mixpanel.unique()) == (0, [])
+    mixpanel.clear_faults()
+    scene.process("sink", NAME, instance="successor")
+    scene.wait_until(lambda: scene.accounts.of([NAME])[NAME].delivered == 30, "the successor to deliver")
+    assert len(mixpanel.unique()) == 30
 
 
 def test_run_all_gives_each_process_a_port_of_its_own(scene: Scene) -> None:
