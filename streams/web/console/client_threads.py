@@ -104,15 +104,21 @@ class Recent(Generic[Result]):
 
 
 class ClientThreads:
-    """`reads` answer pages at once; `orders` wait for a keeper; `scans` read letters. None holds another up."""
+    """None holds another up.
+
+    `reads` answer pages at once; `audits` read the audit; `orders` wait for a keeper. `scans` do what a person asked
+    for with a form: plans and searches. `counts` read what pages ask for by themselves, a million letters, for example.
+    """
 
     def __init__(self, connect: Connect, clock: Clock) -> None:
         self.reads = ClientThread(connect, "streams-console-reads")
         self.orders = ClientThread(connect, "streams-console-orders")
         self.scans = ClientThread(connect, "streams-console-scans")
+        self.counts = ClientThread(connect, "streams-console-counts")
+        self.audits = ClientThread(connect, "streams-console-audits")
         self.schemas = Recent(self.reads, known, clock)
         self.topics = Recent(self.reads, compared, clock)
 
     def close(self) -> None:
-        for thread in (self.reads, self.orders, self.scans):
+        for thread in (self.reads, self.orders, self.scans, self.counts, self.audits):
             thread.close()

@@ -108,7 +108,12 @@ class Works:
                 work.ended_ms = self._epoch_ms()
                 self._on_change()
 
-        work.ends = thread.submit(run)
+        try:
+            work.ends = thread.submit(run)
+        except BaseException:
+            with self._lock:
+                del self._works[work.id]  # it never runs, and would be waited for as one that is under way
+            raise
         return work
 
     def find(self, work_id: str) -> Work | None:

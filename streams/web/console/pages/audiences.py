@@ -107,7 +107,7 @@ def _listing(desk: Desk, asked: Asked, name: str) -> Work:
     def read(installation: Installation, _work: Work) -> tuple[Group, ...]:
         return groups(installation, name)
 
-    return desk.works.begin(desk.threads.scans, KIND, name, asked.user.name, read)
+    return desk.works.begin(desk.threads.counts, KIND, name, asked.user.name, read)
 
 
 def _work(desk: Desk, asked: Asked) -> Work:

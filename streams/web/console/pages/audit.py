@@ -14,7 +14,7 @@ from streams.state.moments import parse_moment
 from streams.web.console.desk import Asked, Desk, Download, Page, Shown
 from streams.web.console.failures import PageError
 from streams.web.console.html import with_query
-from streams.web.console.pages.orders import begun
+from streams.web.console.pages.orders import ANSWER_SECONDS, given_a_moment
 from streams.web.console.routes import Route
 from streams.web.console.works import Work
 
@@ -24,16 +24,21 @@ DEFAULT_SINCE = "7d"
 FRESH_MS = 15_000
 LINES_MAX = 500
 """Lines on a page, the newest ones; the file has all."""
+MOMENT_SECONDS = 0.2
+"""A page waits so long for its lines. A program, which does not come back by itself, waits as long as a form does."""
 
 
 async def show(desk: Desk, asked: Asked) -> Shown:
-    work = await _read(desk, asked)
-    page: audit.Page | None = work.result
+    work = _reading(desk, asked)
+    await given_a_moment(work, ANSWER_SECONDS if asked.is_json else MOMENT_SECONDS)
+    shown = work if asked.is_json or not work.is_running else _earlier(desk, asked) or work
+    page: audit.Page | None = shown.result
     lines = [] if page is None else [*reversed(page.lines)]
     content = work.to_json() if page is None else _listed(page)
     fields = {name: asked.first(name) for name in FIELDS}
     also = {
         "work": work,
+        "shown": shown,
         "fields": fields,
         "since_default": DEFAULT_SINCE,
         "audited": [(line, line.to_json()) for line in lines[:LINES_MAX]],
@@ -48,7 +53,8 @@ async def show(desk: Desk, asked: Asked) -> Shown:
 
 async def download(desk: Desk, asked: Asked) -> Shown:
     """The lines as the filters say, oldest first, one JSON object a line."""
-    work = await _read(desk, asked)
+    work = _reading(desk, asked)
+    await given_a_moment(work, ANSWER_SECONDS)
     if work.failure:
         raise PageError(work.status, "The audit cannot be read", work.failure, work.fix)
     if work.result is None:
@@ -57,9 +63,9 @@ async def download(desk: Desk, asked: Asked) -> Shown:
     return Download("audit.jsonl", "application/x-ndjson", body)
 
 
-async def _read(desk: Desk, asked: Asked) -> Work:
+def _reading(desk: Desk, asked: Asked) -> Work:
     """The reading for these filters: a new one, unless there is one from a moment ago."""
-    key = "|".join(asked.first(name) for name in FIELDS)
+    key = _key(asked)
     now_ms = desk.clock.epoch_ms()
     for work in desk.works.newest(KIND, key):
         if work.is_running or (work.ended_ms is not None and now_ms - work.ended_ms < FRESH_MS):
@@ -70,7 +76,16 @@ async def _read(desk: Desk, asked: Asked) -> Work:
     def read(installation: Installation, work: Work) -> audit.Page:
         return audit.read_audit(installation, wanted, work.report)
 
-    return await begun(desk, desk.threads.scans, KIND, key, asked.user.name, read)
+    return desk.works.begin(desk.threads.audits, KIND, key, asked.user.name, read)
+
+
+def _earlier(desk: Desk, asked: Asked) -> Work | None:
+    """The newest reading for these filters that came to something."""
+    return next((work for work in desk.works.newest(KIND, _key(asked)) if work.result is not None), None)
+
+
+def _key(asked: Asked) -> str:
+    return "|".join(asked.first(name) for name in FIELDS)
 
 
 def _wanted(asked: Asked, now_ms: int) -> Wanted:

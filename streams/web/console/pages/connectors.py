@@ -83,7 +83,7 @@ def _reading(desk: Desk, name: str, who: str, now_ms: int) -> Work:
     def read(installation: Installation, work: Work) -> Any:
         return read_audit(installation, wanted, work.report)
 
-    return desk.works.begin(desk.threads.scans, TIMELINE, name, who, read)
+    return desk.works.begin(desk.threads.audits, TIMELINE, name, who, read)
 
 
 async def _charts(desk: Desk, name: str, chosen: str) -> dict[str, Any]:

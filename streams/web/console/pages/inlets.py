@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streams.inlets.progress import What
 from streams.operations.inlets.orders import order
-from streams.operations.inlets.overview import InletOverview, overviews
+from streams.operations.inlets.overview import InletOverview
 from streams.operations.installation import Installation
 from streams.web.console.desk import Asked, Desk, Page, SeeOther, Shown
 from streams.web.console.failures import PageError
@@ -20,7 +20,7 @@ ACTIONS = {"retry": What.RETRY, "skip": What.SKIP, "salvage": What.SALVAGE}
 
 
 async def show_all(desk: Desk, _asked: Asked) -> Shown:
-    found = await desk.threads.reads.ask(lambda one: list(overviews(one))) if desk.settings.storage_inlets else []
+    found = [_seen(desk, name) for name in desk.settings.storage_inlets]
     others = [
         (name, str(inlet.kind))
         for name, inlet in desk.settings.inlets.items()
@@ -32,11 +32,7 @@ async def show_all(desk: Desk, _asked: Asked) -> Shown:
 
 async def show(desk: Desk, asked: Asked) -> Shown:
     name = _known(desk, asked)
-
-    def look(installation: Installation) -> InletOverview:
-        return next(overviews(installation, name))
-
-    found = await desk.threads.reads.ask(look)
+    found = _seen(desk, name)
     ordered = desk.works.find(asked.first("order"))
     also = {"found": found, "ordered": ordered, "wait_seconds": WAIT_SECONDS}
     return Page("inlet.html", f"Inlet {name}", found.to_json(), also, refresh_seconds=30)
@@ -56,6 +52,17 @@ async def act(desk: Desk, asked: Asked) -> Shown:
 
     work = await begun(desk, desk.threads.orders, KIND, name, who, carry_out, what=what.value)
     return SeeOther(with_query(f"/inlets/{segment(name)}", order=work.id))
+
+
+def _seen(desk: Desk, name: str) -> InletOverview:
+    """An inlet as the snapshot has it: what all inlets wrote is too much to read for each page. Raises `PageError`."""
+    snapshot = desk.snapshot
+    found = next((one for one in snapshot.inlets if one.name == name), None)
+    if found is None:
+        failure = snapshot.failure
+        assert failure is not None, "a look that does not fail sees every inlet"
+        raise PageError(failure.status, failure.title, failure.what, failure.fix)
+    return found
 
 
 def _known(desk: Desk, asked: Asked) -> str:

@@ -62,7 +62,7 @@ def _outcome(desk: Desk, name: str, named: NamedJob, who: str) -> tuple[Work | N
         def count(installation: Installation, work: Work) -> Outcome:
             return outcome(installation, name, named.id, work.report)
 
-        newest = desk.works.begin(desk.threads.scans, OUTCOME_KIND, named.id, who, count)
+        newest = desk.works.begin(desk.threads.counts, OUTCOME_KIND, named.id, who, count)
     return newest, known_outcome(desk, named.id)
 
 

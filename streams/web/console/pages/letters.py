@@ -86,7 +86,7 @@ def _count(desk: Desk, name: str, who: str, *, is_forced: bool) -> tuple[Work, W
         def count(installation: Installation, work: Work) -> Groups:
             return grouped(installation, name, work.report)
 
-        newest = desk.works.begin(desk.threads.scans, KIND, name, who, count)
+        newest = desk.works.begin(desk.threads.counts, KIND, name, who, count)
     return newest, done
 
 
@@ -101,7 +101,7 @@ def _rows(desk: Desk, name: str, who: str, fingerprint: str) -> Work:
     def read(installation: Installation, work: Work) -> Rows:
         return rows(installation, name, fingerprint, ROWS_MAX, work.report)
 
-    return desk.works.begin(desk.threads.scans, ROWS_KIND, subject, who, read)
+    return desk.works.begin(desk.threads.counts, ROWS_KIND, subject, who, read)
 
 
 def _listed(counted: Work, name: str) -> dict[str, object]:

@@ -35,9 +35,14 @@ async def begun(
 ) -> Work:
     """A work that was given a moment to end: most do."""
     work = desk.works.begin(thread, kind, subject, who, do, **notes)
-    assert work.ends is not None, "it has begun"
-    await asyncio.wait([asyncio.wrap_future(work.ends)], timeout=ANSWER_SECONDS)
+    await given_a_moment(work, ANSWER_SECONDS)
     return work
+
+
+async def given_a_moment(work: Work, seconds_max: float) -> None:
+    """Wait until it has ended, so long at most."""
+    assert work.ends is not None, "it has begun"
+    await asyncio.wait([asyncio.wrap_future(work.ends)], timeout=seconds_max)
 
 
 async def _order(desk: Desk, asked: Asked, what: str, do: Callable[[Installation], str]) -> Shown:
