@@ -23,7 +23,7 @@ from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.testing.brokers import choose
 from tests.soak.load import FILE_SECONDS, REQUEST_SECONDS
 from tests.soak.readings import Reading
-from tests.soak.verdict import Judgement, judged
+from tests.soak.verdict import Growth, Judgement, judged
 from tests.soak.world import BRAZE, World, world
 
 SECONDS_AN_HOUR = 3600.0
@@ -80,12 +80,22 @@ def _read(running: World, readings: list[Reading], seconds: float, to: Path) -> 
 
 
 def table(found: Sequence[Judgement]) -> str:
-    lines: list[tuple[str, ...]] = [("process", "what", "minutes", "first", "last", "peak", "growth", "at most", "")]
+    """`grew` is the growth so far, `may` what it may grow by."""
+    head = ("process", "what", "first", "last", "peak", "calm minutes", "grew", "may", "outages", "grew", "may", "")
+    lines: list[tuple[str, ...]] = [head]
     for one in found:
-        numbers = (one.minutes, one.first, one.last, one.peak, one.growth, one.growth_max)
-        lines.append((one.subject, one.quantity, *(f"{number:.1f}" for number in numbers), "LEAK" * one.is_leak))
-    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+        levels = [f"{number:.1f}" for number in (one.first, one.last, one.peak)]
+        outages = ("too few", "", "") if one.by_outages is None else _cells(one.by_outages)
+        leaks = one.leaks and f"LEAK {one.leaks}"
+        lines.append((one.subject, one.quantity, *levels, *_cells(one.calm), *outages, leaks))
+    widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _cells(growth: Growth) -> tuple[str, ...]:
+    return (f"{growth.over:.0f}", f"{growth.growth:+.1f}", f"{growth.growth_max:.1f}")
 
 
 def main() -> None:
@@ -103,7 +113,7 @@ def main() -> None:
         readings = soak(running, seconds, options.rate, options.seed, options.to)
         problems = running.problems()
     found = judged(readings, warm_up)
-    leaks = [f"{one.subject}: {one.quantity}" for one in found if one.is_leak]
+    leaks = [f"{one.subject}: {one.quantity} {one.leaks}" for one in found if one.leaks]
     summary: dict[str, Any] = {
         "v": 1,
         "hours": options.hours,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,24 @@ KIB_PER_MIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class ProcessReading:
-    """A process at one moment: resident memory in MiB, open file descriptors, threads."""
+    """A process at one moment: resident memory in MiB, open file descriptors, threads, and its roles: what it keeps,
+    and which inlets it is the active process of."""
 
     pid: int
     rss_mib: float
     descriptors: int
     threads: int
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything at one moment. `minute` is since the start; `state_rows` and `state_bytes` are the keys of the state
-    topic that have a value, and their size, whatever Kafka has compacted yet."""
+    """Everything at one moment. `minute` is since the start; `outages` are those of the broker until then; `state_rows`
+    and `state_bytes` are the keys of the state topic that have a value, and their size, whatever Kafka has compacted
+    yet."""
 
     minute: float
+    outages: int
     processes: Mapping[str, ProcessReading]
     state_rows: int
     state_bytes: int
@@ -37,7 +41,7 @@ class Reading:
         return asdict(self)
 
 
-def process_reading(pid: int) -> ProcessReading | None:
+def process_reading(pid: int, roles: Iterable[str] = ()) -> ProcessReading | None:
     """None if the process ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -47,4 +51,4 @@ def process_reading(pid: int) -> ProcessReading | None:
     memory, threads = (re.search(rf"^{name}:\s+(\d+)", status, re.MULTILINE) for name in ("VmRSS", "Threads"))
     if memory is None or threads is None:  # it has ended, and its parent has not looked yet
         return None
-    return ProcessReading(pid, int(memory[1]) / KIB_PER_MIB, descriptors, int(threads[1]))
+    return ProcessReading(pid, int(memory[1]) / KIB_PER_MIB, descriptors, int(threads[1]), tuple(sorted(roles)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,9 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {
 """By instance. The keeper of each connector is a thread of one of its sinks, the source's of a router."""
 SPARES = ("router-1", f"{MIXPANEL}-1", "ingest-1")
 """These are killed and frozen. The others live from the start to the end: their memory tells of leaks."""
+OUTAGE = "broker restarted"
+ROLES = ("keeper", "inlet")
+"""Kinds of records that name the instance of the active process."""
 GRACE = "1h"
 AWAY_SECONDS = 15.0
 REVOKED_SECONDS = 45.0
@@ -89,7 +93,7 @@ class World:
                 ("destination failed", self._fail),
                 ("key revoked", self._revoke),
                 ("connector suspended", self._suspend),
-                ("broker restarted", self._restart_broker),
+                (OUTAGE, self._restart_broker),
             ]
         )
         act(random)
@@ -113,15 +117,18 @@ class World:
 
     def reading(self, minute: float) -> Reading:
         """Raises `KafkaUnreachable` while a broker restarts."""
+        options, topics = self.scene.settings.kafka.client_config("soak"), self.scene.settings.topics
+        rows = read_to_end(options, topics.state, "soak")
+        roles = roles_of(rows) + roles_of(read_to_end(options, topics.inlets, "soak"))
         processes: dict[str, ProcessReading] = {}
         for name, process in self._processes.items():
-            if process.is_running() and (found := process_reading(process.pid)) is not None:
+            mine = [role for role, instance in roles if instance == name]
+            if process.is_running() and (found := process_reading(process.pid, mine)) is not None:
                 processes[name] = found
-        options = self.scene.settings.kafka.client_config("soak")
-        rows = read_to_end(options, self.scene.settings.topics.state, "soak")
         accounts = self.scene.accounts.of(self.scene.settings.connectors)
         return Reading(
             minute=round(minute, 2),
+            outages=self.happened[OUTAGE],
             processes=processes,
             state_rows=len(rows),
             state_bytes=sum(len(name) + len(value) for name, value in rows.items()),
@@ -217,6 +224,12 @@ class World:
             self._keepers.ask(connector, what, {}, who="soak", reason="soak", wait_seconds=ASK_SECONDS)
         except (KafkaUnreachable, KafkaRefusal):
             self.happened["orders without an answer"] += 1
+
+
+def roles_of(rows: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
+    """From the latest rows of a topic: each role, and the instance that has it."""
+    named = [(key.decode(), json.loads(value)) for key, value in rows.items() if key.decode().split("/")[0] in ROLES]
+    return [(name, str(value["instance"])) for name, value in named]
 
 
 @contextmanager
