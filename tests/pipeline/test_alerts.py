@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -131,7 +132,7 @@ def alerted(scene: Scene) -> set[str]:
 
 def delete_all(scene: Scene, topic: str) -> None:
     """Everything that a topic holds now, as retention does."""
-    settings = {"bootstrap.servers": scene.bootstrap_servers}
+    settings: dict[str, Any] = {"bootstrap.servers": scene.bootstrap_servers}
     consumer = Consumer({**settings, "group.id": "reader"})
     try:
         places = [TopicPartition(topic, number) for _, number in scene.administration.partitions(topic)]
