@@ -20,7 +20,8 @@ from typing import NamedTuple, Self
 import orjson
 
 from streams.adapters.seen_filter import SeenFilter, hash_of, hashes_of
-from streams.delivery.sent_rows import SEEN, SEEN_SECONDS, seen
+from streams.delivery.sent_rows import SEEN, SEEN_SECONDS, Seen, seen
+from streams.ports.memory import NO_EVENTS
 from streams.wayback.memory import member_groups
 from streams.wayback.rows import user_of
 
@@ -29,8 +30,6 @@ CACHE_KILOBYTES = 8_000
 """Pages that SQLite keeps in memory, per partition."""
 FETCHED_MAX = 1_000
 """Rows that an iteration holds at once."""
-HASHES_MAX = 20_000
-"""How many hashes of ids are kept: some megabytes at most."""
 
 _TABLES = """
 CREATE TABLE rows (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL);
@@ -83,13 +82,14 @@ class Scratch:
         """Raises `OSError` where the folder cannot be written."""
         self._path = path
         self._connection = self._opened()
-        self._maybe_seen = self._filter()
+        try:
+            self._maybe_seen = self._filter()
+        except ValueError:  # what was written is not what is read: the file is damaged
+            self.clear()
         (count,) = self._connection.execute("SELECT COUNT(*) FROM rows").fetchone()
         self._rows = int(count)
         self._new_ids: dict[int, list[int]] = {}
         """Of the rows that are being applied, by the second in which they were written."""
-        self._hashes: dict[str, int] = {}
-        """Of ids that were asked for and are not written yet."""
 
     @property
     def position(self) -> Position:
@@ -109,16 +109,22 @@ class Scratch:
                 yield key, value
             last, is_first = found[-1][0], False
 
-    def apply(self, rows: Iterable[tuple[bytes, bytes | None]], position: Position | None = None) -> None:
+    def apply(
+        self,
+        rows: Iterable[tuple[bytes, bytes | None]],
+        position: Position | None = None,
+        events: Mapping[bytes, Seen] = NO_EVENTS,
+    ) -> None:
         """Rows in their order, None deletes, and the position, where it is known: all or nothing.
 
-        Raises `ValueError` for a row that cannot be read.
+        `events`: what rows `seen/…` among them hold, by their keys; others are read. Raises `ValueError` for a row that
+        cannot be read.
         """
         count = self._rows
         self._new_ids.clear()
         with self._connection:
             for key, value in rows:
-                count += self._put(key, value)
+                count += self._put(key, value, events)
             self._put_ids()
             if position is not None:
                 self._connection.execute("UPDATE position SET next_offset = ?, topic = ?, fresh_s = ?", position)
@@ -134,21 +140,12 @@ class Scratch:
 
     def seen_at(self, event_ids: Sequence[str]) -> dict[str, int]:
         """When the newest row that holds an id was written, in seconds since 1970, of those ids that a row holds."""
-        hashes = self._hash_all(event_ids)
         found: dict[str, int] = {}
-        for index in self._maybe_seen.held(hashes):
-            row = self._connection.execute("SELECT at_s FROM seen WHERE id = ?", (hashes[index],)).fetchone()
+        for event_id in self._maybe_seen.held(event_ids):
+            row = self._connection.execute("SELECT at_s FROM seen WHERE id = ?", (hash_of(event_id),)).fetchone()
             if row is not None:
-                found[event_ids[index]] = int(row[0])
+                found[event_id] = int(row[0])
         return found
-
-    def _hash_all(self, event_ids: Sequence[str]) -> list[int]:
-        """Hashes of ids that are about to be sent: they are written soon, so these are kept until then."""
-        hashes = hashes_of(event_ids)
-        if len(self._hashes) >= HASHES_MAX:
-            self._hashes.clear()
-        self._hashes.update(zip(event_ids, hashes, strict=True))
-        return hashes
 
     def seen_over(self, now_s: int) -> list[bytes]:
         """Keys of rows `seen/…` that are over, oldest first, not all at once."""
@@ -235,14 +232,14 @@ class Scratch:
     ) -> None:
         self.close()
 
-    def _put(self, key: bytes, value: bytes | None) -> int:
+    def _put(self, key: bytes, value: bytes | None, events: Mapping[bytes, Seen]) -> int:
         """Set or delete a row, with what is indexed of it. How many rows there are more."""
         before = self.get(key)
         user = user_of(key)
         if user is not None:
             self._index_user(user, before, value)
         elif key.startswith(SEEN):
-            self._index_seen(key, before, value)
+            self._index_seen(key, before, None if value is None else events.get(key) or seen(value))
         if value is not None:
             self._connection.execute(_PUT, (key, value))
         elif before is not None:
@@ -259,25 +256,18 @@ class Scratch:
         for group in has - had:
             self._connection.execute("INSERT OR IGNORE INTO members VALUES (?, ?)", (group, user))
 
-    def _index_seen(self, key: bytes, before: bytes | None, value: bytes | None) -> None:
+    def _index_seen(self, key: bytes, before: bytes | None, new: Seen | None) -> None:
         if before is not None:
             self._put_ids()
             old = seen(before)
             # A row that came later may hold the same id: that is told by its time.
-            ids = [(hash_of(each), old.at_s) for each in old.ids]
+            ids = [(each, old.at_s) for each in hashes_of(old.ids)]
             self._connection.executemany("DELETE FROM seen WHERE id = ? AND at_s = ?", ids)
             self._connection.execute("DELETE FROM seen_rows WHERE at_s = ? AND key = ?", (old.at_s, key))
-        if value is not None:
-            new = seen(value)
-            hashes = self._taken_hashes(new.ids)
-            self._maybe_seen.add(hashes)
-            self._new_ids.setdefault(new.at_s, []).extend(hashes)
+        if new is not None:
+            self._maybe_seen.add(new.ids)
+            self._new_ids.setdefault(new.at_s, []).extend(hashes_of(new.ids))
             self._connection.execute("INSERT INTO seen_rows VALUES (?, ?)", (new.at_s, key))
-
-    def _taken_hashes(self, event_ids: Sequence[str]) -> list[int]:
-        """Hashes of ids, those that were kept first: they are not needed again."""
-        kept = [self._hashes.pop(each, None) for each in event_ids]
-        return [hash_of(each) if known is None else known for each, known in zip(event_ids, kept, strict=True)]
 
     def _put_ids(self) -> None:
         """Ids in their order: those that share a page are written with it once."""
@@ -289,9 +279,8 @@ class Scratch:
     def _filter(self) -> SeenFilter:
         """Of the ids that the file holds."""
         found = SeenFilter()
-        ids = self._connection.execute("SELECT id FROM seen")
-        found.add(each for (each,) in ids)
-        ids.close()
+        for _, row in self.rows_under(SEEN):
+            found.add(seen(row).ids)
         return found
 
     def _opened(self) -> sqlite3.Connection:

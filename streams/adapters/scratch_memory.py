@@ -18,12 +18,13 @@ from confluent_kafka import KafkaException
 from streams.adapters.kafka.answers import answer_of
 from streams.adapters.scratch import Position, Scratch
 from streams.delivery.composer import Staged
-from streams.delivery.sent_rows import SEEN, SEEN_SECONDS, seen
+from streams.delivery.sent_rows import SEEN, SEEN_SECONDS, Seen, seen
 from streams.ports.clock import Clock
-from streams.ports.memory import MemoryDamaged, Row
+from streams.ports.memory import NO_EVENTS, MemoryDamaged, Row
 
-POSITION_SECONDS = 5.0
-"""Between two questions for the end of the topic, while commits come."""
+POSITION_SECONDS = 30.0
+"""Between two questions for the end of the topic, while commits come. Each answer sends to the file what waits for it; a
+process that is killed leaves the rows of so long to be read again, which takes less than a second."""
 LATE_MAX = 20_000
 """Rows and ids of events that wait together for the file: at most some megabytes."""
 LATE_BYTES_MAX = 4_000_000
@@ -35,10 +36,11 @@ class LateRows:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes | None] = {}
+        self.events: dict[bytes, Seen] = {}
         self.seen_at: dict[str, int] = {}
         self._bytes = 0
 
-    def add(self, rows: Sequence[Row]) -> bool:
+    def add(self, rows: Sequence[Row], events: Mapping[bytes, Seen]) -> bool:
         """Whether all of them could be taken: a row of events that is changed or deleted has to meet its old events.
 
         Raises `ValueError` for a row that cannot be read.
@@ -47,7 +49,7 @@ class LateRows:
             if key.startswith(SEEN):
                 if value is None or key in self.rows:
                     return False
-                found = seen(value)
+                self.events[key] = found = events.get(key) or seen(value)
                 self.seen_at.update(dict.fromkeys(found.ids, found.at_s))
             self.rows[key] = value
             self._bytes += len(value or b"")
@@ -96,8 +98,10 @@ class ScratchMemory:
             seen_at = self._scratch.seen_at(event_ids)
         except (sqlite3.DatabaseError, OSError) as error:
             raise _damage(self._path, error) from error
-        for event_id in late.keys() & event_ids:  # what is late is newer
-            seen_at[event_id] = late[event_id]
+        if not late.keys().isdisjoint(event_ids):  # what is late is newer
+            seen_at.update((event_id, late[event_id]) for event_id in event_ids if event_id in late)
+        if not seen_at:
+            return ()
         now_s = seconds(self._clock)
         return [event_id for event_id, at_s in seen_at.items() if now_s - at_s < SEEN_SECONDS]
 
@@ -119,12 +123,12 @@ class ScratchMemory:
         with told(self._path):
             yield from self._scratch.staged_users()
 
-    def apply(self, rows: Sequence[Row]) -> None:
+    def apply(self, rows: Sequence[Row], events: Mapping[bytes, Seen] = NO_EVENTS) -> None:
         position = self._proven()
-        if not self._late.add(rows):
+        if not self._late.add(rows, events):
             self._write()
             with told(self._path):
-                self._scratch.apply(rows, position)
+                self._scratch.apply(rows, position, events)
             return
         self._late_position = position or self._late_position
         if position is not None or self._late.is_full:
@@ -174,7 +178,7 @@ class ScratchMemory:
         self._late, self._late_position = LateRows(), None
         if late.rows or position is not None:
             with told(self._path):
-                self._scratch.apply(late.rows.items(), position)
+                self._scratch.apply(late.rows.items(), position, late.events)
 
     def _proven(self) -> Position | None:
         """An end that was in hand before this commit began; None where there is none. Asks for the next one."""

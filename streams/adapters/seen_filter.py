@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from struct import unpack
 
@@ -19,7 +19,10 @@ _EMPTY_HASH = blake2b(digest_size=ID_BYTES)
 
 
 class SeenFilter:
-    """Tells of an id's hash that it was never added, or that it may have been. Ids are never taken out."""
+    """Tells of an id that it was never added, or that it may have been. Ids are never taken out.
+
+    It lives as long as its process, so Python's own hash of a text is good enough. Files need `hash_of`.
+    """
 
     __slots__ = ("_bits", "_count")
 
@@ -27,26 +30,26 @@ class SeenFilter:
         self._bits = bytearray((_MASK + 1) // 8)
         self._count = 0
 
-    def add(self, hashes: Iterable[int]) -> None:
-        """Hashes of ids, of 32 bits or more. Those after the first that is too many are not looked at."""
-        bits = self._bits
-        for each in hashes:
-            if self._count > IDS_MAX:
-                return
-            place = each & _MASK
-            bits[place >> 3] |= 1 << (place & 7)
-            self._count += 1
-
-    def held(self, hashes: Sequence[int]) -> list[int]:
-        """Indices of those hashes that may have been added; the others never were."""
+    def add(self, event_ids: Collection[str]) -> None:
+        """Ids of events. Once there are too many, more are not looked at."""
+        self._count += len(event_ids)
         if self._count > IDS_MAX:
-            return list(range(len(hashes)))
+            return
         bits = self._bits
-        found: list[int] = []
-        for index, hashed in enumerate(hashes):
+        for hashed in map(hash, event_ids):
             place = hashed & _MASK
+            bits[place >> 3] |= 1 << (place & 7)
+
+    def held(self, event_ids: Collection[str]) -> list[str]:
+        """Those ids that may have been added; the others never were."""
+        if self._count > IDS_MAX:
+            return list(event_ids)
+        bits = self._bits
+        found: list[str] = []
+        for event_id in event_ids:
+            place = hash(event_id) & _MASK
             if bits[place >> 3] >> (place & 7) & 1:
-                found.append(index)
+                found.append(event_id)
         return found
 
 

@@ -10,7 +10,7 @@ Keys of composers begin with other words.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -59,7 +59,9 @@ class Flight:
     events: int
 
     def to_bytes(self) -> bytes:
-        return orjson.dumps({"v": 1, **asdict(self)})
+        return orjson.dumps(
+            {"v": 1, "first_offset": self.first_offset, "last_offset": self.last_offset, "events": self.events}
+        )
 
 
 def seen(value: bytes) -> Seen:

@@ -7,14 +7,17 @@ beside them, which are in no topic of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from streams.delivery.composer import Memory, Staged
+from streams.delivery.sent_rows import Seen
 
 Row = tuple[bytes, bytes | None]
 """Key and value; None deletes."""
+NO_EVENTS: Mapping[bytes, Seen] = MappingProxyType({})
 
 
 class PartitionMemory(Memory, Protocol):
@@ -23,8 +26,9 @@ class PartitionMemory(Memory, Protocol):
     Every method raises `MemoryDamaged` where the copy on the disk cannot be used any more: open it again.
     """
 
-    def apply(self, rows: Sequence[Row]) -> None:
-        """Rows that were committed, in their order."""
+    def apply(self, rows: Sequence[Row], events: Mapping[bytes, Seen] = NO_EVENTS) -> None:
+        """Rows that were committed, in their order. `events`: what rows `seen/…` among them hold, by their keys; others
+        are read."""
         ...
 
     def stage(self, members: Iterable[Staged]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from streams.delivery.composer import Staged
-from streams.delivery.sent_rows import SEEN, seen
+from streams.delivery.sent_rows import SEEN, Seen, seen
 from streams.ports.clock import Clock
-from streams.ports.memory import MemoryDamaged, Row
+from streams.ports.memory import NO_EVENTS, MemoryDamaged, Row
 from streams.testing.ports import FakeKafka
 from streams.wayback.memory import member_groups
 from streams.wayback.rows import user_of
@@ -77,7 +77,7 @@ class FakePartitionMemory:
         users = {one.user for one in self._staged if one.copy == copy and versions.get(one.page) == one.request}
         return iter(sorted(users, key=str.encode))
 
-    def apply(self, rows: Sequence[Row]) -> None:
+    def apply(self, rows: Sequence[Row], events: Mapping[bytes, Seen] = NO_EVENTS) -> None:  # noqa: ARG002 - rows say it
         self._check()
         for key, value in rows:
             if value is None:

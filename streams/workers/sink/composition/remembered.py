@@ -28,6 +28,7 @@ class Remembered:
         self._staging: list[Staged] = []
         self._changing: dict[str, frozenset[bytes]] = {}
         self._written: list[Row] = []
+        self._written_events: dict[bytes, Seen] = {}
 
     # As the composer sees it.
 
@@ -41,8 +42,9 @@ class Remembered:
 
     def seen_among(self, event_ids: Sequence[str]) -> Collection[str]:
         known = self.memory.seen_among(event_ids)
-        new = self._seen.keys() & event_ids
-        return new.union(known) if new else known
+        if self._seen.keys().isdisjoint(event_ids):
+            return known
+        return (self._seen.keys() & event_ids).union(known)
 
     def members(self, group: str) -> Iterator[str]:
         return self.memory.members(group)
@@ -108,17 +110,19 @@ class Remembered:
 
     def to_write(self, now_s: int) -> Sequence[Row]:
         """The rows of the next commit; `committed` once it was accepted."""
-        self._written = list(self._rows.items())
+        self._written, self._written_events = list(self._rows.items()), {}
         if self._seen:
-            seen = Seen(tuple(self._seen), now_s)
-            self._written.append((seen_row(max(self._seen.values())), seen.to_bytes()))
+            key, events = seen_row(max(self._seen.values())), Seen(tuple(self._seen), now_s)
+            self._written.append((key, events.to_bytes()))
+            self._written_events[key] = events
         return self._written
 
     def committed(self) -> None:
         """What was to be written is. Nothing happens between the two."""
-        rows, ended, leaving = self._written, self._ended, self._leaving
-        self._rows, self._seen, self._written, self._ended, self._leaving, self.derived = {}, {}, [], [], [], ()
-        self.memory.apply(rows)
+        rows, events, ended, leaving = self._written, self._written_events, self._ended, self._leaving
+        self._rows, self._seen, self._ended, self._leaving, self.derived = {}, {}, [], [], ()
+        self._written, self._written_events = [], {}
+        self.memory.apply(rows, events)
         if ended:
             self.memory.unstage(ended)
         if leaving:
