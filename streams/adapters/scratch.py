@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import orjson
 
@@ -44,10 +44,10 @@ CREATE TABLE position (next_offset INTEGER NOT NULL, topic TEXT NOT NULL, fresh_
 INSERT INTO position VALUES (0, '', 0);
 """
 # Values lie in the order in which they came, so that a million of them can be written fast; only the keys are sorted.
-_PUT = "INSERT INTO rows (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_PUT: Final = "INSERT INTO rows (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 # All ids of one second in one statement, as a JSON array: a statement for each id costs more than twice as much. `WHERE
 # true` parts the conflict from a join, as SQLite's page on UPSERT says.
-_PUT_IDS = (
+_PUT_IDS: Final = (
     "INSERT INTO seen SELECT value, ? FROM json_each(?) WHERE true "
     "ON CONFLICT (id) DO UPDATE SET at_s = MAX(at_s, excluded.at_s)"
 )

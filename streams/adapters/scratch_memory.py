@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import KafkaException
 
@@ -22,12 +22,12 @@ from streams.delivery.sent_rows import SEEN, SEEN_SECONDS, Seen, seen
 from streams.ports.clock import Clock
 from streams.ports.memory import NO_EVENTS, MemoryDamaged, Row
 
-POSITION_SECONDS = 30.0
-"""Between two questions for the end of the topic, while commits come. Each answer sends to the file what waits for it; a
-process that is killed leaves the rows of so long to be read again, which takes less than a second."""
-LATE_MAX = 20_000
+POSITION_SECONDS: Final = 30.0
+"""Between two questions for the end of the topic, while commits come. Each answer sends to the file what waits for it.
+Where a process is killed, the rows of so long are read again: that takes less than a second."""
+LATE_MAX: Final = 20_000
 """Rows and ids of events that wait together for the file: at most some megabytes."""
-LATE_BYTES_MAX = 4_000_000
+LATE_BYTES_MAX: Final = 4_000_000
 """Of the values of rows that wait."""
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from struct import unpack
+from typing import Final
 
-ID_BYTES = 8
+ID_BYTES: Final = 8
 """Of an event id's hash. Of a million events of a day in one partition two share one once in 100,000 years; the second
 would count as a duplicate."""
-BITS = 23
+BITS: Final = 23
 """A table of 2^23 bits, 1 MiB."""
-IDS_MAX = 1_000_000
+IDS_MAX: Final = 1_000_000
 """Of ids in the table. With these an eighth of new ids are queried for nothing; with more the filter is not used."""
 
-_MASK = (1 << BITS) - 1
-_EMPTY_HASH = blake2b(digest_size=ID_BYTES)
+_MASK: Final = (1 << BITS) - 1
+_EMPTY_HASH: Final = blake2b(digest_size=ID_BYTES)
 
 
 class SeenFilter:

@@ -38,7 +38,7 @@ class Items(Sequence[Item]):
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._items = items
-        self.bodies: Sequence[bytes] = [item.body for item in items]
+        self.bodies: list[bytes] = [item.body for item in items]
 
     def __len__(self) -> int:
         return len(self.bodies)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from streams.delivery.batch import Batch
 from streams.delivery.ledger import Ledger
@@ -13,7 +13,7 @@ from streams.delivery.ledger import Ledger
 Source = TypeVar("Source")
 
 
-JOINED_MAX = 2_000
+JOINED_MAX: Final = 2_000
 """Events of batches that become one while they wait. A request takes the first of them and leaves the others, which
 would be less than it could take."""
 

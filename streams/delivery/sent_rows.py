@@ -11,13 +11,13 @@ Keys of composers begin with other words.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-SEEN = b"seen/"
-FLIGHT = b"flight/"
-SEEN_SECONDS = 86_400
+SEEN: Final = b"seen/"
+FLIGHT: Final = b"flight/"
+SEEN_SECONDS: Final = 86_400
 """A sender repeats an event within a day: mParticle takes no data that is older than that."""
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
 from streams.destinations.braze.items import EVENT, LENGTH_BYTES
 
-_HEAD = 1 + LENGTH_BYTES
+_HEAD: Final = 1 + LENGTH_BYTES
 
 
-def run_of(bodies: Sequence[bytes], first: int, end: int) -> int:
+def run_of(bodies: list[bytes], first: int, end: int) -> int:
     """Where the run that begins at `first` ends, at `end` at the latest."""
-    at = first
-    while at < end and bodies[at][0] == EVENT:
+    at, event = first, EVENT
+    while at < end and bodies[at][0] == event:
         at += 1
     return at
 
 
-def parted(bodies: Sequence[bytes], first: int, end: int) -> tuple[list[str], list[bytes], int]:
+def parted(bodies: list[bytes], first: int, end: int) -> tuple[list[str], list[bytes], int]:
     """Ids and objects of the events from `first` to `end` (exclusive), and the bytes of their bodies."""
     ids: list[str] = []
     objects: list[bytes] = []

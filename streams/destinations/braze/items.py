@@ -17,15 +17,15 @@ keeps it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 EVENT, PURCHASE, ATTRIBUTES, MEMBERSHIP, PRESENT, PAGE, MALFORMED = b"epamscx"
 """Kinds: the first byte of a body."""
 CUT_EVENT, CUT_PURCHASE = b"EP"
-LENGTH_BYTES = 4
-EVENT_HEADS = [b"%c%b" % (EVENT, length.to_bytes(LENGTH_BYTES, "big")) for length in range(256)]
+LENGTH_BYTES: Final = 4
+EVENT_HEADS: Final = [b"%c%b" % (EVENT, length.to_bytes(LENGTH_BYTES, "big")) for length in range(256)]
 """What is before an event's id, by the length of the id: nearly all are shorter than this."""
 
 Losses = Mapping[str, int]

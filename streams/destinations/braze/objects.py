@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import gmtime
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import orjson
 
@@ -29,10 +29,10 @@ Array = Literal["attributes", "events", "purchases"]
 ARRAYS: tuple[Array, ...] = get_args(Array)
 """In the order in which Braze applies them."""
 
-OBJECT_BYTES_MAX = 100_000
-ORDER_PLACED = "ecommerce.order_placed"
+OBJECT_BYTES_MAX: Final = 100_000
+ORDER_PLACED: Final = "ecommerce.order_placed"
 """The one event whose properties are nested whatever the configuration says: Braze prescribes them."""
-RESERVED_OF_EVENTS = frozenset({"time", "event_name"})
+RESERVED_OF_EVENTS: Final = frozenset({"time", "event_name"})
 RESERVED_OF_PURCHASES = RESERVED_OF_EVENTS | {"product_id", "quantity", "price", "currency"}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -16,14 +16,14 @@ from streams.delivery.contract import Encoder, Encoding
 from streams.destinations.braze.items import EVENT_HEADS
 from streams.destinations.braze.objects import OBJECT_BYTES_MAX, ORDER_PLACED, RESERVED_OF_EVENTS, second
 from streams.destinations.braze.settings import DEFAULT
-from streams.destinations.braze.values import CHANGED_FIRST, SENT_AS_IT_IS, TEXT_CHARACTERS_MAX, Losses, name_of
+from streams.destinations.braze.values import CHANGED_FIRST, TEXT_CHARACTERS_MAX, Losses, name_of
 from streams.events.schema import WriterSchema
 from streams.wayback.datum import Unusual, event_fields, has_event_fields
 from streams.wayback.entries import DataKeys
 
-NAMES_MAX = 10_000
+NAMES_MAX: Final = 10_000
 """Names that are remembered, of events and of properties: there are few, else they are looked at each time."""
-_MILLISECONDS = [b'.%03dZ"' % milliseconds for milliseconds in range(1000)]
+_MILLISECONDS: Final = [b'.%03dZ"' % milliseconds for milliseconds in range(1000)]
 """How a time ends."""
 
 
@@ -94,7 +94,7 @@ def _is_plain(entry: DataKeys) -> bool:
     return entry.detect_types not in ("events", "both")
 
 
-_plain_names: set[str] = set()
+_plain_names: Final[set[str]] = set()
 
 
 def _are_plain(properties: Any) -> bool:
@@ -105,7 +105,8 @@ def _are_plain(properties: Any) -> bool:
         kind = type(value)
         if (
             (kind is str and len(value) <= TEXT_CHARACTERS_MAX)
-            or kind in SENT_AS_IT_IS
+            or kind is int
+            or kind is bool
             or (kind is float and isfinite(value))
         ) and (name in _plain_names or _is_plain_name(name)):
             continue

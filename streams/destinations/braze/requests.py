@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -12,8 +12,8 @@ from streams.delivery.contract import Layout, Request
 from streams.destinations.braze.objects import iso
 from streams.destinations.braze.settings import COHORTS, BrazeSettings, CohortApi
 
-TRACK = "/users/track"
-REQUEST_BYTES_MAX = 4_000_000
+TRACK: Final = "/users/track"
+REQUEST_BYTES_MAX: Final = 4_000_000
 COHORT_IDS_MAX = 1_000
 COHORT_PROBE = "streams-probe"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import orjson
 
@@ -21,13 +22,13 @@ from streams.wayback import rows
 from streams.wayback.entries import Entry
 from streams.wayback.memory import user_memory
 
-FILLED_BYTES_MAX = REQUEST_BYTES_MAX - 500_000
+FILLED_BYTES_MAX: Final = REQUEST_BYTES_MAX - 500_000
 """Of the records in one request: the rest is for what memberships become."""
-RUN_MIN = 2
+RUN_MIN: Final = 2
 """Events in a row that are taken together: of one alone there is nothing to save."""
-USER_BYTES_MAX = OBJECT_BYTES_MAX - 20_000
+USER_BYTES_MAX: Final = OBJECT_BYTES_MAX - 20_000
 """Of the records about one user in one request: the rest is for what memberships become."""
-KNOWN = frozenset(
+KNOWN: Final = frozenset(
     {
         "country", "dob", "email", "email_subscribe", "facebook", "first_name", "gender", "home_city", "language",
         "last_name", "phone", "push_subscribe", "push_tokens", "subscription_groups", "twitter",
@@ -69,8 +70,10 @@ class _Draft:
     """Of the objects."""
     alone_until: int = 0
     """Items before this position are taken one by one: they were looked at together, and are no run."""
-    ids: dict[str, int] = field(default_factory=dict)
-    """Positions of events and purchases, by id."""
+    events: dict[int, str] = field(default_factory=dict)
+    """Ids of events and purchases, by position."""
+    ids: set[str] = field(default_factory=set)
+    """The same ids."""
     skipped: dict[int, str] = field(default_factory=dict)
     tally: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -92,14 +95,16 @@ class _Draft:
         if items.came_back(first, end):
             return False
         ids, objects, size = parted(bodies, first, end)
-        if self.size + size > FILLED_BYTES_MAX or len({*ids}) < len(ids) or not self.ids.keys().isdisjoint(ids):
+        new = set(ids)
+        if self.size + size > FILLED_BYTES_MAX or len(new) < len(ids) or not self.ids.isdisjoint(new):
             return False
         if self.memory.seen_among(ids):
             return False
         positions = range(first, end)
         self.objects["events"] += objects
         self.positions["events"] += positions
-        self.ids.update(zip(ids, positions, strict=True))
+        self.events.update(zip(positions, ids, strict=True))
+        self.ids |= new
         self.taken, self.size = end, self.size + size
         return True
 
@@ -145,12 +150,11 @@ class _Draft:
                 written[array] = found
                 self.tally[f"{DATA_POINTS}.{array}"] += len(found)
         changes += self._names()
-        events = dict(zip(self.ids.values(), self.ids, strict=True))
         if not places:
-            return Composed(None, self.taken, self.skipped, changes, events, self.tally, dropped=self.dropped)
+            return Composed(None, self.taken, self.skipped, changes, self.events, self.tally, dropped=self.dropped)
         request = track_request(self.settings, Track(_body(written), ArrayLayout(places)))
         return Composed(
-            request, self.taken, self.skipped, changes, events, self.tally, doubts=doubts, dropped=self.dropped
+            request, self.taken, self.skipped, changes, self.events, self.tally, doubts=doubts, dropped=self.dropped
         )
 
     def _event(self, position: int, item: Item, array: Array) -> bool:
@@ -162,7 +166,8 @@ class _Draft:
             return True
         self.objects[array].append(body)
         self.positions[array].append(position)
-        self.ids[event_id] = position
+        self.events[position] = event_id
+        self.ids.add(event_id)
         if losses:
             self._lose(losses)
         return True

@@ -10,9 +10,9 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-TEXT_CHARACTERS_MAX = 255
+TEXT_CHARACTERS_MAX: Final = 255
 """Of a name or a text."""
 ITEMS_MAX = 500
 """Of an attribute that is an array."""
@@ -23,9 +23,9 @@ PropertyTypes = Literal["scalar", "nested"]
 Loss = Literal["type", "name", "reserved", "value", "cut"]
 """Why a value is not sent as it came. `cut`: it is sent, shorter."""
 
-CHANGED_FIRST = frozenset({"", "$", " "})
+CHANGED_FIRST: Final = frozenset({"", "$", " "})
 """A name may be changed or dropped that begins so. Others of at most 255 characters are sent as they are."""
-SENT_AS_IT_IS = frozenset({int, bool})
+SENT_AS_IT_IS: Final = frozenset({int, bool})
 """Types of values that every property may have, whatever the value."""
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
