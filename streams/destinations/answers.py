@@ -94,10 +94,13 @@ class Answers:
         if status not in self.accepts:
             expected = " or ".join(map(str, sorted(self.accepts)))
             return Misconfigured(f"status {status}, and {self.vendor} answers {expected}: is this {self.vendor}?")
+        if (found := self._html(response)) is not None:
+            return found
         if response.body.strip() and media_type(response) not in self.media_types | UNTYPED:
-            kind = "HTML" if is_html(response) else "a content type"
-            return Misconfigured(f"status {status} with {kind} that is not {self.vendor}'s: did a proxy answer?")
-        return self._html(response)
+            return Misconfigured(
+                f"status {status} with a content type that is not {self.vendor}'s: did a proxy answer?"
+            )
+        return None
 
     def _html(self, response: Response) -> Misconfigured | None:
         if not is_html(response):

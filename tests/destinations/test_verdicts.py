@@ -182,6 +182,15 @@ def test_a_2xx_other_than_202_is_not_mparticles(status: int) -> None:
     assert isinstance(judged(mparticle(), Response(status, {}, b""), 1), Misconfigured)
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/octet-stream", ""])
+@pytest.mark.parametrize("body", [b'{"message":"hello"}', b"[]", b"welcome"])
+def test_a_body_with_mparticles_202_is_not_mparticles_though_its_type_may_be(content_type: str, body: bytes) -> None:
+    """The rows that all vendors share say nothing of it: this guard is mParticle's alone."""
+    response = Response(202, {"content-type": content_type} if content_type else {}, body)
+    verdict = judged(mparticle(), response, 3)
+    assert verdict == Misconfigured("status 202 with a body that is not mParticle's: did a proxy answer?")
+
+
 def test_mparticles_202_delivers_and_tells_the_rate_in_use() -> None:
     response = Response(202, {"x-mp-rate-limit-percentage-used": "92"}, b"")
     assert judged(mparticle(), response, 100) == Delivered(0.92)
