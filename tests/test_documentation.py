@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import tomllib
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from streams.cli.main import app
 from streams.config import loads
@@ -17,6 +19,8 @@ from streams.destinations import OWN, REGISTRY
 from streams.events.catalogue import CATALOGUE
 from streams.operations.audit import GROUPS
 from streams.state.audit import KINDS
+from streams.testing.kafka import KAFKA_VERSION
+from tests.helm.kubernetes import VERSIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -211,3 +215,38 @@ def promised_tests() -> list[str]:
 def test_every_test_that_a_page_names_exists(name: str) -> None:
     path, _, function = name.partition("::")
     assert re.search(rf"^(async )?def {function}\(", (ROOT / path).read_text(), re.MULTILINE)
+
+
+def row_of(table: str, what: str) -> str:
+    """The rest of the row whose first cell begins so."""
+    rows = re.findall(rf"^\| {re.escape(what)}(.*)$", table, re.MULTILINE)
+    assert rows, f"no row for {what}"
+    return str(rows[0])
+
+
+def test_the_page_of_compatibility_names_what_the_tests_run_with() -> None:
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    locked = dict(re.findall(r"^(\S+)==(\S+)", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE))
+    kafka = next(row for row in page.splitlines() if "| whole suite | all pass |" in row)
+    assert kafka.startswith(f"| Apache Kafka {KAFKA_VERSION},")
+    client = re.search(r"\| (\d+\.\d+) \|", row_of(page, "confluent-kafka"))
+    assert client is not None
+    assert locked["confluent-kafka"].startswith(f"{client[1]}.")
+    node = json.loads((ROOT / "tests" / "emulators" / "node_library" / "package.json").read_text())
+    assert f"| {node['dependencies']['mixpanel']}, on Node.js" in row_of(page, "Mixpanel's library for Node.js")
+    assert re.findall(r"\d\.\d+", row_of(page, "Kubernetes API")) == list(VERSIONS)
+    matrix = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]["check"]["strategy"]
+    assert f"asks for {' and '.join(matrix['matrix']['python'])}, " in row_of(page, "Python |")
+
+
+def test_pages_say_of_promtool_what_make_test_and_the_workflow_do() -> None:
+    """`make test` fetches it; the workflow installs it; without it tests are skipped."""
+    runs = re.findall(r"^\t.*pytest -n .*$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [line for line in runs if "PROMTOOL=$$(sh tools/promtool.sh)" not in line] == []
+    assert "apt-get download prometheus" in (ROOT / "tools" / "promtool.sh").read_text()
+    assert "prometheus" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert "`promtool` where it is missing" in (ROOT / "README.md").read_text()
+    assert "package `prometheus` into the cache" in " ".join((ROOT / "docs" / "testing.md").read_text().split())
+    assert "`.ci/run` installs it" in (ROOT / "docs" / "compatibility.md").read_text()
+    assert "tools/chromium.sh" in (ROOT / ".ci" / "run").read_text()
+    assert "chromium.sh" not in (ROOT / "Makefile").read_text()

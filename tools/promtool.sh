@@ -18,7 +18,7 @@ if [ -x "$cache/promtool" ]; then
   exit
 fi
 if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
-  echo "promtool is not installed, and there is no apt-get to fetch it: four tests of alerts are skipped" >&2
+  echo "promtool is not installed, and there is no apt-get to fetch it: no alert is tried on time series" >&2
   exit
 fi
 
@@ -31,5 +31,5 @@ if (cd "$folder" && fetch && dpkg -x prometheus_*.deb .) >"$folder/log" 2>&1; th
   cp "$folder/usr/bin/promtool" "$cache/promtool.$$" && mv "$cache/promtool.$$" "$cache/promtool"
   echo "$cache/promtool"
 else
-  echo "promtool cannot be had here, four tests of alerts are skipped: $(tail -n 1 "$folder/log")" >&2
+  echo "promtool cannot be had here, no alert is tried on time series: $(tail -n 1 "$folder/log")" >&2
 fi
