@@ -7,6 +7,7 @@ from pathlib import Path
 
 MODULES = (
     "streams.events.walker",
+    "streams.destinations.wire",
     "streams.destinations.event_encoder",
     "streams.destinations.mixpanel.encoder",
     "streams.destinations.mparticle.encoder",

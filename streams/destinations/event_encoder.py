@@ -4,7 +4,7 @@ id. The vendor's own part makes what is sent of it."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from streams.delivery.contract import Encoder, Encoding, Rejected
 from streams.destinations.privacy import EVERYTHING, Privacy
@@ -13,8 +13,8 @@ from streams.events.decoded_records import pick
 from streams.events.schema import WriterSchema
 from streams.events.walker import CORRUPT, ID, TIME, USER, Op, repaired, walk
 
-UNDECODABLE_DETAIL = "undecodable: the datum does not fit its schema"
-SECONDS_MAX = (2**63 - 1) // 1000
+UNDECODABLE_DETAIL: Final = "undecodable: the datum does not fit its schema"
+SECONDS_MAX: Final = (2**63 - 1) // 1000
 """Beyond this a time in milliseconds is no 64-bit number."""
 NOTHING_KEPT: Mapping[int, int] = {}
 
@@ -51,7 +51,8 @@ def event_encoder(
             if is_walkable and isinstance(error, UnicodeDecodeError):
                 return _encoded_repaired(encode, ops, value, start)
             return Rejected(UNDECODABLE_DETAIL)
-        user, time = captured[USER], captured[TIME]
+        user: str | None = captured[USER]
+        time: int | None = captured[TIME]
         if not user or user.isspace():
             return Rejected("no external_user_id")
         if time is None or not -SECONDS_MAX <= time <= SECONDS_MAX:

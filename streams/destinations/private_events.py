@@ -47,22 +47,21 @@ def private(
             op = _without(op, kept)
         elif known.name in privacy.hashed:
             op, plan = _hashed(op, plan, kept)
-        elif known.name == CUSTOMERS_FIELD and privacy.has_keys and op[0] == STRING:
-            raw, plan = plan.slots, replace(plan, customers=(plan.slots, op[2], op[3]), slots=plan.slots + 1)
-            op = (STRING, op[1], "", raw)
+        elif known.name == CUSTOMERS_FIELD and privacy.has_keys and op.code == STRING:
+            raw, plan = plan.slots, replace(plan, customers=(plan.slots, op.key, op.slot), slots=plan.slots + 1)
+            op = Op(STRING, op.nullable, "", raw)
         changed.append(op)
     return changed, plan.slots, _finishing(plan, finish, privacy)
 
 
 def _without(op: Op, kept: Mapping[int, int]) -> Op:
-    code, nullable, _, slot = op
-    if slot in kept:
-        return code, nullable, "", kept[slot]
-    return (TEXT_SKIPPED if code in (STRING, TEXT_PROPERTY) else code), nullable, "", DROP
+    if op.slot in kept:
+        return Op(op.code, op.nullable, "", kept[op.slot])
+    return Op(TEXT_SKIPPED if op.code in (STRING, TEXT_PROPERTY) else op.code, op.nullable, "", DROP)
 
 
 def _hashed(op: Op, plan: _Plan, kept: Mapping[int, int]) -> tuple[Op, _Plan]:
-    code, nullable, key, slot = op
+    code, key, slot = op.code, op.key, op.slot
     if code in (STRINGS, NULLABLE_STRINGS):
         return op, replace(plan, arrays=(*plan.arrays, key)) if key else plan
     if code not in (STRING, TEXT_PROPERTY):
@@ -70,7 +69,7 @@ def _hashed(op: Op, plan: _Plan, kept: Mapping[int, int]) -> tuple[Op, _Plan]:
     # Read whole into a slot: what a destination cuts is not what is hashed.
     raw = plan.slots if slot == DROP else kept.get(slot, slot)
     plan = replace(plan, texts=(*plan.texts, (raw, key, slot)), slots=plan.slots + (slot == DROP))
-    return (STRING, nullable, "", raw), plan
+    return Op(STRING, op.nullable, "", raw), plan
 
 
 def _finishing(plan: _Plan, finish: Finish, privacy: Privacy) -> Finish:

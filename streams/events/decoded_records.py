@@ -23,7 +23,7 @@ def pick(
 ) -> int:
     """As `walk`, for a record that fastavro decoded: for schemas with fields that the walker cannot read."""
     cuts = 0
-    for field, (code, _, key, slot) in zip(schema.fields, ops, strict=True):
+    for field, op in zip(schema.fields, ops, strict=True):
         item = record.get(field.name)
         if isinstance(item, list):
             item = [element for element in item if _is_scalar(element)]
@@ -34,13 +34,13 @@ def pick(
                 continue
             if field.kind == Kind.FLOAT:
                 item = shortest_float(struct.pack("<f", item))
-        if slot >= 0 and type(item) is _TYPES.get(code):
-            captured[slot] = item
-        if key:
+        if op.slot >= 0 and type(item) is _TYPES.get(op.code):
+            captured[op.slot] = item
+        if op.key:
             if isinstance(item, str) and len(item) * 4 > string_bytes_max and len(item.encode()) > string_bytes_max:
                 item = cut(item, string_bytes_max)
                 cuts += 1
-            properties[key] = item
+            properties[op.key] = item
     return cuts
 
 

@@ -36,7 +36,7 @@ def text_reader(schema: WriterSchema, name: str) -> Callable[[bytes, int], str |
     if name not in names:
         return lambda _value, _start: None
     ops = plan(schema, {}, {name: 0})[: names.index(name) + 1]
-    if any(field.kind is Kind.OTHER for field in schema.fields[: len(ops)]) or ops[-1][3] < 0:
+    if any(field.kind is Kind.OTHER for field in schema.fields[: len(ops)]) or ops[-1].slot < 0:
         return lambda value, start: _decoded_text(schema, name, value, start)
 
     return partial(_read_text, ops)

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from streams.events.schema import Undecodable
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # compiled, such a number is one of the machine; else it is an int
 
 STRING: Final = 0
 LONG: Final = 1
@@ -34,6 +37,8 @@ USER: Final = 2
 """The slots that every destination captures. A destination's own slots begin at `FIRST_FREE_SLOT`."""
 FIRST_FREE_SLOT: Final = 3
 
+NOT_SHORT: Final = 0b1000_0001
+"""The bits that the first byte of a string's length has only if there is a second one, or if the length is negative."""
 VARINT_BYTES_MAX: Final = 10
 """Ten groups of seven bits hold 64 bits. A longer varint is corrupt, and reading it would take quadratic time."""
 
@@ -41,13 +46,25 @@ PRESENT: Final = 1
 MISSING: Final = 0
 UNDECODABLE: Final = 2
 
-Op = tuple[int, bool, str, int]
-"""One field: code, whether it is nullable, the property's key ("" for none), and the slot to capture it in or DROP."""
-
-NO_LIMIT: Final = 2**60
+NO_LIMIT: Final = 2**28
+"""No value is as long. Python compares numbers below 2**30 the fastest."""
 
 CORRUPT = (IndexError, UnicodeDecodeError, struct.error, OverflowError)
 """The exceptions, besides `Undecodable`, that corrupt bytes cause."""
+
+
+@final
+class Op:
+    """One field: code, whether it is nullable, the property's key ("" for none), and the slot to capture it in or
+    DROP."""
+
+    __slots__ = ("code", "key", "nullable", "slot")
+
+    def __init__(self, code: i64, nullable: bool, key: str, slot: i64) -> None:
+        self.code = code
+        self.nullable = nullable
+        self.key = key
+        self.slot = slot
 
 
 def walk(
@@ -59,84 +76,77 @@ def walk(
     properties over `string_bytes_max` bytes (or `NO_LIMIT`) are cut on a character boundary. Raises `Undecodable` or
     one of `CORRUPT`. A length that is too large shows at the next field, or at the end by the datum's length.
     """
-    at = start
+    at: i64 = start
     cuts = 0
-    size_max = 2 * string_bytes_max
-    for code, nullable, key, slot in ops:
-        if nullable:
-            branch = value[at]
-            at += 1
-            if branch == 0:
+    size_max: i64 = 2 * string_bytes_max
+    for op in ops:
+        size: i64 = value[at]  # or the branch, the flag, the first byte of a number
+        at += 1
+        if op.nullable:
+            if size == 0:
                 continue
-            if branch != 2:
+            if size != 2:
                 raise Undecodable("a union's branch is neither 0 nor 1")
-        if code == TEXT_PROPERTY:
             size = value[at]
             at += 1
-            if size > 127:
-                size, at = _varint(value, at - 1)
-            if size & 1:
-                raise Undecodable("a length is negative")
+        code = op.code
+        if code == TEXT_PROPERTY:
+            if size & NOT_SHORT:
+                size, at = _size(value, at - 1)
             end = at + (size >> 1)
             if size > size_max:
-                properties[key] = cut(value[at:end].decode(), string_bytes_max)
+                properties[op.key] = cut(value[at:end].decode(), string_bytes_max)
                 cuts += 1
             elif size:
-                properties[key] = value[at:end].decode()
+                properties[op.key] = value[at:end].decode()
             at = end
         elif code == TEXT_SKIPPED:
-            size = value[at]
-            at += 1
-            if size > 127:
-                size, at = _varint(value, at - 1)
-            if size & 1:
-                raise Undecodable("a length is negative")
+            if size & NOT_SHORT:
+                size, at = _size(value, at - 1)
             at += size >> 1
         elif code == STRING:
-            size, at = _varint(value, at)
-            if size & 1:
-                raise Undecodable("a length is negative")
+            if size & NOT_SHORT:
+                size, at = _size(value, at - 1)
             end = at + (size >> 1)
             if size:
                 text = value[at:end].decode()
-                captured[slot] = text
-                if key:
+                captured[op.slot] = text
+                if op.key:
                     if size > size_max:
                         text = cut(text, string_bytes_max)
                         cuts += 1
-                    properties[key] = text
+                    properties[op.key] = text
             at = end
         elif code == LONG:
-            number, at = _varint(value, at)
+            number, at = _varint(value, at - 1)
             number = (number >> 1) ^ -(number & 1)
-            if slot >= 0:
-                captured[slot] = number
-            if key:
-                properties[key] = number
+            if op.slot >= 0:
+                captured[op.slot] = number
+            if op.key:
+                properties[op.key] = number
         elif code == BOOLEAN:
-            flag = value[at]
-            at += 1
-            if flag > 1:
+            if size > 1:
                 raise Undecodable("a boolean is neither 0 nor 1")
-            if slot >= 0:
-                captured[slot] = flag == 1
-            if key:
-                properties[key] = flag == 1
+            if op.slot >= 0:
+                captured[op.slot] = size == 1
+            if op.key:
+                properties[op.key] = size == 1
         elif code in (FLOAT, DOUBLE):
-            width = 4 if code == FLOAT else 8
-            if at + width > len(value):
+            at -= 1
+            end = at + (4 if code == FLOAT else 8)
+            if end > len(value):
                 raise Undecodable("a number is cut off")
-            real = shortest_float(value[at : at + 4]) if code == FLOAT else _double(value, at)
-            at += width
+            real = shortest_float(value[at:end]) if code == FLOAT else _double(value, at)
+            at = end
             if math.isfinite(real):
-                if slot >= 0:
-                    captured[slot] = real
-                if key:
-                    properties[key] = real
+                if op.slot >= 0:
+                    captured[op.slot] = real
+                if op.key:
+                    properties[op.key] = real
         else:
-            items, at = _strings(value, at, code == NULLABLE_STRINGS)
-            if key and items:
-                properties[key] = items
+            items, at = _strings(value, at - 1, code == NULLABLE_STRINGS)
+            if op.key and items:
+                properties[op.key] = items
     if at != len(value):
         raise Undecodable("the datum's length does not fit its schema")
     return cuts
@@ -152,35 +162,31 @@ def presence(ops: list[Op], value: bytes, start: int) -> int:
 
     The last of `ops` is the user's field. Fields after it are not read. Raises nothing.
     """
-    at = start
+    at: i64 = start
     try:
-        for code, nullable, _, slot in ops:
-            if nullable:
-                branch = value[at]
-                at += 1
-                if branch == 0:
+        for op in ops:
+            size: i64 = value[at]
+            at += 1
+            if op.nullable:
+                if size == 0:
                     continue
-                if branch != 2:
+                if size != 2:
                     return UNDECODABLE
-            if code == TEXT_SKIPPED:
                 size = value[at]
                 at += 1
-                if size > 127:
-                    size, at = _varint(value, at - 1)
-                if size & 1:
-                    return UNDECODABLE
+            if op.code == TEXT_SKIPPED:
+                if size & NOT_SHORT:
+                    size, at = _size(value, at - 1)
                 at += size >> 1
-            elif slot >= 0:
-                size = value[at]
-                at += 1
-                if size > 127:
-                    size, at = _varint(value, at - 1)
+            elif op.slot >= 0:
+                if size & NOT_SHORT:
+                    size, at = _size(value, at - 1)
                 end = at + (size >> 1)
-                if size & 1 or end > len(value):
+                if end > len(value):
                     return UNDECODABLE
                 return PRESENT if value[at:end].decode().strip() else MISSING
             else:
-                at = _skip(code, value, at)
+                at = _skip(op.code, value, at - 1)
     except UnicodeDecodeError:
         try:
             return presence(ops, repaired(ops, value, start)[0], 0)
@@ -197,25 +203,25 @@ def user_text(ops: list[Op], value: bytes, start: int) -> str | None:
     Raises `Undecodable` or one of `CORRUPT`.
     """
     at = start
-    for code, nullable, _, slot in ops:
-        if nullable:
+    for op in ops:
+        if op.nullable:
             branch = value[at]
             at += 1
             if branch == 0:
                 continue
             if branch != 2:
                 raise Undecodable("a union's branch is neither 0 nor 1")
-        if code == TEXT_SKIPPED:
+        if op.code == TEXT_SKIPPED:
             size, at = _varint(value, at)
             at += size >> 1
-        elif slot >= 0:
+        elif op.slot >= 0:
             return _string_bytes(value, at)[0].decode()
         else:
-            at = _skip(code, value, at)
+            at = _skip(op.code, value, at)
     return None
 
 
-def _skip(code: int, value: bytes, at: int) -> int:
+def _skip(code: i64, value: bytes, at: int) -> int:
     """Where a field ends that is not a string."""
     if code == LONG:
         return _varint(value, at)[1]
@@ -237,8 +243,9 @@ def repaired(ops: list[Op], value: bytes, start: int) -> tuple[bytes, int]:
     parts: list[bytes] = []
     at = start
     changed = 0
-    for code, nullable, _, _ in ops:
-        if nullable:
+    for op in ops:
+        code = op.code
+        if op.nullable:
             at += 1
             if _is_null(value, at - 1, parts):
                 continue
@@ -331,6 +338,14 @@ def shortest_float(packed: bytes) -> float:
 def _double(value: bytes, at: int) -> float:
     real: float = struct.unpack_from("<d", value, at)[0]
     return real
+
+
+def _size(value: bytes, at: int) -> tuple[int, int]:
+    """Twice the length of a string, as it is written at `at`, and where its bytes begin."""
+    size, at = _varint(value, at)
+    if size & 1:
+        raise Undecodable("a length is negative")
+    return size, at
 
 
 def _varint(value: bytes, at: int) -> tuple[int, int]:

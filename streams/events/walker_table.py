@@ -31,9 +31,9 @@ def plan(
 
 def _op(field: Field, key: str, slot: int, kind: Kind) -> Op:
     if field.kind is Kind.OTHER:  # only `pick` reads it, and needs the kind of the slot
-        return int(kind), field.nullable, key, slot
+        return Op(int(kind), field.nullable, key, slot)
     if field.kind is not kind:
         slot = DROP
     if field.kind is Kind.STRING and slot == DROP:
-        return (TEXT_PROPERTY if key else TEXT_SKIPPED), field.nullable, key, slot
-    return int(field.kind), field.nullable, key, slot
+        return Op(TEXT_PROPERTY if key else TEXT_SKIPPED, field.nullable, key, slot)
+    return Op(int(field.kind), field.nullable, key, slot)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -21,19 +21,23 @@ from streams.events.schema import WriterSchema
 from streams.events.walker import FIRST_FREE_SLOT, ID, NO_LIMIT, TIME, USER
 from streams.events.walker_table import plan
 
-SCOPE = "default"
-RECORD_BYTES_MAX = 1_000_000
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # compiled, such a number is one of the machine; else it is an int
+
+SCOPE: Final = "default"
+RECORD_BYTES_MAX: Final = 1_000_000
 """An event must stay under 1 MB of JSON."""
-PROPERTIES_MAX = 254
-KEYS_MAX = 254
-ITEMS_MAX = 254
-DEPTH_MAX = 3
+PROPERTIES_MAX: Final = 254
+KEYS_MAX: Final = 254
+ITEMS_MAX: Final = 254
+DEPTH_MAX: Final = 3
 """Fewer than 255 properties, keys of an object and elements of an array; three levels of nesting."""
-NESTING_MAX = 50
+NESTING_MAX: Final = 50
 """Arrays in arrays, which Mixpanel's rule does not count: bounds the recursion here."""
 
-NAME, JSON = FIRST_FREE_SLOT, FIRST_FREE_SLOT + 1
-SLOTS = FIRST_FREE_SLOT + 2
+NAME: Final = FIRST_FREE_SLOT
+JSON: Final = FIRST_FREE_SLOT + 1
+SLOTS: Final = FIRST_FREE_SLOT + 2
 
 
 def encoder(
@@ -80,17 +84,19 @@ def _finish(event_type: str, name: str, copies: Mapping[str, tuple[str, ...]]) -
     dumps = orjson.dumps
 
     def finish(properties: dict[str, Any], captured: list[Any], cuts: int) -> Encoding:
-        event_id = captured[ID]
+        event_id: str = captured[ID]
+        time: i64 = captured[TIME]
         properties["distinct_id"] = properties["$user_id"] = captured[USER]
-        properties["time"] = captured[TIME] * 1000
+        properties["time"] = time * 1000
         properties["$insert_id"] = event_id if is_safe(event_id) else safe_id(event_id)
         if copies:
             _copy(properties, copies)
         event = name
         if takes_name:
-            if captured[NAME] is None:
+            custom: str | None = captured[NAME]
+            if custom is None:
                 return Rejected("name of the custom event is missing")
-            event = name.replace(NAME_PLACE, captured[NAME])
+            event = name.replace(NAME_PLACE, custom)
         if prefix is not None:
             problem = _add_customers(properties, captured[JSON], prefix)
             if problem:
@@ -127,9 +133,10 @@ def _add_customers(properties: dict[str, Any], text: str | None, prefix: str) ->
     for key, item in content.items():
         if item is None or item == "" or (isinstance(item, float) and not math.isfinite(item)):
             continue
-        problem = _problem(item, 1)
-        if problem:
-            return f"a property {problem}"
+        if isinstance(item, (dict, list)):
+            problem = _problem(item, 1)
+            if problem:
+                return f"a property {problem}"
         properties[prefix + key] = item
     if len(properties) > PROPERTIES_MAX:
         return f"the event has {len(properties)} properties, and Mixpanel takes {PROPERTIES_MAX}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -24,17 +24,29 @@ from streams.events.schema import Kind, WriterSchema
 from streams.events.walker import FIRST_FREE_SLOT, ID, TIME, USER, cut
 from streams.events.walker_table import plan
 
-RECORD_BYTES_MAX = 128_000
-"""One batch must not exceed 128 kB; a kB is taken as 1,000 bytes."""
-VALUE_BYTES_MAX = 4_096
-NAME_BYTES_MAX = 256
-"""Attribute values and event names beyond these are cut here, where it is counted, not there, where it is not."""
-UTF8_BYTES_MAX = 4
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # compiled, such a number is one of the machine; else it is an int
 
-APP, PLATFORM, DEVICE, MODEL, AD_ID, AD_TYPE, AD_TRACKING, EMAIL, PHONE = range(FIRST_FREE_SLOT, FIRST_FREE_SLOT + 9)
-ROUTED_APP, ROUTED_PLATFORM = FIRST_FREE_SLOT + 9, FIRST_FREE_SLOT + 10
-"""What chooses the feed, where it must not leave as it is."""
-SLOTS = FIRST_FREE_SLOT + 11
+RECORD_BYTES_MAX: Final = 128_000
+"""One batch must not exceed 128 kB; a kB is taken as 1,000 bytes."""
+VALUE_BYTES_MAX: Final = 4_096
+NAME_BYTES_MAX: Final = 256
+"""Attribute values and event names beyond these are cut here, where it is counted, not there, where it is not."""
+UTF8_BYTES_MAX: Final = 4
+
+APP: Final = FIRST_FREE_SLOT
+PLATFORM: Final = FIRST_FREE_SLOT + 1
+DEVICE: Final = FIRST_FREE_SLOT + 2
+MODEL: Final = FIRST_FREE_SLOT + 3
+AD_ID: Final = FIRST_FREE_SLOT + 4
+AD_TYPE: Final = FIRST_FREE_SLOT + 5
+AD_TRACKING: Final = FIRST_FREE_SLOT + 6
+EMAIL: Final = FIRST_FREE_SLOT + 7
+PHONE: Final = FIRST_FREE_SLOT + 8
+ROUTED_APP: Final = FIRST_FREE_SLOT + 9
+ROUTED_PLATFORM: Final = FIRST_FREE_SLOT + 10
+"""These two choose the feed, where what tells it must not leave as it is."""
+SLOTS: Final = FIRST_FREE_SLOT + 11
 SLOT_KINDS = {"time": Kind.LONG, "ad_tracking_enabled": Kind.BOOLEAN}
 
 PLATFORMS = {
@@ -47,7 +59,9 @@ AD_ID_KEYS = {
     "windows_ad_id": "microsoft_advertising_id",
     "roku_ad_id": "roku_advertising_id",
 }
-ANY_TEXT_AD_ID = "microsoft_advertising_id"
+ANY_TEXT_AD_ID: Final = "microsoft_advertising_id"
+DEVICE_MOVES = frozenset({"platform", "idfv", "model", "ads"})
+"""What of a type's fields moves into `device_info`."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 Captured = list[Any]
@@ -87,45 +101,71 @@ def _without_arrays(finish: Finish) -> Finish:
 def _finish(
     mapped: FeedEvent, name: str, settings: MParticleSettings, scopes: Mapping[str, str], privacy: Privacy
 ) -> Finish:
-    """Makes mParticle's batch of the attributes."""
+    """Makes mParticle's batch of the attributes. What is the same for every event of this type is JSON already."""
     feed_of = _feed_rule(mapped, settings.apps, privacy)
     fallback = None if settings.feed_fallback == "skip" else scopes["unbound"]
+    only_scope = scopes.get("unbound", fallback) if mapped.feed_rule == "unbound" else None
     is_braze = settings.wire == "braze"
     identity = "customerid" if is_braze and settings.identity == "customer_id" else settings.identity
+    takes_email = identity != "email"
+    tells_device = bool(mapped.moves & DEVICE_MOVES)
+    moves, apps, dumps = mapped.moves, settings.apps, orjson.dumps
     constants: dict[str, Any] = {"environment": settings.environment}
     if is_braze:
         constants["schema_version"] = 2
     event_type, described, name_cuts = _description(mapped, name)
-    moves, apps, dumps = mapped.moves, settings.apps, orjson.dumps
+    head = dumps(constants)[:-1] + b',"source_request_id":"'
+    user_head = b'","user_identities":{' + dumps(identity) + b":"
+    event_head = b',"events":[{"event_type":' + dumps(event_type) + b',"data":{'
+    if described:
+        event_head += dumps(described)[1:-1] + b","
+    event_head += b'"timestamp_unixtime_ms":'
+    no_device = b',"device_info":{}' if is_braze else b""
+    no_user_attributes = b',"user_attributes":{}' if is_braze else b""
 
     def finish(attributes: dict[str, Any], captured: Captured, cuts: int) -> Encoding:
-        scope = scopes.get(feed_of(captured), fallback)
+        scope = only_scope
+        if scope is None:
+            scope = scopes.get(feed_of(captured), fallback)
         if scope is None:
             return Skipped("no_credentials_for_feed")
-        event_id = captured[ID]
+        event_id: str = captured[ID]
+        time: i64 = captured[TIME]
         safe = event_id if is_safe(event_id) else safe_id(event_id)
+        safe_bytes = safe.encode()
         attributes["source_request_id"] = safe
-        identities: dict[str, str] = {identity: captured[USER]}
-        if captured[EMAIL] is not None and identity != "email":
-            identities["email"] = captured[EMAIL]
-        batch = {**constants, "source_request_id": safe, "user_identities": identities}
-        device = _device(captured, moves, apps)
-        if device or is_braze:
-            batch["device_info"] = device
+        email = b""
+        if takes_email and captured[EMAIL] is not None:
+            email = b',"email":' + dumps(captured[EMAIL])
+        device_info = no_device
+        if tells_device:
+            device = _device(captured, moves, apps)
+            if device:
+                device_info = b',"device_info":' + dumps(device)
+        user_attributes = no_user_attributes
         if captured[PHONE] is not None:
             phone, phone_cuts = _phone(captured[PHONE])
             cuts += phone_cuts
-            batch["user_attributes"] = {"$mobile": phone}
-        elif is_braze:
-            batch["user_attributes"] = {}
-        data = {
-            **described,
-            "timestamp_unixtime_ms": captured[TIME] * 1000,
-            "source_message_id": safe,
-            "custom_attributes": attributes,
-        }
-        batch["events"] = [{"event_type": event_type, "data": data}]
-        body = dumps(batch)
+            user_attributes = b',"user_attributes":{"$mobile":' + dumps(phone) + b"}"
+        body = b"".join(
+            [
+                head,
+                safe_bytes,
+                user_head,
+                dumps(captured[USER]),
+                email,
+                b"}",
+                device_info,
+                user_attributes,
+                event_head,
+                dumps(time * 1000),
+                b',"source_message_id":"',
+                safe_bytes,
+                b'","custom_attributes":',
+                dumps(attributes),
+                b"}}]}",
+            ]
+        )
         if len(body) > RECORD_BYTES_MAX:
             return Rejected(f"the batch is {len(body)} bytes of JSON, and mParticle takes {RECORD_BYTES_MAX}")
         return scope, body, cuts + name_cuts
@@ -206,14 +246,16 @@ def _feed_rule(mapped: FeedEvent, apps: Mapping[str, str], privacy: Privacy) -> 
 def _device(captured: Captured, moves: frozenset[str], apps: Mapping[str, str]) -> dict[str, Any]:
     """`device_info`: only ids that mParticle's schema accepts (UUIDs), under the platform's own names."""
     device: dict[str, Any] = {}
-    if "platform" in moves and captured[PLATFORM] in PLATFORMS:
-        device["platform"] = PLATFORMS[captured[PLATFORM]]
+    platform: str | None = captured[PLATFORM]
+    if platform is not None and "platform" in moves and platform in PLATFORMS:
+        device["platform"] = PLATFORMS[platform]
     if captured[MODEL] is not None:
         device["device_model"] = captured[MODEL]
-    platform, device_id = captured[PLATFORM], captured[DEVICE]
-    is_ios = platform == "ios" or (platform is None and apps.get(captured[APP]) == "ios")
-    if device_id is not None and is_ios and _UUID.fullmatch(device_id):
-        device["ios_idfv"] = device_id
+    device_id: str | None = captured[DEVICE]
+    if device_id is not None:
+        is_ios = platform == "ios" or (platform is None and apps.get(captured[APP]) == "ios")
+        if is_ios and _UUID.fullmatch(device_id):
+            device["ios_idfv"] = device_id
     if captured[AD_ID] is not None:
         key = AD_ID_KEYS.get(captured[AD_TYPE])
         if key is not None and (key == ANY_TEXT_AD_ID or _UUID.fullmatch(captured[AD_ID])):
