@@ -341,10 +341,11 @@ def _double(value: bytes, at: int) -> float:
 
 
 def _size(value: bytes, at: int) -> tuple[int, int]:
-    """Twice the length of a string, as it is written at `at`, and where its bytes begin."""
+    """Twice the length of a string, as it is written at `at`, and where its bytes begin. It is no longer than the
+    datum: it would not always fit a number of the machine."""
     size, at = _varint(value, at)
-    if size & 1:
-        raise Undecodable("a length is negative")
+    if size & 1 or size > 2 * len(value):
+        raise Undecodable("a string's length is negative, or reaches past the datum")
     return size, at
 
 
