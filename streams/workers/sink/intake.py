@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import structlog
 
 from streams.delivery.batch import Batch, BatchBuilder, Builder, PartitionBuilder
-from streams.delivery.contract import Rejected, Remark, Skipped
+from streams.delivery.contract import Encoder, Rejected, Remark, Skipped
 from streams.delivery.ledger import Ledger, ParkedRecord
-from streams.delivery.letter import again_of
+from streams.delivery.letter import VERDICT_HEADER, again_of
 from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES
 from streams.ports.kafka import Message
 from streams.workers.reading.waiting_partitions import WaitingPartitions
@@ -34,17 +34,15 @@ def _nobody_hears(_remark: Remark, _ledger: Ledger[Message], _place: int, _messa
 class _Run:
     """Events of one partition and scope whose records were read one after the other, and that are in no batch yet."""
 
-    __slots__ = ("bodies", "offsets", "scope", "sizes", "sources")
+    __slots__ = ("bodies", "scope", "sizes", "sources")
 
     def __init__(self) -> None:
         self.scope = ""
-        self.offsets: list[int] = []
         self.sizes: list[int] = []
         self.bodies: list[bytes] = []
         self.sources: list[Message] = []
 
     def clear(self) -> None:
-        self.offsets.clear()
         self.sizes.clear()
         self.bodies.clear()
         self.sources.clear()
@@ -81,8 +79,9 @@ class Intake:
         encoders, lanes, waiting, topic = self._encoders.by_header, self._dispatch.lanes, self.waiting, self._topic
         destination, invalid = self._dispatch.destination, self._dispatch.invalid
         vets, again, event_types = destination.vetting is not None, destination.again, self._encoders.event_types
+        vetted: set[Encoder] = set()  # those whose kind of event was vetted; answers, which undo this, come in between
         run = _Run()
-        offsets, sizes, bodies, sources = run.offsets, run.sizes, run.bodies, run.sources
+        run_scope, sizes, bodies, sources = run.scope, run.sizes, run.bodies, run.sources
         number, ledger = -1, ledgers.get(-1)
         start = SINGLE_OBJECT_HEADER_BYTES
         strings_cut = passed = rejected = 0
@@ -108,14 +107,22 @@ class Intake:
             if type(encoding) is tuple:
                 scope, body, cuts = encoding
                 strings_cut += cuts
-                if again is not None and (job := again_of(message.headers() or ())):
-                    body = again(body, job)
-                if scope != run.scope:
+                if again is not None:
+                    for name, _ in message.headers() or ():
+                        if name == VERDICT_HEADER and (job := again_of(message.headers() or ())):
+                            body = again(body, job)
+                            break
+                if scope != run_scope:
                     self._take(run, ledger, now)
-                    run.scope = scope
-                is_parked = bool(invalid) and scope in invalid
-                if not is_parked and not (vets and lanes[scope].vets(event_types[encoder])):
-                    offsets.append(message.offset())
+                    run.scope = run_scope = scope
+                    vetted.clear()
+                is_parked, is_alone = False, False
+                if invalid and scope in invalid:
+                    is_parked = True
+                elif vets and encoder not in vetted:
+                    is_alone = lanes[scope].vets(event_types[encoder])
+                    vetted.add(encoder)
+                if not is_parked and not is_alone:
                     sizes.append(len(value))
                     bodies.append(body)
                     sources.append(message)
@@ -153,7 +160,7 @@ class Intake:
         """Tell the ledger of these records, and put their events into batches."""
         if ledger is None or not run.bodies:
             return
-        place = ledger.read_run(run.offsets, run.sizes)
+        place = ledger.read_run([source.offset() for source in run.sources], run.sizes)
         for batch in self._builders[run.scope].add_run(run.bodies, ledger, place, run.sources, now):
             self._dispatch.lanes[run.scope].offer(batch)
         run.clear()
