@@ -83,7 +83,8 @@ class Scratch:
         self._path = path
         self._connection = self._opened()
         try:
-            self._maybe_seen = self._filter()
+            self.maybe_seen = self._filter()
+            """Of every event that a row holds."""
         except ValueError:  # what was written is not what is read: the file is damaged
             self.clear()
         (count,) = self._connection.execute("SELECT COUNT(*) FROM rows").fetchone()
@@ -117,8 +118,8 @@ class Scratch:
     ) -> None:
         """Rows in their order, None deletes, and the position, where it is known: all or nothing.
 
-        `events`: what rows `seen/…` among them hold, by their keys; others are read. Raises `ValueError` for a row that
-        cannot be read.
+        `events`: what rows `seen/…` among them hold, by their keys, where `maybe_seen` has taken it in; others are
+        read. Raises `ValueError` for a row that cannot be read.
         """
         count = self._rows
         self._new_ids.clear()
@@ -141,7 +142,7 @@ class Scratch:
     def seen_at(self, event_ids: Sequence[str]) -> dict[str, int]:
         """When the newest row that holds an id was written, in seconds since 1970, of those ids that a row holds."""
         found: dict[str, int] = {}
-        for event_id in self._maybe_seen.held(event_ids):
+        for event_id in event_ids:
             row = self._connection.execute("SELECT at_s FROM seen WHERE id = ?", (hash_of(event_id),)).fetchone()
             if row is not None:
                 found[event_id] = int(row[0])
@@ -210,7 +211,7 @@ class Scratch:
         self._connection.close()
         self._remove()
         self._connection = self._opened()
-        self._maybe_seen = SeenFilter()
+        self.maybe_seen = SeenFilter()
         self._rows = 0
 
     @contextmanager
@@ -239,7 +240,7 @@ class Scratch:
         if user is not None:
             self._index_user(user, before, value)
         elif key.startswith(SEEN):
-            self._index_seen(key, before, None if value is None else events.get(key) or seen(value))
+            self._index_seen(key, before, value, events.get(key))
         if value is not None:
             self._connection.execute(_PUT, (key, value))
         elif before is not None:
@@ -256,7 +257,7 @@ class Scratch:
         for group in has - had:
             self._connection.execute("INSERT OR IGNORE INTO members VALUES (?, ?)", (group, user))
 
-    def _index_seen(self, key: bytes, before: bytes | None, new: Seen | None) -> None:
+    def _index_seen(self, key: bytes, before: bytes | None, value: bytes | None, new: Seen | None) -> None:
         if before is not None:
             self._put_ids()
             old = seen(before)
@@ -264,8 +265,10 @@ class Scratch:
             ids = [(each, old.at_s) for each in hashes_of(old.ids)]
             self._connection.executemany("DELETE FROM seen WHERE id = ? AND at_s = ?", ids)
             self._connection.execute("DELETE FROM seen_rows WHERE at_s = ? AND key = ?", (old.at_s, key))
-        if new is not None:
-            self._maybe_seen.add(new.ids)
+        if value is not None:
+            if new is None:
+                new = seen(value)
+                self.maybe_seen.add(new.ids)
             self._new_ids.setdefault(new.at_s, []).extend(hashes_of(new.ids))
             self._connection.execute("INSERT INTO seen_rows VALUES (?, ?)", (new.at_s, key))
 

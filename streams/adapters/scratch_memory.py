@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 
 from streams.adapters.kafka.answers import answer_of
 from streams.adapters.scratch import Position, Scratch
+from streams.adapters.seen_filter import SeenFilter
 from streams.delivery.composer import Staged
 from streams.delivery.sent_rows import SEEN, SEEN_SECONDS, Seen, seen
 from streams.ports.clock import Clock
@@ -34,7 +35,9 @@ LATE_BYTES_MAX: Final = 4_000_000
 class LateRows:
     """Rows that are committed and not in the file yet: the last of each key, and the events that they hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, maybe_seen: SeenFilter) -> None:
+        """`maybe_seen` takes in the events."""
+        self._maybe_seen = maybe_seen
         self.rows: dict[bytes, bytes | None] = {}
         self.events: dict[bytes, Seen] = {}
         self.seen_at: dict[str, int] = {}
@@ -50,6 +53,7 @@ class LateRows:
                 if value is None or key in self.rows:
                     return False
                 self.events[key] = found = events.get(key) or seen(value)
+                self._maybe_seen.add(found.ids)
                 self.seen_at.update(dict.fromkeys(found.ids, found.at_s))
             self.rows[key] = value
             self._bytes += len(value or b"")
@@ -78,7 +82,7 @@ class ScratchMemory:
         self._asked: tuple[Future[Any], int] | None = None
         self._told: Position | None = None
         self._ask_at = clock.monotonic() + POSITION_SECONDS
-        self._late = LateRows()
+        self._late = LateRows(scratch.maybe_seen)
         self._late_position: Position | None = None
 
     # The first two are asked for each request, so they do without a context manager.
@@ -93,15 +97,16 @@ class ScratchMemory:
             raise _damage(self._path, error) from error
 
     def seen_among(self, event_ids: Sequence[str]) -> Collection[str]:
+        maybe_seen = self._scratch.maybe_seen.held(event_ids)
+        if not maybe_seen:
+            return ()
         late = self._late.seen_at
         try:
-            seen_at = self._scratch.seen_at(event_ids)
+            seen_at = self._scratch.seen_at(maybe_seen)
         except (sqlite3.DatabaseError, OSError) as error:
             raise _damage(self._path, error) from error
-        if not late.keys().isdisjoint(event_ids):  # what is late is newer
-            seen_at.update((event_id, late[event_id]) for event_id in event_ids if event_id in late)
-        if not seen_at:
-            return ()
+        # What is late is newer.
+        seen_at.update((event_id, late[event_id]) for event_id in maybe_seen if event_id in late)
         now_s = seconds(self._clock)
         return [event_id for event_id, at_s in seen_at.items() if now_s - at_s < SEEN_SECONDS]
 
@@ -128,7 +133,7 @@ class ScratchMemory:
         if not self._late.add(rows, events):
             self._write()
             with told(self._path):
-                self._scratch.apply(rows, position, events)
+                self._scratch.apply(rows, position)
             return
         self._late_position = position or self._late_position
         if position is not None or self._late.is_full:
@@ -175,7 +180,7 @@ class ScratchMemory:
     def _write(self) -> None:
         """What is late goes to the file, with the position that is proven by now."""
         late, position = self._late, self._late_position
-        self._late, self._late_position = LateRows(), None
+        self._late, self._late_position = LateRows(self._scratch.maybe_seen), None
         if late.rows or position is not None:
             with told(self._path):
                 self._scratch.apply(late.rows.items(), position, late.events)

@@ -305,6 +305,15 @@ def test_rows_that_wait_for_the_file_are_known_and_read_again_after_a_kill(desk:
     assert [each in after.seen_among("abcd") for each in "abcd"] == [True, True, True, False]
 
 
+def test_events_that_a_commit_writes_beside_the_end_of_older_ones_are_known(tmp_path: Path) -> None:
+    path, at_s = tmp_path / "0.sqlite", MovableClock().epoch_ms() // 1_000
+    memory = ScratchMemory(Scratch(path), path, Asked(), "id", MovableClock())
+    older, newer = Seen(("a",), at_s), Seen(("b",), at_s)
+    memory.apply([(b"seen/1", older.to_bytes())], {b"seen/1": older})
+    memory.apply([(b"seen/1", None), (b"seen/2", newer.to_bytes())], {b"seen/2": newer})
+    assert list(memory.seen_among("ab")) == ["b"]
+
+
 def test_enough_rows_go_to_the_file_at_once(tmp_path: Path) -> None:
     path = tmp_path / "0.sqlite"
     memory = ScratchMemory(Scratch(path), path, Asked(), "id", MovableClock())

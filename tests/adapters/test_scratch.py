@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_used_is_told_as_such(tmp_path: Path) -> None:
 
 
 def has_seen(scratch: Scratch, event_id: str, now_s: int) -> bool:
-    at_s = scratch.seen_at([event_id]).get(event_id)
+    at_s = scratch.seen_at(scratch.maybe_seen.held([event_id])).get(event_id)
     return at_s is not None and now_s - at_s < SEEN_SECONDS
 
 

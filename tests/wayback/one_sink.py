@@ -14,13 +14,14 @@ from typing import Any
 from streams.adapters.scratch import Scratch
 from streams.delivery.composer import Composed, Derived, Heard, Item, Staged
 from streams.delivery.contract import Delivered, Remark, Request, Response
+from streams.delivery.sent_rows import Seen
 from streams.destinations.braze.destination import BrazeDestination
 from streams.emulators.braze.options import BrazeOptions, Limits
 from streams.emulators.braze.server import BrazeServer
 from streams.emulators.call import Call
 from streams.events.encodings import SINGLE_OBJECT_HEADER_BYTES
 from streams.events.schemas import shipped
-from streams.ports.memory import Row
+from streams.ports.memory import NO_EVENTS, Row
 from streams.wayback.records import Record, encode
 from streams.workers.sink.composition.composed_batch import ComposedBatch, split
 from streams.workers.sink.composition.remembered import Remembered
@@ -57,7 +58,7 @@ class FileMemory:
     def seen_among(self, event_ids: Sequence[str]) -> Collection[str]:
         return self.scratch.seen_at(event_ids)  # of a day that does not end
 
-    def apply(self, rows: Sequence[Row]) -> None:
+    def apply(self, rows: Sequence[Row], events: Mapping[bytes, Seen] = NO_EVENTS) -> None:
         self.scratch.apply(rows)
 
     def stage(self, members: Iterable[Staged]) -> None:
