@@ -183,6 +183,8 @@ class Administration:
         process if the coordinator has just moved (librdkafka issue 5040). Pending transactions are not waited for:
         the answer is the last commit that is complete.
         """
+        if group in self._readers:
+            clients.forget_errors(self._readers[group])
         metadata = self._metadata().topics
         wanted = [
             TopicPartition(topic, number)
@@ -193,9 +195,8 @@ class Administration:
         if not wanted:
             return {}
         if group not in self._readers:
-            self._readers[group] = clients.consumer(
-                {**self._config, "log_level": 0, "group.id": group, "isolation.level": "read_uncommitted"}
-            )
+            own = {"log_level": 0, "group.id": group, "isolation.level": "read_uncommitted"}
+            self._readers[group] = clients.consumer({**clients.unhurried(self._config), **own})
         found = self._of_group(group, lambda: self._readers[group].committed(wanted, timeout=ANSWER_SECONDS_MAX))
         return {
             (part.topic, part.partition): Commit(part.offset, part.metadata or "")

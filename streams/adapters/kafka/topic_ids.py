@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
 from confluent_kafka.admin import AdminClient
 
 from streams.adapters.kafka.answers import answer_of
+from streams.adapters.kafka.clients import forget_errors
 from streams.adapters.kafka.denials import denial
 from streams.ports.errors import KafkaUnreachable
 
@@ -39,6 +40,7 @@ def ask_topic_ids(client: AdminClient, topics: Collection[str]) -> Asked:
     """Ask for the ids of these topics; `answered` gives them once all futures are done."""
     if not topics:
         return {}
+    forget_errors(client)
     collection = TopicCollection(sorted(topics))
     return dict(client.describe_topics(collection, request_timeout=ANSWER_SECONDS_MAX))
 
