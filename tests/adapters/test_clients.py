@@ -134,3 +134,10 @@ def test_no_client_is_made_anywhere_else() -> None:
         and "Fake" not in line
     ]
     assert sorted(set(found) - {"testing/brokers.py", "testing/cluster.py"}) == []
+
+
+@pytest.mark.parametrize("configured", [{}, {"reconnect.backoff.max.ms": 500}])
+def test_a_client_that_is_needed_now_and_then_obeys_the_times_that_are_configured(configured: dict[str, int]) -> None:
+    """The client refuses a first wait that is longer than the longest."""
+    options = {"bootstrap.servers": "", "group.id": "group", "log_level": 0, **configured}
+    clients.consumer(clients.unhurried(options)).close()

@@ -38,7 +38,8 @@ class DeadLetterReader:
     @property
     def _consumer(self) -> Consumer:
         if self._opened is None:
-            self._opened = reader(self._options, self._client_id, tuning=TUNING, out_of_range="error")
+            options = clients.unhurried(self._options)  # while Kafka is away, nobody may read for long
+            self._opened = reader(options, self._client_id, tuning=TUNING, out_of_range="error")
         return self._opened
 
     def open(self, starts: Mapping[Partition, int]) -> None:
