@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -58,6 +58,7 @@ class Desk:
         self._writer = Producer({**self._options, "transactional.id": self.topic})
         self._writer.init_transactions(PATIENCE_SECONDS)
         self.sent = AskedTopic(self._options, self.topic, "desk")
+        self.at_the_end = ExitStack()
 
     def make_topic(self) -> None:
         new = NewTopic(self.topic, 1, 1, config={"cleanup.policy": "compact"})
@@ -71,7 +72,10 @@ class Desk:
         self.make_topic()
 
     def open(self, beat: Any = lambda: None) -> ScratchMemory:
-        return KafkaMemories(self.sent, self.folder, self.clock).open(0, beat)
+        """As a process that starts now does. It is closed after the test."""
+        memory = KafkaMemories(self.sent, self.folder, self.clock).open(0, beat)
+        self.at_the_end.callback(memory.close)
+        return memory
 
     def close(self, memory: ScratchMemory) -> Position:
         """The position that the file keeps."""
@@ -95,10 +99,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(kafka: Broker, tmp_path: Path) -> Desk:
+def desk(kafka: Broker, tmp_path: Path) -> Iterator[Desk]:
     desk = Desk(kafka, tmp_path)
     desk.make_topic()
-    return desk
+    with desk.at_the_end:
+        yield desk
 
 
 def plant(desk: Desk, key: bytes) -> None:
@@ -274,6 +279,7 @@ def test_the_position_follows_to_an_end_that_was_told_before_the_last_commit(tmp
     assert position() == 0
     memory.apply([(b"group/a", b"5")])
     assert position() == 30
+    memory.close()
 
 
 def test_the_position_is_near_the_end_after_many_commits(desk: Desk) -> None:
@@ -312,6 +318,7 @@ def test_events_that_a_commit_writes_beside_the_end_of_older_ones_are_known(tmp_
     memory.apply([(b"seen/1", older.to_bytes())], {b"seen/1": older})
     memory.apply([(b"seen/1", None), (b"seen/2", newer.to_bytes())], {b"seen/2": newer})
     assert list(memory.seen_among("ab")) == ["b"]
+    memory.close()
 
 
 def test_enough_rows_go_to_the_file_at_once(tmp_path: Path) -> None:
@@ -322,3 +329,4 @@ def test_enough_rows_go_to_the_file_at_once(tmp_path: Path) -> None:
     with Scratch(path) as other:
         assert other.get(b"group/a") == b"1"
         assert other.seen_at([ids[-1]]) == {ids[-1]: 1_000}
+    memory.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from streams.adapters.kafka.sent import SentTopic
 from streams.adapters.memories import KafkaMemories
 from streams.delivery.composer import Staged
 from streams.delivery.sent_rows import Seen
-from streams.ports.memory import Memories, Row
+from streams.ports.memory import Memories, PartitionMemory, Row
 from streams.testing.brokers import Broker
 from streams.testing.clock import MovableClock
 from streams.testing.memories import FakeMemories
@@ -38,6 +39,13 @@ class Scene(ABC):
 
     def __init__(self) -> None:
         self.clock = MovableClock(epoch_ms=NOW_S * 1_000)
+        self.at_the_end = ExitStack()
+
+    def open(self, partition: int = 0) -> PartitionMemory:
+        """As a process that starts now does. It is closed after the test."""
+        memory = self.memories().open(partition, nothing)
+        self.at_the_end.callback(memory.close)
+        return memory
 
     @abstractmethod
     def memories(self) -> Memories:
@@ -106,10 +114,10 @@ class OnFakes(Scene):
 
 
 @pytest.fixture(params=["fake", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.apache])])
-def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
-    if request.param == "fake":
-        return OnFakes()
-    return OnKafka(request.getfixturevalue("kafka"), tmp_path)
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    scene = OnFakes() if request.param == "fake" else OnKafka(request.getfixturevalue("kafka"), tmp_path)
+    with scene.at_the_end:
+        yield scene
 
 
 def nothing() -> None:
@@ -122,7 +130,7 @@ def test_a_memory_begins_with_every_committed_row_of_its_partition(scene: Scene)
     scene.commit([user("ann", a=False)])
     scene.abort([user("zoe", a=True), (b"group/c", None)])
     scene.commit([user("ivy", a=True)], partition=1)
-    memory = scene.memories().open(0, nothing)
+    memory = scene.open()
     assert (memory.get(b"flight"), memory.get(b"group/c"), memory.get(b"group/d")) == (None, b"2", None)
     assert memory.get(b"user/bob") == user("bob", a=True, b=True)[1]
     assert list(memory.members("cohorts/a")) == ["bob", "eve"]
@@ -132,13 +140,13 @@ def test_a_memory_begins_with_every_committed_row_of_its_partition(scene: Scene)
 
 
 def test_a_topic_without_rows_is_no_memory(scene: Scene) -> None:
-    memory = scene.memories().open(1, nothing)
+    memory = scene.open(1)
     assert (memory.rows(), memory.get(b"flight"), list(memory.members("cohorts/a"))) == (0, None, [])
     assert (list(memory.seen_among(["a"])), list(memory.seen_over(NOW_S))) == ([], [])
 
 
 def test_rows_that_were_committed_since_are_remembered_in_their_order(scene: Scene) -> None:
-    memory = scene.memories().open(0, nothing)
+    memory = scene.open()
     rows: list[Row] = [(b"flight", b"1"), user("ann", a=True), user("zoë", a=True), (b"flight", None)]
     scene.commit(rows)
     memory.apply(rows)
@@ -150,7 +158,7 @@ def test_rows_that_were_committed_since_are_remembered_in_their_order(scene: Sce
 
 def test_rows_are_listed_by_the_beginning_of_their_keys(scene: Scene) -> None:
     scene.commit([(b"group/b/1", b"1"), (b"group/a/2", b"2"), (b"groups", b"3"), user("ann", a=True)])
-    memory = scene.memories().open(0, nothing)
+    memory = scene.open()
     memory.apply([(b"group/%04d" % number, b"x") for number in range(1_500)])
     under = list(memory.rows_under(b"group/"))
     assert [key for key, _ in under[:2]] == [b"group/0000", b"group/0001"]
@@ -160,7 +168,7 @@ def test_rows_are_listed_by_the_beginning_of_their_keys(scene: Scene) -> None:
 
 def test_users_come_in_the_order_of_the_bytes_of_their_ids(scene: Scene) -> None:
     names = ["ann", "Ärn", "zoë", "￿", "😀", "Z"]
-    memory = scene.memories().open(0, nothing)
+    memory = scene.open()
     memory.apply([user(name, a=True) for name in names])
     memory.stage([Staged("copy", name, 1, "r") for name in names])
     in_order = sorted(names, key=lambda name: name.encode())
@@ -170,7 +178,7 @@ def test_users_come_in_the_order_of_the_bytes_of_their_ids(scene: Scene) -> None
 
 def test_an_event_is_seen_for_a_day(scene: Scene) -> None:
     scene.commit([(b"seen/1", Seen(("a", "b"), NOW_S - DAY + 60).to_bytes())])
-    memory = scene.memories().open(0, nothing)
+    memory = scene.open()
     memory.apply([(b"seen/2", Seen(("b", "c"), NOW_S).to_bytes())])
     assert [each in memory.seen_among("abcd") for each in "abcd"] == [True, True, True, False]
     assert list(memory.seen_over(NOW_S)) == []
@@ -183,7 +191,7 @@ def test_an_event_is_seen_for_a_day(scene: Scene) -> None:
 
 
 def test_staged_members_are_those_of_the_versions_that_count_until_their_copy_ends(scene: Scene) -> None:
-    memory = scene.memories().open(0, nothing)
+    memory = scene.open()
     staged = [
         Staged("one", "eve", 1, "again"),
         Staged("one", "bob", 1, "first"),
@@ -200,21 +208,20 @@ def test_staged_members_are_those_of_the_versions_that_count_until_their_copy_en
 
 
 def test_an_owner_that_comes_back_knows_what_others_wrote_meanwhile(scene: Scene) -> None:
-    memories = scene.memories()
-    first = memories.open(0, nothing)
+    first = scene.open()
     scene.commit([user("ann", a=True)])
     first.apply([user("ann", a=True)])
     first.close()
     scene.commit([user("bob", a=True), user("ann", a=False)])
-    again = memories.open(0, nothing)
+    again = scene.open()
     assert list(again.members("cohorts/a")) == ["bob"]
     assert again.rows() == 2
 
 
 def test_what_was_staged_is_gone_with_the_process(scene: Scene) -> None:
     """Another one may have read pages since."""
-    first = scene.memories().open(0, nothing)
+    first = scene.open()
     first.stage([Staged("copy", "ann", 1, "r")])
     first.close()
-    second = scene.memories().open(0, nothing)
+    second = scene.open()
     assert list(second.staged("copy", {1: "r"})) == []

@@ -30,6 +30,7 @@ def test_braze_ends_with_the_vendors_last_complete_word(run: int, tmp_path: Path
     vendor.write(random.randint(5, 150))
     sink = OneSink(random, tmp_path / "partition.sqlite", vendor.log, USERS)
     sink.run()
+    sink.scratch.close()
     members = {group: members_by(vendor.log, group) for group in GROUPS}
     users = sink.users()
     for user in USERS:
