@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from structlog.testing import capture_logs
 
-from streams.adapters.kafka import clients, journal, member_commits
+from streams.adapters.kafka import clients, group_offsets, journal, member_commits
 from streams.adapters.kafka.admin import Administration
 from streams.adapters.kafka.consumer import GroupConsumer
 from streams.adapters.kafka.journal import StateJournal
 from streams.config.kafka import ClientConfig
-from streams.ports.errors import ClientFatal
+from streams.ports.errors import ClientFatal, KafkaUnreachable
 from streams.ports.kafka import Gap, Position, Start
 from streams.testing.brokers import Broker
 from tests.adapters.owned import Owned
@@ -144,3 +144,36 @@ def test_an_error_that_a_reader_passes_over_is_logged_once_in_a_while(
     reader.close()
     told = [line for line in said if line["event"] == "the Kafka client reports an error"]
     assert [(line["topic"], line["error"]) for line in told] == [(topic, "Broker: Leader not available")]
+
+
+class NeverTold(Consumer):
+    """Its question for committed offsets is never answered, as one of librdkafka's was while others' were."""
+
+    def committed(self, *_arguments: Any, **_keywords: Any) -> Any:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+@pytest.mark.parametrize("untold", [1, 2])
+def test_a_member_that_kafka_does_not_answer_while_it_answers_others_joins_once_more_with_a_new_client(
+    kafka: Broker, topic: str, untold: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Consumer] = []
+
+    def consumer(settings: Any) -> Consumer:
+        made.append(NeverTold(settings) if len(made) < untold else Consumer(settings))
+        return made[-1]
+
+    monkeypatch.setattr(clients, "consumer", consumer)
+    monkeypatch.setattr(group_offsets, "CONTACT_SECONDS_MAX", 0.1)
+    member, listener = GroupConsumer(options(kafka), f"group-{topic}", "classic", "test"), Listener()
+    member.subscribe([topic], listener)
+    try:
+        if untold > 1:
+            with pytest.raises(KafkaUnreachable):
+                wait_until(lambda: bool(listener.partitions) or bool(member.poll(1, 0.1)), "an assignment")
+        else:
+            wait_until(lambda: bool(listener.partitions) or bool(member.poll(1, 0.1)), "an assignment")
+            member.commit([Position(topic, 0, 0, "")])
+    finally:
+        member.close()
+    assert len(made) == 2

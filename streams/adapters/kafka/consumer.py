@@ -61,6 +61,8 @@ class GroupConsumer:
         self._failure: BaseException | None = None
         self._events: list[Any] = []
         self._unstarted: set[Partition] = set()
+        self._is_second_try = False
+        """Whether this client follows one that Kafka did not answer, and has begun no partition yet."""
         self._moved: set[Partition] = set()
         """Partitions that were set to another place since the last read."""
         self._say_at: dict[int, float] = {}
@@ -102,8 +104,8 @@ class GroupConsumer:
                 raise failure
             finally:
                 del failure  # else it would refer to itself by this frame, and keep what its frames hold
-        if self._unstarted:
-            self._start()
+        if self._unstarted and not self._has_started():
+            return ()
         with suppress(KafkaUnreachable):  # asked again
             self._begin_again(self._topics.look({topic for topic, _ in self._assigned}))
         if self._subscribed:
@@ -287,6 +289,21 @@ class GroupConsumer:
             act()
         except BaseException as error:  # a callback of librdkafka: `poll` raises it
             self._failure = error
+
+    def _has_started(self) -> bool:
+        """Whether new partitions have begun. False: Kafka answers others and not this client, so a new one joins the
+        group; once, then `KafkaUnreachable` is raised."""
+        unstarted = {topic for topic, _ in self._unstarted}
+        try:
+            self._start()
+        except KafkaUnreachable as error:
+            if self._is_second_try or not any(map(self.partitions_of, unstarted)):
+                raise
+            self._is_second_try = True
+            self._renew(f"Kafka answers others and not this client ({error})", unstarted)
+            return False
+        self._is_second_try = False
+        return True
 
     def _start(self) -> None:
         """Tell the listener where new partitions begin. Partitions without a commit begin at their earliest record."""
