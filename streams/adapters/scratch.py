@@ -283,6 +283,8 @@ class Scratch:
         """Of the ids that the file holds."""
         found = SeenFilter()
         for _, row in self.rows_under(SEEN):
+            if found.is_full:
+                break
             found.add(seen(row).ids)
         return found
 

@@ -31,10 +31,15 @@ class SeenFilter:
         self._bits = bytearray((_MASK + 1) // 8)
         self._count = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it was given too many ids: it says of each that it may have been added."""
+        return self._count > IDS_MAX
+
     def add(self, event_ids: Collection[str]) -> None:
         """Ids of events. Once there are too many, more are not looked at."""
         self._count += len(event_ids)
-        if self._count > IDS_MAX:
+        if self.is_full:
             return
         bits = self._bits
         for hashed in map(hash, event_ids):
@@ -43,7 +48,7 @@ class SeenFilter:
 
     def held(self, event_ids: Collection[str]) -> list[str]:
         """Those ids that may have been added; the others never were."""
-        if self._count > IDS_MAX:
+        if self.is_full:
             return list(event_ids)
         bits = self._bits
         found: list[str] = []
