@@ -26,6 +26,7 @@ from streams.delivery.letter import (
     Origin,
     verdict_of,
 )
+from streams.operations.verification import may_lack_records
 from streams.ports.kafka import Partition
 from streams.state.audit import Passed
 from streams.state.records import CREDENTIALS
@@ -458,9 +459,11 @@ class Checker:
         )
 
     def has_deleted(self) -> bool:
-        """Whether there are deleted offsets that no sink committed past."""
-        places = self._world.partitions_of(names.TOPIC)
-        return any(self._kafka.earliest(place) > self._passed_by_sinks(place) for place in places)
+        """Whether records may have been deleted that no sink committed past, as `streams` judges it."""
+        return any(
+            may_lack_records(self._passed_by_sinks(place), self._kafka.earliest(place), len(self._kafka.records[place]))
+            for place in self._world.partitions_of(names.TOPIC)
+        )
 
     def _passed_by_sinks(self, place: Partition) -> int:
         committed = self._kafka.group(names.SINKS).committed.get(place)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.acts import Act, Ask, Key, Pass, Run, SetClock, Write
-from tests.simulation.names import GRACE_SECONDS
+from tests.simulation.acts import Act, Ask, Key, Latency, Leave, Pass, Retain, Run, SetClock, Write
+from tests.simulation.names import GRACE_SECONDS, TOPIC
 from tests.simulation.plan import draw
 from tests.simulation.run import failure_of, play
 
@@ -34,6 +34,14 @@ def test_a_keeper_whose_clock_goes_back_behind_its_own_probe_purges_nothing_by_i
     for steps in range(1, 8):
         back: list[Act] = [Run(steps * 0.25), SetClock("sink-0", -400.0), Run(0.5)]
         assert play([*dies, *orders, *back]).problem == ""
+
+
+def test_a_gap_is_counted_exactly_where_another_partition_was_emptied_behind_its_commit() -> None:
+    """The commit of the other partition stands before the last marker, and nothing comes that moves it."""
+    first: list[Act] = [Latency(40.0), Write(0, (("good", 1), ("good", 3), ("bad", 0)), 1), Run(2.0)]
+    users = (1, 2, 3, 0, 2, 1)
+    second: list[Act] = [Write(3, tuple(("good", user) for user in users), 1), Leave("sink-1"), Run(0.5)]
+    assert play([*first, *second, Retain(TOPIC, 1, 3), Retain(TOPIC, 0, 0)]).problem == ""
 
 
 def test_a_seed_has_one_plan_and_another_seed_has_another() -> None:
