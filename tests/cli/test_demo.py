@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from streams.cli.demo.stage import Arrived
+from streams.cli.demo.result import Arrived
 from tests.cli.files import OPEN_SCHEMA, opens, write_avro
 from tests.waiting import wait_until
 

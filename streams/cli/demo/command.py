@@ -15,7 +15,8 @@ from streams.cli.errors import CommandError, ExitCode, translated
 from streams.cli.output import note
 
 if TYPE_CHECKING:
-    from streams.cli.demo.stage import Demonstration, Result
+    from streams.cli.demo.result import Result
+    from streams.cli.demo.stage import Demonstration
 
 
 class Story(StrEnum):

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from typing import Any, Literal
 
 from streams.cli.demo.acts import Story
-from streams.cli.demo.stage import MIXPANEL, MPARTICLE, Arrived, Written
+from streams.cli.demo.result import Arrived, Written
+from streams.cli.demo.stage import MIXPANEL, MPARTICLE
 from streams.delivery.account import Account
 from streams.emulators.braze.options import BrazeOptions, RestKey
 from streams.emulators.mparticle.options import Feed

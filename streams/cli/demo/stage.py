@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,11 @@ from streams.adapters.kafka.admin import Administration
 from streams.cli.assembly.installation import connect
 from streams.cli.assembly.processes import Workers
 from streams.cli.demo.console import beside
+from streams.cli.demo.result import Arrived, Result, Written
 from streams.cli.errors import CommandError, ExitCode
 from streams.cli.output import note
 from streams.config import load, topology
-from streams.delivery.account import Account, RouterCounts
+from streams.delivery.account import Account
 from streams.events.catalogue import CATALOGUE
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_events
@@ -45,8 +46,6 @@ LEAVE_SECONDS_MAX = 4.0
 """How long the workers may take to leave: what they hold is thrown away with the broker."""
 VIEW_SECONDS = 0.5
 LINE_SECONDS = 5.0
-TROUBLES_SHOWN_MAX = 5
-"""Of each connector."""
 ANONYMOUS_SHARE = 0.03
 """Events of users without an external id: Braze sends those to no partner, and neither do we."""
 EVENTS_MAX = 10_000_000
@@ -64,100 +63,6 @@ class Source:
     is_restamped: bool
     events_per_second: float
     seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """What an emulated destination says of itself: how many events it took, and how many of them it shows to its users.
-
-    The second is less where it deduplicates, as it should: Braze's own sample files share one id. It is `None` where
-    the emulator took more than it remembers.
-    """
-
-    taken: int
-    shown: int | None
-
-    def problem(self, delivered: int) -> str | None:
-        """At least once means: everything that counts as delivered was taken; what was taken twice is shown once."""
-        if self.taken < delivered:
-            return f"{delivered:,} delivered, the destination took {self.taken:,}"
-        if self.shown is not None and self.shown > delivered:
-            return f"{delivered:,} delivered, the destination holds {self.shown:,}"
-        return None
-
-    def __str__(self) -> str:
-        if self.shown is None or self.shown == self.taken:
-            return f"the destination holds {self.taken:,}"
-        return f"the destination took {self.taken:,}, and holds {self.shown:,} after its own deduplication"
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What an emulated destination says that keeps users: how often one was written. Several records of one user are
-    one object, so no count of records follows from it."""
-
-    objects: int
-
-    def problem(self, delivered: int) -> str | None:
-        """Nothing can be delivered that was not written."""
-        return f"{delivered:,} delivered, nothing was written" if delivered and not self.objects else None
-
-    def __str__(self) -> str:
-        return f"the destination wrote {self.objects:,} objects"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of it. `arrived` is what each connector's destination says. `remarks` are no problems of the accounts:
-    who stops a demo stops it with records under way."""
-
-    sent: int
-    router: RouterCounts
-    accounts: dict[str, Account]
-    arrived: Mapping[str, Arrived | Written]
-    first_delivery_seconds: float | None
-    problems: tuple[str, ...] = field(default=())
-    remarks: tuple[str, ...] = field(default=())
-    troubles: Mapping[str, Sequence[Trouble]] = field(default_factory=dict)
-    """Why events of files were parked, by connector, most first."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "first_delivery_seconds": self.first_delivery_seconds,
-            "connectors": {name: account.to_json() for name, account in self.accounts.items()},
-        }
-
-    def to_text(self) -> str:
-        """The summary: every event sent, and where it went."""
-        lines = [f"sent to Currents topics   {self.sent:>8,}"]
-        skipped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.router.skipped.items()))
-        lines.append(f"skipped by the router     {sum(self.router.skipped.values()):>8,}  {skipped}".rstrip())
-        if self.router.undecodable:
-            lines.append(f"undecodable               {self.router.undecodable:>8,}")
-        for name, totals in self.accounts.items():
-            parked = sum(totals.parked.values())
-            lines += [
-                "",
-                name,
-                f"  routed                  {totals.routed:>8,}",
-                f"  delivered               {totals.delivered:>8,}  {self.arrived[name]}",
-                f"  skipped                 {sum(totals.skipped.values()):>8,}",
-                f"  parked as dead letters  {parked:>8,}",
-                *(_reason(trouble) for trouble in self.troubles.get(name, ())[:TROUBLES_SHOWN_MAX]),
-                *([f"  purged, with receipts   {totals.purged:>8,}"] if totals.purged else []),
-                f"  waiting                 {totals.waiting:>8,}",
-            ]
-        if self.first_delivery_seconds is not None:
-            lines += ["", f"first delivery after {self.first_delivery_seconds:.1f} s"]
-        lines += ["", *self.remarks, "the accounts add up" if not self.problems else "the accounts do NOT add up:"]
-        return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
-
-
-def _reason(trouble: Trouble) -> str:
-    """How many were parked for one reason, and the destination's words or ours."""
-    largest = trouble.largest
-    status = f", {largest.status}" if largest.status else ""
-    return f"    {trouble.count:,} {largest.cause}{status}: {largest.message}"
 
 
 class Demonstration:
