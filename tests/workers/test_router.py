@@ -127,6 +127,18 @@ def test_a_partition_waits_for_its_schema_while_others_go_on_and_then_goes_on_in
     assert stage.kafka.read("streams.dead-letter.source") == []
 
 
+def test_a_partition_that_waited_is_read_on_once_its_topic_was_made_again() -> None:
+    stage = Stage()
+    stage.kafka.tells_ids = True
+    stage.write(0, newer())
+    stage.run(0.5)
+    assert stage.consumer.paused == {(SOURCE, 0)}
+    stage.kafka.make_again(SOURCE)
+    stage.write(1, known())
+    stage.run(2)
+    assert stage.origins == [f"{SOURCE}/0/0"]
+
+
 def test_a_record_of_the_way_back_is_never_routed_wherever_it_lies() -> None:
     stage = Stage()
     member = Membership(

@@ -57,6 +57,21 @@ def test_events_are_delivered_and_committed_with_the_account() -> None:
     assert stage.counts == {"v": 1, "delivered": 5, "skipped": {}, "parked": {}, "lost": 0}
 
 
+def test_a_partition_that_waited_for_a_schema_is_read_on_once_its_topic_was_made_again() -> None:
+    stage = Stage()
+    stage.kafka.tells_ids = True
+    stage.event()
+    stage.write(b"\xc3\x01of a schema that nobody knows")
+    stage.run(0.5)
+    assert stage.consumer.paused == {(TOPIC, 0)}
+    stage.kafka.make_again(TOPIC)
+    stage.run(0.1)
+    stage.event()
+    stage.run(2)
+    assert len(stage.transport.requests) == 2
+    assert stage.counts["delivered"] == 2
+
+
 def test_records_that_were_deleted_before_a_sink_ever_ran_are_lost() -> None:
     kafka = FakeKafka()
     before = Stage(kafka=kafka)

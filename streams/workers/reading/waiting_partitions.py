@@ -108,6 +108,14 @@ class WaitingPartitions:
         self.partitions.clear()
         self._waits.clear()
 
+    def begin_again(self, partitions: Iterable[Partition]) -> None:
+        """Their topic was made again, and is read from its beginning: what was waited for is gone with the old one. The
+        client keeps a partition paused wherever it is read from, so those that wait are resumed."""
+        places = list(partitions)
+        held = [place for place in places if place in self.partitions]
+        self.forget(places)
+        self._consumer.resume(held)
+
     def forget(self, partitions: Iterable[Partition]) -> None:
         """They are not ours any more."""
         for partition in partitions:

@@ -189,7 +189,7 @@ class Router:
         self._ports.keep(self._subscription.first_partition in self._states)
 
     def made_again(self, starts: Sequence[Start]) -> None:
-        self._waiting.forget([(start.topic, start.partition) for start in starts])
+        self._waiting.begin_again([(start.topic, start.partition) for start in starts])
         lates = self._lates(starts)
         for start in starts:
             place = start.topic, start.partition

@@ -250,7 +250,9 @@ class Sink:
         for scope, lane in self._dispatch.lanes.items():
             self._intake.flush(scope)
             lane.drop_closed()
-        self._waiting.forget((self._topic, beginning.start.partition) for beginning in begun)
+        self._waiting.begin_again((self._topic, beginning.start.partition) for beginning in begun)
+        if self._window.is_paused:
+            self._ports.consumer.pause([(self._topic, beginning.start.partition) for beginning in begun])
         if self._composed_delivery is not None:
             for beginning in begun:
                 self._composed_delivery.made_again(beginning.start.partition)
