@@ -277,6 +277,8 @@ def account(
     lost = settled.lost - counted.overcounted + counted.undelivered
     put = routed + counted.back
     causes = {**settled.parked, **counted.imported, **({"rejected": 0} if counted.refused else {})}
+    # Letters of a process whose counts are gone: only a keeper counted them, as more than the sinks'.
+    causes |= {cause: 0 for cause, count in counted.redriven.items() if count < 0}
     skipped = SinkCounts(skipped=dict(settled.skipped))
     if counted.passed:
         skipped.skip("refused_by_kafka", _sum(counted.passed))

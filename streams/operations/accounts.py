@@ -80,14 +80,20 @@ class Accounts:
 
     def sink_commits(self, connector: str) -> dict[Partition, Commit]:
         """What the connector's sinks committed, for each partition of its topic."""
-        topic = self._settings.topics.connector(connector)
-        return self._cluster.commits(self._settings.groups.sink(connector), [topic])
+        return self._cluster.commits(self._settings.groups.sink(connector), [self.topic(connector)])
 
     def router_commits(self) -> dict[Partition, Commit]:
         """What the routers committed, for each partition of the Currents topics that exist."""
+        return self._cluster.commits(self._settings.groups.router, self.source_topics())
+
+    def topic(self, connector: str) -> str:
+        """The connector's topic."""
+        return self._settings.topics.connector(connector)
+
+    def source_topics(self) -> frozenset[str]:
+        """The Currents topics that exist."""
         prefix = self._settings.kafka.topic_prefix
-        topics = source_topics(self._cluster.topic_names(), self._settings.source_topics, prefix)
-        return self._cluster.commits(self._settings.groups.router, topics)
+        return source_topics(self._cluster.topic_names(), self._settings.source_topics, prefix)
 
     def router(self) -> RouterCounts:
         """The router's counts over all Currents topics. Includes those that its keeper took over."""

@@ -10,15 +10,16 @@ import structlog
 
 from streams.config.names import SOURCE
 from streams.delivery.account import SinkCounts
-from streams.delivery.metadata import MetadataError
+from streams.delivery.metadata import MetadataError, is_of_another_topic
 from streams.operations.accounts import Accounts
 from streams.operations.installation import Installation
 from streams.operations.verification import TooBusy, missing_source_letters, verify
 from streams.ports.cluster import Commit
 from streams.ports.errors import KafkaRefusal, KafkaUnreachable
 from streams.ports.kafka import Partition
-from streams.state.records import StateError
-from streams.workers.keeper.commit_copies import GroupCommits
+from streams.state.records import Copy, StateError
+from streams.state.state_view import StateView
+from streams.workers.keeper.commit_copies import Commits, GroupCommits
 from streams.workers.keeper.known_topics import MissingRecords
 
 log = structlog.get_logger(__name__)
@@ -61,21 +62,27 @@ class KeeperAccounts:
         return self._ask(read)
 
     def excess(self) -> int | None:
-        """How many more records wait than the account says. None also if the counts change all the time, or if records
-        were deleted that no sink has committed past: nobody knows yet how they will count."""
+        """How many more records wait than the account says. None also if the counts change all the time, if records were
+        deleted that no sink has committed past, for nobody knows yet how they will count, or if a topic was made again
+        and its counts are not committed yet."""
 
-        def count(_accounts: Accounts) -> int | None:
+        def count(accounts: Accounts) -> int | None:
             assert self._installation is not None, "there are accounts"
+            if self._lacks_counts(accounts):
+                return None
             found = verify(self._installation, self._connector)
             return None if found.has_deleted else found.waiting - found.account.waiting
 
         return self._ask(count)
 
     def missing(self) -> MissingRecords | None:
-        """What the account counts and no topic holds; None if the counts change all the time."""
+        """What the account counts and no topic holds; None if the counts change all the time, or if they are not
+        committed yet for a topic that was made again."""
 
-        def count(accounts: Accounts) -> MissingRecords:
+        def count(accounts: Accounts) -> MissingRecords | None:
             assert self._installation is not None, "there are accounts"
+            if self._lacks_counts(accounts):
+                return None
             if self._connector == SOURCE:
                 return MissingRecords({SOURCE: missing_source_letters(self._installation, accounts)})
             found = verify(self._installation, self._connector)
@@ -104,6 +111,20 @@ class KeeperAccounts:
                 log.warning("account not read", connector=self._connector, error=str(error))
                 return None
 
+    def _lacks_counts(self, accounts: Accounts) -> bool:
+        """Whether counts of the connector are in no commit for now: of its topic, or of a Currents topic."""
+        name, views = self._connector, accounts.state_views()
+        if self._awaits_commits(accounts.source_topics(), views[SOURCE], accounts.router_commits()):
+            return True
+        if name == SOURCE:
+            return False
+        return self._awaits_commits([accounts.topic(name)], views[name], accounts.sink_commits(name))
+
+    def _awaits_commits(self, topics: Collection[str], view: StateView, commits: Mapping[Partition, Commit]) -> bool:
+        assert self._installation is not None, "there are accounts"
+        cluster = self._installation.cluster
+        return awaits_commits(view.copies, _places(commits), cluster.topic_ids(topics), cluster.partitions(*topics))
+
     def _ids(self, topics: Collection[str]) -> Mapping[str, str]:
         """Asked for before what is committed: see `GroupCommits`."""
         assert self._installation is not None, "there are accounts"
@@ -119,6 +140,24 @@ class KeeperAccounts:
             self._installation = self._connect()
             self._accounts = Accounts(self._installation)
         return self._accounts
+
+
+def awaits_commits(
+    copies: Mapping[str, Copy],
+    commits: Commits,
+    topic_ids: Mapping[str, str],
+    partitions: Collection[Partition],
+) -> bool:
+    """Whether a topic was made again, and whoever has one of its `partitions` has not committed for it yet.
+
+    Kafka forgets commits with their topic. Their counts are in a keeper's copy and in a process. They are in no account
+    until they are committed again; a process that died had the partition for as long as a group's session takes.
+    """
+    copied = {(topic, int(number)) for topic, copy in copies.items() for number in copy.partitions}
+    is_early = any(
+        is_of_another_topic(metadata, topic_ids.get(place[0], "")) for place, (_, metadata) in commits.items()
+    )
+    return is_early or not copied.intersection(partitions) <= commits.keys()
 
 
 def _sinks(commits: Mapping[Partition, Commit], topic_ids: Mapping[str, str], state_id: str) -> GroupCommits:

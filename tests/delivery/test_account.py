@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.delivery.account import RouterCounts, SinkCounts, account, router_metadata_bytes
+from streams.delivery.account import Returned, RouterCounts, SinkCounts, account, router_metadata_bytes
 from streams.delivery.metadata import KAFKA_METADATA_BYTES_MAX, MetadataError, same_ids
 
 
@@ -105,6 +105,13 @@ def test_a_connector_that_comes_back_under_its_name_has_its_count_again() -> Non
     assert RouterCounts.from_metadata(again).routed_to(stayed[0]) == 8
     assert len(RouterCounts.from_metadata(again).routed) == 100
     assert account(gone, [], [again]).routed == 9
+
+
+def test_letters_that_are_in_no_commit_are_parked_once_a_keeper_counted_them() -> None:
+    """The sink that parked them died, and Kafka forgot its commits with the topic."""
+    counted = Returned(redriven={"rejected": -1, "credentials": 2}, again=1)
+    found = account("a", [], ['{"v":1,"routed":{"a":3}}'], counted)
+    assert found.parked == {"rejected": 1}
 
 
 def test_names_that_share_an_id_are_found_before_their_counts_are_mixed() -> None:
