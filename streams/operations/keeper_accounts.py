@@ -62,9 +62,9 @@ class KeeperAccounts:
         return self._ask(read)
 
     def excess(self) -> int | None:
-        """How many more records wait than the account says. None also if the counts change all the time, if records were
-        deleted that no sink has committed past, for nobody knows yet how they will count, or if a topic was made again
-        and its counts are not committed yet."""
+        """How many more records wait than the account says. None also if the counts change all the time, or if records
+        were deleted that no sink has committed past: nobody knows yet how they will count. And if a topic was made
+        again, and its counts are not committed yet."""
 
         def count(accounts: Accounts) -> int | None:
             assert self._installation is not None, "there are accounts"

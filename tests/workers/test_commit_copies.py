@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from streams.delivery.account import RouterCounts, SinkCounts
 from streams.delivery.metadata import topic_mark
 from streams.ports.kafka import Partition
-from streams.state.records import KnownTopic, key
+from streams.state.records import KnownTopic, Totals, key
 from streams.testing.clock import MovableClock
 from streams.testing.ports import FakeJournal, FakeKafka, FakeTransactions
 from streams.workers.keeper.commit_copies import CommitCopies, GroupCommits, Looked
@@ -51,6 +51,27 @@ def test_what_was_read_in_an_earlier_lease_is_not_written_in_the_next() -> None:
     clock.advance(60)
     copies.step(after)
     assert after.view.copies[PLACE[0]].partitions == {"0": (90, "{}")}
+
+
+def test_an_excess_that_was_counted_with_a_deleted_topic_meanwhile_is_not_counted_once_more() -> None:
+    kafka, clock = FakeKafka(), MovableClock()
+    asked: list[Future[Looked]] = []
+
+    def run(_call: object) -> Future[Looked]:
+        asked.append(Future())
+        return asked[-1]
+
+    copies, held = CommitCopies(lambda: None, lambda: None, run), lease(kafka, clock)
+    copies.step(held)
+    held.commit({key("totals", "growth"): Totals(again=1, revision=1)})
+    asked[0].set_result((GroupCommits({PLACE: (5, "{}")}, 2), 1))
+    copies.step(held)
+    assert (held.view.totals.overcounted, held.view.totals.reconciled) == (0, 0)
+    clock.advance(60)
+    copies.step(held)
+    asked[1].set_result((GroupCommits({PLACE: (5, "{}")}, 2), 0))
+    copies.step(held)
+    assert (held.view.totals.overcounted, held.view.totals.reconciled) == (0, 2)
 
 
 def test_a_copy_says_of_which_topic_it_is() -> None:

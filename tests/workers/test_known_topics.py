@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 
 import pytest
 
-from streams.state.records import KnownTopic, SettledBlock, key
-from streams.workers.keeper.known_topics import MissingRecords
+from streams.state.records import KnownTopic, SettledBlock, Totals, key
+from streams.testing.clock import MovableClock
+from streams.testing.ports import FakeKafka, FakeLetterTopics
+from streams.workers.keeper.known_topics import KnownTopics, MissingRecords
 from tests.workers.stage import AUDIT, CREDENTIALS, STATE, TOPIC, Stage
+from tests.workers.test_commit_copies import lease
 from tests.workers.test_credentials import Vendor
 
 PLACE = ("credentials.default", 0)
@@ -98,6 +102,35 @@ def test_what_was_read_twice_because_of_it_is_counted_as_again(vendor: Vendor) -
     stage.run(60)
     totals = stage.view.totals
     assert (totals.undelivered, totals.again, totals.redriven, totals.deleted) == (0, 5, {"credentials": 3}, {})
+
+
+def test_offsets_that_were_no_records_are_not_counted_once_more_with_their_topic() -> None:
+    """A gap is made exact while what was deleted with the topic is counted: one of them has counted both."""
+    kafka, clock = FakeKafka(), MovableClock()
+    asked: list[Future[MissingRecords | None]] = []
+
+    def run(_call: object) -> Future[MissingRecords | None]:
+        asked.append(Future())
+        return asked[-1]
+
+    kafka.write(TOPIC, b"one")
+    held = lease(kafka, clock)
+    deleted = KnownTopic(topic_id=FakeLetterTopics(kafka).ids([TOPIC])[TOPIC], is_uncounted=True)
+    held.commit({key("topic", "growth", "connector"): deleted})
+    known = KnownTopics((), FakeLetterTopics(kafka), lambda: None, run)
+    known.step(held)
+    clock.advance(20)
+    known.step(held)
+    held.commit({key("totals", "growth"): Totals(overcounted=1, revision=1)})
+    asked[0].set_result(MissingRecords({}, -1))
+    known.step(held)
+    assert held.view.totals.again == 0
+    clock.advance(20)
+    known.step(held)
+    asked[1].set_result(MissingRecords({}, 0))
+    known.step(held)
+    assert held.view.totals.again == 0
+    assert not held.view.known_topics["connector"].is_uncounted
 
 
 def test_state_that_knows_no_ids_keeps_its_cursors_and_learns_the_ids(vendor: Vendor) -> None:

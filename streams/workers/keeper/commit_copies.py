@@ -16,7 +16,7 @@ import structlog
 from streams.delivery.metadata import is_of_another_state, is_of_another_topic
 from streams.ports.kafka import Partition
 from streams.state.audit import Line, StateLost
-from streams.state.records import Copy, Record, key
+from streams.state.records import Copy, Record, Totals, key
 from streams.state.state_view import StateView
 from streams.workers.keeper.lease import Lease
 
@@ -68,6 +68,8 @@ class CommitCopies:
         self._more = more
         self._look_at = 0.0
         self._reading: Future[Looked] | None = None
+        self._counted = (0, 0)
+        """What the totals had when the excess was asked for."""
 
     def begin(self) -> None:
         """What is being read was asked for in an earlier lease, or before an aborted transaction: it may be older than
@@ -85,6 +87,7 @@ class CommitCopies:
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             reconciled = lease.view.totals.reconciled
+            self._counted = _counted_with_topics(lease.view.totals)
             self._reading = self._run(lambda: self._look(reconciled))
         return False
 
@@ -104,7 +107,8 @@ class CommitCopies:
     def _take(self, lease: Lease, committed: GroupCommits, excess: int | None) -> bool:
         changes = self._copied(lease, committed)
         totals = lease.view.totals
-        if excess is not None:
+        # Else what was missing was counted meanwhile, with the topic that it was deleted with: ask again.
+        if excess is not None and _counted_with_topics(totals) == self._counted:
             unreconciled = committed.lost - totals.reconciled
             if 0 <= excess <= unreconciled:
                 overcounted = totals.overcounted + excess
@@ -143,6 +147,11 @@ class CommitCopies:
             for letters, topic in lease.view.known_topics.items()
         }
         return [StateLost(topic=lease.topics.state)]
+
+
+def _counted_with_topics(totals: Totals) -> tuple[int, int]:
+    """What `KnownTopics` counts of the connector's topic."""
+    return totals.undelivered, totals.again
 
 
 def _differs(known: Copy, copy: Copy) -> bool:

@@ -58,6 +58,8 @@ class KnownTopics:
         self._look_at = 0.0
         self._count_at = 0.0
         self._counting: Future[MissingRecords | None] | None = None
+        self._overcounted = 0
+        """What the totals had when it was asked for what is missing."""
 
     def begin(self) -> None:
         """What is being counted may be of an earlier lease: it is not taken."""
@@ -108,13 +110,16 @@ class KnownTopics:
             if not self._counting.done():
                 return False
             missing, self._counting = self._counting.result(), None
-            return missing is not None and self._take(lease, missing)
+            # Else a part of it was counted meanwhile, as offsets of a gap that were no records: count again.
+            is_of_now = lease.view.totals.overcounted == self._overcounted
+            return missing is not None and is_of_now and self._take(lease, missing)
         if not any(topic.is_uncounted for topic in lease.view.known_topics.values()):
             self._count_at = 0.0
         elif not self._count_at:
             self._count_at = now + COUNT_SECONDS
         elif now >= self._count_at:
             self._count_at = now + COUNT_SECONDS
+            self._overcounted = lease.view.totals.overcounted
             self._counting = self._run(self._count_missing)
         return False
 
