@@ -178,6 +178,9 @@ class Misconfigured:
     """The configuration or a proxy is at fault: the connector is suspended, nothing is parked."""
 
     detail: str
+    is_in_doubt: bool = False
+    """Whether the request may have been processed: it was answered with success, in words that are not the
+    destination's."""
 
 
 Verdict = Delivered | Refused | Undetermined | Retry | Unauthorised | Misconfigured

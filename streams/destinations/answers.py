@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streams.delivery.contract import (
     Misconfigured,
@@ -93,13 +93,13 @@ class Answers:
         status = response.status
         if status not in self.accepts:
             expected = " or ".join(map(str, sorted(self.accepts)))
-            return Misconfigured(f"status {status}, and {self.vendor} answers {expected}: is this {self.vendor}?")
+            detail = f"status {status}, and {self.vendor} answers {expected}: is this {self.vendor}?"
+            return Misconfigured(detail, is_in_doubt=True)
         if (found := self._html(response)) is not None:
-            return found
+            return replace(found, is_in_doubt=True)
         if response.body.strip() and media_type(response) not in self.media_types | UNTYPED:
-            return Misconfigured(
-                f"status {status} with a content type that is not {self.vendor}'s: did a proxy answer?"
-            )
+            detail = f"status {status} with a content type that is not {self.vendor}'s: did a proxy answer?"
+            return Misconfigured(detail, is_in_doubt=True)
         return None
 
     def _html(self, response: Response) -> Misconfigured | None:

@@ -12,6 +12,7 @@ from streams.destinations.braze.destination import BrazeDestination
 from streams.emulators.braze.options import BrazeOptions
 from streams.emulators.braze.server import BrazeServer
 from streams.emulators.call import Call
+from streams.state.records import ConnectorState, key
 from streams.state.state_view import StateView
 from streams.wayback import rows
 from streams.wayback.records import Record, encode
@@ -120,6 +121,37 @@ def test_a_malformed_item_has_one_letter_and_a_lost_answer_doubles_no_attribute(
     assert len(stage.letters) == 1
     assert braze.paths == ["/users/track", "/users/track"]
     assert braze.user("ann")["attributes"] == {"plan": "gold"}
+
+
+def decide(stage: CompositionStage, state: str) -> None:
+    """The keeper suspends or resumes the connector."""
+    decided = ConnectorState.model_validate({"state": state, "since": stage.clock.epoch_ms()})
+    stage.kafka.write(STATE, decided.to_bytes(), key("connector", "notes").encode())
+
+
+def test_events_that_braze_took_though_a_proxy_answered_are_counted_when_they_go_again(
+    stage: CompositionStage, braze: Braze
+) -> None:
+    """The connector is suspended by such an answer, and sends the same request once a person resumes it."""
+    bodies = [b"<html>Welcome</html>", b""]
+
+    def answer(request: Request) -> Response | NoResponse:
+        found = braze(request)
+        assert isinstance(found, Response)
+        return Response(found.status, {}, bodies.pop(0)) if bodies else found
+
+    write(stage, event("1", "ann"), event("2", "ann"))
+    process = stage.process(answer)
+    for times in (1, 2):
+        process.run(5)
+        decide(stage, "SUSPENDED")
+        process.run(1)
+        assert len(braze.paths) == times, "nothing is sent while the connector is suspended"
+        decide(stage, "RUNNING")
+    process.run(5)
+    assert len(braze.user("ann")["events"]) == 6
+    assert stage.counts["delivered"] == 2
+    assert stage.counts["maybe_doubled"] == 4
 
 
 def lossy(record_id: str, **properties: Any) -> Record:

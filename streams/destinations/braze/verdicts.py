@@ -60,7 +60,7 @@ class Verdicts:
     def _accepted(self, response: Response, request: Request, records: int) -> Verdict:
         content = _content(response)
         if content is None:
-            return Misconfigured(f"status {response.status} without Braze's JSON: is this Braze?")
+            return _foreign(response)
         errors = content.get("errors")
         if not errors:
             return Delivered(rate_used(response))
@@ -115,8 +115,12 @@ def rate_used(response: Response) -> float | None:
 def _imported(response: Response, _request: Request, _records: int) -> Verdict:
     """The cohort import refuses as a whole or not at all. It says so in words: an empty body may be a proxy's."""
     if _content(response) is None:
-        return Misconfigured(f"status {response.status} without Braze's JSON: is this Braze?")
+        return _foreign(response)
     return Delivered()
+
+
+def _foreign(response: Response) -> Misconfigured:
+    return Misconfigured(f"status {response.status} without Braze's JSON: is this Braze?", is_in_doubt=True)
 
 
 def _retry_after(response: Response) -> str | None:

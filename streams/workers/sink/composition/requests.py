@@ -14,7 +14,7 @@ import structlog
 
 from streams.delivery.batch import Batch
 from streams.delivery.composer import UNACCOUNTED, Change, Composer
-from streams.delivery.contract import Delivered, Retry, Verdict
+from streams.delivery.contract import Delivered, Misconfigured, Retry, Verdict
 from streams.delivery.lane import Lane
 from streams.delivery.ledger import Ledger
 from streams.delivery.sent_rows import Flight, flight_row
@@ -123,7 +123,8 @@ class ComposedRequests:
             self._partitions.tally(number, composition.composed)
         if isinstance(verdict, Delivered) and verdict.unaccounted:
             self._partitions.counts(number).tally({UNACCOUNTED: verdict.unaccounted})
-        composition.is_in_doubt = isinstance(verdict, Retry) and verdict.is_in_doubt and not composition.is_before
+        is_in_doubt = isinstance(verdict, Retry | Misconfigured) and verdict.is_in_doubt
+        composition.is_in_doubt = is_in_doubt and not composition.is_before
         composition.was_in_doubt = composition.was_in_doubt or composition.is_in_doubt
         if composition.events(composition.sent) and not (composition.is_in_doubt and lane.holds(batch)):
             remembered.change([Change(flight_row(batch.scope), None)])
