@@ -14,7 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from streams.adapters.kafka.member_settings import GroupProtocol, member_settings
+from streams.adapters.kafka.member_settings import METADATA_REFRESH_MS, GroupProtocol, member_settings
 from streams.adapters.kafka.time_limits import within
 from streams.config.problems import ConfigurationError, Problem
 
@@ -30,6 +30,13 @@ QUIET = frozenset({"CONFWARN"})
 ERRORS_A_CALL = 1_000
 CLOSE_SECONDS_MAX = 10.0
 """A client that does not close within this time hangs."""
+ASKING: Mapping[str, Any] = {
+    "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
+    "enable.sparse.connections": False,
+}
+"""Many questions go to the controller only. If its broker is gone, a client asks after 5 minutes who it is now, and
+until then it answers no question. Meanwhile a client that connects only where it must tries to reach that broker
+thousands of times a second, and keeps a core busy (librdkafka 2.16)."""
 
 Client = TypeVar("Client")
 
@@ -81,7 +88,7 @@ def administration_client(
     settings: Mapping[str, Any], error_cb: Callable[[KafkaError], None] | None = None
 ) -> AdminClient:
     """Raises `ConfigurationError` where the client refuses a setting."""
-    return _made(AdminClient, {**settings, **({"error_cb": error_cb} if error_cb else {})})
+    return _made(AdminClient, {**ASKING, **settings, **({"error_cb": error_cb} if error_cb else {})})
 
 
 def unhurried(options: Mapping[str, Any]) -> Mapping[str, Any]:
