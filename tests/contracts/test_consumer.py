@@ -38,9 +38,12 @@ class Events:
     starts: list[Start] = field(default_factory=list)
     revoked_ones: list[Partition] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """In which way partitions began, in order."""
 
     def assigned(self, starts: Sequence[Start]) -> None:
         self.starts += starts
+        self.told.append("assigned")
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         self.revoked_ones += partitions
@@ -53,6 +56,7 @@ class Events:
 
     def made_again(self, starts: Sequence[Start]) -> None:
         self.starts += starts
+        self.told.append("made again")
 
     def begun(self) -> dict[int, tuple[int, str | None]]:
         return {start.partition: (start.offset, start.metadata) for start in self.starts}
@@ -412,6 +416,27 @@ def test_a_topic_that_is_made_again_while_it_is_read_is_told_and_read_from_its_b
     assert {(start.topic_id, start.offset) for start in events.starts} == {(scene.topic_id(), 0)}
     assert [offsets(messages, number) for number in (0, 1)] == [list(range(40))] * 2
     assert events.gaps == []
+
+
+def test_a_member_that_is_given_a_partition_of_a_topic_that_was_made_again_begins_its_others_anew_at_once(
+    shared: Scene,
+) -> None:
+    first, events = shared.member()
+    second, _ = shared.member()
+    wait_until(lambda: _shared(first, second, shared), "each member to own a partition")
+    own = next(number for number in (0, 1) if first.is_assigned((shared.topic, number)))
+    shared.make_again(RECORDS)
+    events.starts.clear()
+    shared.leave(second)
+    read(first, lambda _: first.is_assigned((shared.topic, 1 - own)))
+    assert {start.topic_id for start in events.starts} == {shared.topic_id()}
+    assert events.told[-1] == "assigned"
+
+
+def _shared(first: Consumer, second: Consumer, scene: Scene) -> bool:
+    first.poll(500, 0.2)
+    second.poll(500, 0.2)
+    return all(first.is_assigned((scene.topic, one)) != second.is_assigned((scene.topic, one)) for one in (0, 1))
 
 
 def test_a_group_does_not_go_on_where_it_committed_for_a_topic_that_was_deleted(scene: Scene) -> None:

@@ -154,6 +154,13 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeAgain:
+    """Somebody deletes a topic with all that is on it, and makes it again."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetClock:
     """The clock of a process jumps: from now on it is before the world's by so many seconds, or behind it."""
 
@@ -195,6 +202,7 @@ Act = (
     | Latency
     | Retain
     | Limit
+    | MakeAgain
     | SetClock
     | Ask
 )
@@ -211,6 +219,7 @@ FAULTS: tuple[Any, ...] = (
     Latency,
     Retain,
     Limit,
+    MakeAgain,
     SetClock,
     Ask,
 )

@@ -18,6 +18,7 @@ from tests.simulation.acts import (
     Latency,
     Leave,
     Limit,
+    MakeAgain,
     Pass,
     Probes,
     RefuseCommits,
@@ -57,6 +58,8 @@ class Drawing:
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
+        self._deleting = Random(f"topics of {seed}")
+        """Draws what is deleted: other acts are the same with and without it."""
         self._events = 0
         destinations: list[DestinationName] = ["mixpanel", "mparticle"]
         self._destination_name = self._random.choice(destinations)
@@ -66,6 +69,18 @@ class Drawing:
         drawn: list[Act] = [Connect(self._destination_name), self._write()]
         while len(drawn) < acts:
             drawn += self._next()
+        return self._with_topics_made_again(drawn)
+
+    def _with_topics_made_again(self, drawn: list[Act]) -> list[Act]:
+        """In half of the plans somebody deletes topics, and makes them again: one, or several one after the other."""
+        draw = self._deleting
+        if draw.random() < 0.5:
+            return drawn
+        topics = [SOURCE, TOPIC, TOPIC, SOURCE_LETTERS, *letter_topics(self._scopes).values()]
+        for _ in range(draw.choice([1, 1, 2, 4])):
+            place = draw.randint(2, len(drawn))
+            after: list[Act] = [Run(draw.choice([0.5, 2.0, 6.0]))] if draw.random() < 0.7 else []
+            drawn = [*drawn[:place], MakeAgain(draw.choice(topics)), *after, *drawn[place:]]
         return drawn
 
     def _next(self) -> Sequence[Act]:

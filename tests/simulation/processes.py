@@ -10,6 +10,7 @@ from random import Random
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
+from streams.config.names import SOURCE
 from streams.delivery.account import SinkCounts
 from streams.delivery.contract import Destination
 from streams.delivery.flood import FloodRules
@@ -33,7 +34,6 @@ from streams.workers.keeper.jobs.cursor import RejectedCursor
 from streams.workers.keeper.jobs.jobs import Jobs
 from streams.workers.keeper.jobs.ways import BackToConnector, RoutedAgain
 from streams.workers.keeper.keeper import Keeper, KeeperDuty
-from streams.workers.keeper.known_topics import KnownTopics
 from streams.workers.keeper.lease import Lease, LeaseTopics
 from streams.workers.keeper.probes import Probes
 from streams.workers.keeper.redrive import Redrive
@@ -143,18 +143,22 @@ class Process(ABC):
         return take_lease
 
     def copies(self, name: str) -> Mapping[Partition, Copied]:
+        return copied(self.state_view(name))
+
+    def state_view(self, name: str) -> StateView:
         view = StateView(name)
         for record in FakeJournal(self.world.kafka, names.STATE).poll():
             view.apply(record.key, record.value)
-        return copied(view)
+        return view
 
     def committed(self, group: str, *, counts_lost: bool) -> GroupCommits:
         """What a group committed."""
-        committed = self.world.kafka.group(group).committed
-        ids = {topic: self.world.kafka.topic_id(topic) for topic, _ in committed}
+        kafka = self.world.kafka
+        committed = kafka.group(group).committed
+        ids = {topic: kafka.topic_id(topic) for topic, _ in committed}
         commits = {place: (position.offset, position.metadata) for place, position in committed.items()}
         lost = sum(SinkCounts.from_metadata(metadata).lost for _, metadata in commits.values()) if counts_lost else 0
-        return GroupCommits(commits, lost, ids)
+        return GroupCommits(commits, lost, ids, kafka.topic_id(names.STATE))
 
 
 class RouterProcess(Process):
@@ -180,10 +184,11 @@ class RouterProcess(Process):
                 transactions=transactions,
                 clock=clock,
                 keep=self.keeper.own,
-                copies=lambda: self.copies("source"),
+                copies=lambda: self.copies(SOURCE),
+                source_view=lambda: self.state_view(SOURCE),
                 connectors=[names.CONNECTOR],
                 report=WaitReport(
-                    "source", instance, state_topic=names.STATE, transactions=transactions, clock=self.clock
+                    SOURCE, instance, state_topic=names.STATE, transactions=transactions, clock=self.clock
                 ),
             ),
         )
@@ -197,7 +202,7 @@ class RouterProcess(Process):
 
         jobs = Jobs(open_letters, topics, events, RoutedAgain(routes, ""))
         duties: list[KeeperDuty] = [
-            KnownTopics((), topics, lambda: None, at_once),
+            self.world.makers.known_topics((), topics, self.world.missing_of_source, at_once),
             Requests(None, jobs, GroupOrders((), topics.partitions), None),
             Expiry(topics, owns(FakeLetters(kafka)), events),
             jobs,
@@ -206,7 +211,7 @@ class RouterProcess(Process):
             CommitCopies(lambda: self.committed(self.group, counts_lost=False), lambda: None, at_once),
         ]
         letters = LeaseTopics(names.STATE, names.AUDIT, "", names.SOURCE_LETTERS, "")
-        return Keeper("source", self.opener("source", letters), duties, self.clock)
+        return Keeper(SOURCE, self.opener(SOURCE, letters), duties, self.clock)
 
     def work(self) -> None:
         self.router.step()
@@ -232,7 +237,9 @@ class SinkProcess(Process):
         resolver, destination = self.resolver(), self.build()
         encoders = EncoderCache(destination, resolver)
         self.keeper = self._keeper(resolver)
-        follower = StateFollower(names.CONNECTOR, instance, owns(self.journal), clock)
+        follower = StateFollower(
+            names.CONNECTOR, instance, owns(self.journal), clock, lambda: kafka.topic_id(names.STATE)
+        )
         topics = SinkTopics(names.TOPIC, names.REJECTED, names.CREDENTIALS, names.STATE, names.AUDIT)
         self.committer = world.makers.committer(
             names.CONNECTOR, topics, consumer=consumer, transactions=transactions, encoders=encoders, clock=clock
@@ -287,7 +294,7 @@ class SinkProcess(Process):
             world.notifier, rules, purge, probes.scopes, count_parked=lambda: None, run=at_once, contact="on call"
         )
         duties: list[KeeperDuty] = [
-            KnownTopics(probes.scopes, topics, lambda: None, at_once),
+            world.makers.known_topics(probes.scopes, topics, world.missing, at_once),
             StateReport(UNMEASURED, probes.scopes, purge.next_at),
             Requests(probes, jobs, GroupOrders((), topics.partitions), None),
             probes,

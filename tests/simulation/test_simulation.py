@@ -9,8 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.acts import Act, Ask, Key, Latency, Leave, Pass, Retain, Run, SetClock, Write
-from tests.simulation.names import GRACE_SECONDS, TOPIC
+from tests.simulation.acts import (
+    Act,
+    Ask,
+    Key,
+    Kill,
+    Latency,
+    Leave,
+    MakeAgain,
+    Pass,
+    Retain,
+    Run,
+    SetClock,
+    Work,
+    Write,
+)
+from tests.simulation.names import GRACE_SECONDS, SOURCE, TOPIC
 from tests.simulation.plan import draw
 from tests.simulation.run import failure_of, play
 
@@ -42,6 +56,22 @@ def test_a_gap_is_counted_exactly_where_another_partition_was_emptied_behind_its
     users = (1, 2, 3, 0, 2, 1)
     second: list[Act] = [Write(3, tuple(("good", user) for user in users), 1), Leave("sink-1"), Run(0.5)]
     assert play([*first, *second, Retain(TOPIC, 1, 3), Retain(TOPIC, 0, 0)]).problem == ""
+
+
+def test_what_a_process_had_counted_before_it_died_is_not_taken_for_lost_when_its_topic_is_deleted() -> None:
+    """Its partition has no owner for as long as the session lasts, so its counts are in the keeper's copy alone."""
+    first: list[Act] = [Write(0, (("good", 3),), 1), Run(5.0), Pass(31.0)]
+    assert play([*first, Kill("sink-1", 8, is_after=True), Run(1.0), MakeAgain(TOPIC)]).problem == ""
+
+
+def test_letters_of_a_process_that_died_before_any_copy_of_its_counts_are_parked() -> None:
+    dies: list[Act] = [Kill("sink-1", 1, is_after=True), Work("sink-1", 1)]
+    assert play([Write(0, (("bad", 3),), 0), Run(2.0), *dies, MakeAgain(TOPIC)]).problem == ""
+
+
+def test_a_currents_partition_that_waits_for_a_schema_is_read_on_when_its_topic_is_made_again() -> None:
+    first: list[Act] = [Write(0, (("good", 3), ("undecodable", 3)), 0), Run(5.0)]
+    assert play([*first, MakeAgain(SOURCE), Write(2, (("good", 0),), 0)]).problem == ""
 
 
 def test_a_seed_has_one_plan_and_another_seed_has_another() -> None:

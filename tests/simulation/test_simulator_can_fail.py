@@ -11,6 +11,7 @@ from streams.ports.kafka import Gap, Member, Position
 from streams.state.audit import Line
 from streams.state.records import Record
 from streams.testing.ports import FakeTransactions
+from streams.workers.keeper.known_topics import KnownTopics, MissingRecords
 from streams.workers.keeper.lease import Lease, Outgoing
 from streams.workers.keeper.purge import Purge
 from streams.workers.sink.committer import Progresses, SinkCommitter
@@ -21,8 +22,10 @@ from tests.simulation.acts import (
     Connect,
     Faults,
     Key,
+    Latency,
     Leave,
     Limit,
+    MakeAgain,
     Pass,
     Replace,
     Retain,
@@ -33,7 +36,7 @@ from tests.simulation.acts import (
     Work,
     Write,
 )
-from tests.simulation.names import GRACE_SECONDS, TOPIC
+from tests.simulation.names import GRACE_SECONDS, TOPIC, letter_topics
 from tests.simulation.plan import draw
 from tests.simulation.run import failure_of, play
 from tests.simulation.world import Makers
@@ -134,6 +137,21 @@ class RefusedForgotten(Lease):
             super().commit(changes, audit=audit)
 
 
+class DeletedUncounted(KnownTopics):
+    """Notices that a topic was made again, and counts nothing of what was deleted with it."""
+
+    def _take(self, lease: Lease, _missing: MissingRecords) -> bool:
+        return super()._take(lease, MissingRecords({}))
+
+
+class BlindToTopics(KnownTopics):
+    """Goes on by the cursors of a topic that was deleted."""
+
+    def _look(self, lease: Lease) -> None:
+        if not lease.view.known_topics:
+            super()._look(lease)
+
+
 LETTERS_APART = Makers(committer=OffsetsFirst)
 CURSORS_APART = Makers(lease=CursorsFirst)
 UNFENCED = Makers(keepers_transactions=Unfenced)
@@ -143,6 +161,8 @@ PARKS_FOR_OTHERS = Makers(sink=ParksForOthers)
 SENDS_SETTLED = Makers(sink=SendsSettled)
 CLOCK_BELIEVED = Makers(lease=ClockBelieved)
 ORDERS_UNHEARD = Makers(purge=DeafToOrders)
+DELETED_UNCOUNTED = Makers(known_topics=DeletedUncounted)
+BLIND_TO_TOPICS = Makers(known_topics=BlindToTopics)
 
 
 def first_failure(makers: Makers, first: int) -> int:
@@ -217,6 +237,20 @@ def test_a_purge_while_an_extension_waits_is_found() -> None:
     orders: list[Act] = [*(Ask("cancel") for _ in range(8)), Ask("extend", scope="default", by_ms=120_000)]
     plan = [*parked, Pass(GRACE_SECONDS + 40.0), *orders, Run(5.0)]
     assert "an extension waited" in play(plan, ORDERS_UNHEARD).problem
+    assert not play(plan).problem, "the product as it is survives the same plan"
+
+
+def test_records_that_were_deleted_with_their_topic_uncounted_are_found() -> None:
+    plan: list[Act] = [Run(2.0), Latency(40.0), Write(0, (("good", 0), ("good", 1)), 0), Run(2.0), MakeAgain(TOPIC)]
+    assert "the account says 2 wait, there are 0" in play(plan, DELETED_UNCOUNTED).problem
+    assert not play(plan).problem, "the product as it is survives the same plan"
+
+
+def test_a_keeper_that_goes_on_by_the_cursors_of_a_deleted_topic_is_found() -> None:
+    parked: list[Act] = [Run(2.0), Key(is_dead=True), Write(0, (("good", 0),), 0), Run(5.0)]
+    redriven: list[Act] = [Key(is_dead=False), Pass(31.0), Run(5.0)]
+    plan = [*parked, *redriven, MakeAgain(letter_topics(["default"])["credentials.default"])]
+    assert "hold up the others" in play(plan, BLIND_TO_TOPICS).problem
     assert not play(plan).problem, "the product as it is survives the same plan"
 
 

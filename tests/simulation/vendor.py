@@ -43,6 +43,8 @@ class Vendor:
     faults: deque[FaultKind] = field(default_factory=deque)
     """What becomes of the next requests with events, one each."""
     taken: set[str] = field(default_factory=set)
+    doubled: set[str] = field(default_factory=set)
+    """Events of which there are several records, because a topic was made again."""
     disturbances: int = 0
     """Moments after which something may rightly be sent once more: a process was killed, a partition moved."""
     replays: int = 0
@@ -151,7 +153,7 @@ class Vendor:
     def _require_due(self, sender: str, ids: Set[str]) -> None:
         """Nothing that an answer settled is sent again without a reason."""
         now = (self.disturbances, self.replays)
-        for one in sorted(ids - self.unheard.get(sender, set())):
+        for one in sorted(ids - self.unheard.get(sender, set()) - self.doubled):
             require(self.heard.get((sender, one)) != now, f"{one} was sent again though an answer had settled it")
 
     def _refusal(self) -> Response:

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, assert_never
 
+from streams.config.names import SOURCE
 from streams.delivery.contract import NoResponse, Request, Response
+from streams.delivery.letter import Origin
 from streams.events.encodings import encode_single_object
 from streams.events.samples import sample_record
 from streams.events.schemas import shipped
+from streams.operations.keeper_accounts import awaits_commits
 from streams.ports.errors import CommitRefused, Fenced
 from streams.ports.kafka import Partition
 from streams.testing.clock import MovableClock
@@ -25,6 +28,7 @@ from streams.testing.ports import (
     FakeTransactions,
     Killed,
 )
+from streams.workers.keeper.known_topics import KnownTopics, MissingRecords
 from streams.workers.keeper.lease import Lease
 from streams.workers.keeper.purge import Purge
 from streams.workers.sink.committer import SinkCommitter
@@ -52,6 +56,7 @@ class Makers:
     committer: Callable[..., SinkCommitter] = SinkCommitter
     purge: Callable[..., Purge] = Purge
     lease: Callable[..., Lease] = Lease
+    known_topics: Callable[..., KnownTopics] = KnownTopics
     keepers_transactions: Callable[[FakeKafka, str], FakeTransactions] = FakeTransactions
     sink: Callable[..., Sink] = Sink
 
@@ -67,13 +72,17 @@ class Source:
     """Whose credentials deliver it; empty where none do, and it is skipped."""
 
 
+Place = tuple[str, int, int]
+"""A record of a Currents topic: one that was made again has another name here, for its offsets begin again."""
+
+
 class World:
     """Plays a plan. Raises `Broken` where an invariant does not hold, and what a process raises that it must not."""
 
     def __init__(self, makers: Makers | None = None, destination: DestinationName = "mixpanel") -> None:
         self.makers = makers or Makers()
         self.clock = MovableClock()
-        self.kafka = FakeKafka(clock=self.clock, writes_markers=True, spreads_keys=True)
+        self.kafka = FakeKafka(clock=self.clock, writes_markers=True, spreads_keys=True, tells_ids=True)
         self.letter_topics = FakeLetterTopics(self.kafka, names.PARTITIONS)
         self.vendor = Vendor(self.clock, WIRES[destination])
         self.topic_of_letters = names.letter_topics(self.vendor.wire.scopes)
@@ -86,7 +95,7 @@ class World:
             topic: sorted(place for place in self.kafka.records if place[0] == topic) for topic, _ in self.kafka.records
         }
         self.notifier = FakeNotifier()
-        self.sources: dict[tuple[str, int, int], Source] = {}
+        self.sources: dict[Place, Source] = {}
         self.clock_errors: dict[str, float] = {}
         """By how many seconds the clock of a process is before the world's."""
         self.clocks_set_at: dict[str, int] = {}
@@ -156,6 +165,8 @@ class World:
                 self.kafka.delete_before(place, len(self.kafka.records[place]) - act.keep)
             case acts.Limit():
                 self._limit(act.topic, is_on=act.is_on)
+            case acts.MakeAgain():
+                self._make_again(act.topic)
             case acts.SetClock():
                 self.clock_errors[act.process] = act.seconds
                 self.clocks_set_at[act.process] = self.clock.epoch_ms()
@@ -215,6 +226,12 @@ class World:
             digest.update(repr((name, sorted(group.committed.items()))).encode())
         return digest.hexdigest()
 
+    def is_looked_after(self, group: str, topic: str) -> bool:
+        """Whether each partition of a topic has an owner that lives, and is no zombie."""
+        alive = {one.consumer.member for one in self._processes.values() if one.group == group}
+        owners = self.kafka.group(group).owners
+        return all(owners.get(place) in alive for place in self.partitions_of(topic))
+
     # What processes see of it.
 
     def sent(self, process: SinkProcess, request: Request) -> Response | NoResponse:
@@ -226,11 +243,50 @@ class World:
         """In order. Topics have as many partitions as they begin with."""
         return self._partitions[topic]
 
+    def generation(self, topic: str, number: int | None = None) -> str:
+        """What a topic is called here: the same name and another number, once it was made again."""
+        number = self.kafka.made_again.get(topic, 0) if number is None else number
+        return f"{topic}, made again {number} times" if number else topic
+
+    def source_of(self, origin: Origin, value: bytes | None) -> Place | None:
+        """The Currents record that has this origin and value. Topics that were made again have the same offsets."""
+        for number in range(self.kafka.made_again.get(origin.topic, 0), -1, -1):
+            place = (self.generation(origin.topic, number), origin.partition, origin.offset)
+            if place in self.sources and self.sources[place].record.value() == value:
+                return place
+        return None
+
     def excess(self) -> int | None:
         """How many more records wait than the account says, as `streams.operations.keeper_accounts` counts them."""
-        if self.checker.has_deleted():
+        if self.checker.has_deleted() or self.checker.is_beyond() or self._lacks_counts():
             return None
         return self.checker.waiting() - self.checker.account().waiting
+
+    def missing(self) -> MissingRecords | None:
+        """What the account has and no topic holds, as `streams.operations.keeper_accounts` counts it."""
+        if self.checker.is_beyond() or self._lacks_counts():
+            return None
+        found, held = self.checker.account(), self.checker.held()
+        causes = {*found.parked, *held}
+        parked = {cause: found.parked.get(cause, 0) - held.get(cause, 0) for cause in causes}
+        return MissingRecords(parked, found.waiting - self.checker.waiting())
+
+    def missing_of_source(self) -> MissingRecords | None:
+        """The same of the source's letters."""
+        if self._awaits_commits(names.ROUTERS):
+            return None
+        return MissingRecords({SOURCE: self.checker.source_letters() - self.checker.held_of_source()})
+
+    def _lacks_counts(self) -> bool:
+        return self._awaits_commits(names.ROUTERS) or self._awaits_commits(names.SINKS)
+
+    def _awaits_commits(self, group: str) -> bool:
+        committed = self.kafka.group(group).committed
+        commits = {place: (one.offset, one.metadata) for place, one in committed.items()}
+        view = self.checker.source_view if group == names.ROUTERS else self.checker.view
+        topics = {topic for topic, _ in self.kafka.records}
+        ids = {topic: self.kafka.topic_id(topic) for topic in topics}
+        return awaits_commits(view.copies, commits, ids, self.kafka.records.keys())
 
     # Processes.
 
@@ -275,6 +331,7 @@ class World:
             self.vendor.disturbances += 1
 
     def _died(self, process: Process) -> None:
+        self.checker.made_again.hurt(process.group)
         self.vendor.disturbances += 1
         process.life.end()
         self._away.append((self.clock.monotonic() + SESSION_SECONDS, process.group, process.consumer.member))
@@ -282,6 +339,7 @@ class World:
 
     def _is_fenced(self, process: Process) -> None:
         """As a real process: it says so, leaves its group, and ends."""
+        self.checker.made_again.hurt(process.group)
         self.vendor.disturbances += 1
         try:
             process.leave()
@@ -313,6 +371,7 @@ class World:
         process = self._processes.pop(name, None)
         if process is None:
             return
+        self.checker.made_again.hurt(process.group)
         self.vendor.disturbances += 1
         self._zombies.append(process)
         self._away.append((self.clock.monotonic() + SESSION_SECONDS, process.group, process.consumer.member))
@@ -331,10 +390,18 @@ class World:
     def _expel(self, name: str) -> None:
         process = self._processes.get(name)
         if process is not None:
+            self.checker.made_again.hurt(process.group)
             self.vendor.disturbances += 1
             self.kafka.group(process.group).expel(process.consumer.member)
 
     # Topics.
+
+    def _make_again(self, topic: str) -> None:
+        """Only once a keeper has seen the topic: nobody counts what was deleted with a topic that none ever saw."""
+        if self.checker.made_again.is_known(topic):
+            self.vendor.disturbances += 1
+            self.checker.note_made_again(topic)
+            self.kafka.make_again(topic)
 
     def _limit(self, topic: str, *, is_on: bool) -> None:
         if is_on:
@@ -350,7 +417,7 @@ class World:
             platform = "web" if kind == "web" else ("ios", "android")[user % 2]
             value = self._value(kind, event_id, "" if kind == "no-user" else key.decode(), platform)
             record = self.kafka.write(names.SOURCE, value, key, [FOREIGN], act.partition)
-            place = (names.SOURCE, act.partition, record.offset())
+            place = (self.generation(names.SOURCE), act.partition, record.offset())
             self.sources[place] = Source(record, event_id, kind, self.vendor.wire.scope_of(user, kind))
             self.checker.is_stale = True
 

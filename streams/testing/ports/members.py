@@ -149,6 +149,7 @@ class FakeConsumer:
         ]
         if not new or self._listener is None:
             return
+        self._begin_again({topic for topic, _ in new})  # it asks for their ids, and so learns of it at once
         commits = self.kafka.committed if self._group is None else self._group.committed
         starts = [self._start(partition, commits.get(partition)) for partition in new]
         for start in starts:
@@ -162,7 +163,7 @@ class FakeConsumer:
         """Where the partition begins. What was committed for an earlier topic of this name says nothing of its
         offsets."""
         topic_id = self._told_id(partition[0])
-        self._ids.setdefault(partition[0], topic_id)
+        self._ids[partition[0]] = topic_id
         earliest = self.kafka.earliest(partition)
         if committed is None:
             return Start(*partition, earliest, None, topic_id)
@@ -180,13 +181,17 @@ class FakeConsumer:
         if self._listener is None or (now < self._look_at and not is_beyond):
             return
         self._look_at = now + (0.0 if self.kafka.clock is None else TOPIC_IDS_SECONDS)
-        read = {topic for topic, _ in self._positions}
+        self._begin_again({topic for topic, _ in self._positions})
+
+    def _begin_again(self, topics: Collection[str]) -> None:
+        """Read those of these topics from their beginning that are read by the id of an earlier one."""
+        read = {topic for topic, _ in self._positions if topic in topics}
         new_ids = {topic: self._told_id(topic) for topic in read if self._ids[topic] != self._told_id(topic)}
         self._ids.update(new_ids)
         places = sorted(place for place in self._positions if place[0] in new_ids)
         for place in places:
             self._positions[place] = self.kafka.earliest(place)
-        if places:
+        if places and self._listener is not None:
             self._listener.made_again([Start(*one, self._positions[one], None, new_ids[one[0]]) for one in places])
 
     def _pass_deleted(self, partition: Partition) -> None:

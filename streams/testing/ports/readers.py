@@ -109,7 +109,9 @@ class FakeLetterTopics:
             self._kafka.deleted_before.pop((topic, number), None)
 
     def ids(self, topics: Collection[str]) -> Mapping[str, str]:
-        return {topic: f"{topic}#{self.made_again.get(topic, 0)}" for topic in topics if topic not in self.missing}
+        """Another id, whether the topic was made again here or in the `FakeKafka`."""
+        known = [topic for topic in topics if topic not in self.missing]
+        return {topic: f"{self._kafka.topic_id(topic)}, {self.made_again.get(topic, 0)}" for topic in known}
 
     def delete_before(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
         failed = {}
