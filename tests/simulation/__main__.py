@@ -9,9 +9,11 @@ import time
 import structlog
 
 from tests.simulation.run import Played, failure_of
+from tests.simulation.way_back.run import failure_of as failure_of_way_back
 
 ACTS = 60
 SAY_SECONDS = 10.0
+WORLDS = {"currents": failure_of, "way-back": failure_of_way_back}
 
 
 def main() -> int:
@@ -19,6 +21,7 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=1, help="the first seed; each plan has the next")
     arguments.add_argument("--steps", type=int, default=100_000, help="stop after so many steps of processes")
     arguments.add_argument("--acts", type=int, default=ACTS, help="length of a plan")
+    arguments.add_argument("--world", choices=WORLDS, default="currents", help="what is played")
     options = arguments.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     seed, steps, faults, began, say_at = options.seed, 0, 0, time.process_time(), 0.0
@@ -28,10 +31,10 @@ def main() -> int:
         steps, faults = steps + played.steps, faults + played.faults
 
     while steps < options.steps:
-        failure = failure_of(seed, options.acts, report=count)
+        failure = WORLDS[options.world](seed, options.acts, report=count)
         if failure is not None:
             print(failure)
-            print(f"again: make simulate SEED={seed} STEPS=1 ACTS={options.acts}")
+            print(f"again: make simulate SEED={seed} STEPS=1 ACTS={options.acts} WORLD={options.world}")
             return 1
         seed += 1
         if time.monotonic() >= say_at:

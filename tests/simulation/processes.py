@@ -21,6 +21,7 @@ from streams.events.schemas import shipped
 from streams.ports.clock import Clock
 from streams.ports.errors import Fenced, KafkaUnreachable
 from streams.ports.kafka import Partition
+from streams.ports.memory import Memories
 from streams.ports.meters import UNMEASURED
 from streams.state.credentials import Rules
 from streams.state.state_view import StateView
@@ -227,6 +228,7 @@ class SinkProcess(Process):
     """A sink, and the keeper of its connector."""
 
     group = names.SINKS
+    grace_seconds = names.GRACE_SECONDS
 
     def __init__(self, world: World, instance: str) -> None:
         super().__init__(world, instance)
@@ -264,6 +266,7 @@ class SinkProcess(Process):
                 report=WaitReport(
                     names.CONNECTOR, instance, state_topic=names.STATE, transactions=transactions, clock=clock
                 ),
+                memories=self.memories(),
                 forgotten=owns(FakeJournal(kafka, names.FORGOTTEN)),
             ),
             committer=self.committer,
@@ -278,9 +281,13 @@ class SinkProcess(Process):
         kind = REGISTRY[wire.name]
         return kind.build(kind.settings.model_validate(wire.settings))
 
+    def memories(self) -> Memories | None:
+        """For a destination that composes."""
+        return None
+
     def _keeper(self, resolver: SchemaResolver) -> Keeper:
         world, owns, kafka = self.world, self.life.owns, self.world.kafka
-        rules, topics, events = Rules(names.GRACE_SECONDS), owns(world.letter_topics), EventReader(resolver)
+        rules, topics, events = Rules(self.grace_seconds), owns(world.letter_topics), EventReader(resolver)
 
         def open_letters() -> FakeLetters:
             return owns(FakeLetters(kafka))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.simulation.acts import Act, Connect
 from tests.simulation.plan import draw
@@ -38,7 +39,7 @@ class Failure:
 
     seed: int
     problem: str
-    plan: Sequence[Act]
+    plan: Sequence[Any]
     """Shortened."""
     shortened_problem: str
 

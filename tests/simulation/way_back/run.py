@@ -1,0 +1,35 @@
+"""Plays seeds of the way back, and tells what fails in a way that can be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tests.simulation.run import Failure, Played
+from tests.simulation.shrink import shrunk
+from tests.simulation.way_back.acts import WayAct
+from tests.simulation.way_back.plan import draw
+from tests.simulation.way_back.world import WayBack, WayMakers
+
+
+def play(plan: Sequence[WayAct], makers: WayMakers | None = None) -> Played:
+    """Play a plan in a new world."""
+    world = WayBack(makers)
+    problem = ""
+    try:
+        world.play(plan)
+    except AssertionError as error:
+        problem = str(error) or "an assertion failed"
+    return Played(problem, world.steps, world.faults + world.vendor.faulted, world.digest())
+
+
+def failure_of(
+    seed: int, acts: int, makers: WayMakers | None = None, report: Callable[[Played], None] = lambda _played: None
+) -> Failure | None:
+    """Play the plan of a seed; if it fails, shorten it."""
+    plan = draw(seed, acts)
+    played = play(plan, makers)
+    report(played)
+    if not played.problem:
+        return None
+    smallest = shrunk(plan, lambda shorter: bool(play(shorter, makers).problem))
+    return Failure(seed, played.problem, smallest, play(smallest, makers).problem)
