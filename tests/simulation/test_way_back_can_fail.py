@@ -9,20 +9,17 @@ import pytest
 
 from streams.delivery.received import ReceivedCounts
 from streams.delivery.sent_rows import FLIGHT
-from streams.ports.clock import Clock
 from streams.ports.kafka import Headers, Member, Position, Transactions
-from streams.ports.memory import Memories
 from streams.testing.memories import FakeMemories, FakePartitionMemory
 from streams.testing.ports import FakeTransactions
 from streams.workers.receiver.requests import Prepared
 from streams.workers.receiver.writer import ReceiverWriter
 from streams.workers.sink.committer import Progresses, SinkCommitter
 from tests.simulation.acts import Kill, Pass, Replace, Run, Start, Wake
-from tests.simulation.way_back import names
 from tests.simulation.way_back.acts import Batch, Copied, Moved, Send, WayAct
 from tests.simulation.way_back.plan import draw
 from tests.simulation.way_back.run import failure_of, play
-from tests.simulation.way_back.world import WayBack, WayMakers
+from tests.simulation.way_back.world import WayMakers
 
 ACTS = 60
 SEEDS_MAX = 200
@@ -93,10 +90,6 @@ class ForgetfulMemories(FakeMemories):
         return found
 
 
-def forgetful(world: WayBack, _instance: str, clock: Clock) -> Memories:
-    return ForgetfulMemories(world.kafka, names.SENT, clock)
-
-
 class Memberless(FakePartitionMemory):
     """Knows nobody of a group."""
 
@@ -109,10 +102,6 @@ class MemberlessMemories(FakeMemories):
         found = super().open(partition, beat)
         found.__class__ = Memberless
         return found
-
-
-def memberless(world: WayBack, _instance: str, clock: Clock) -> Memories:
-    return MemberlessMemories(world.kafka, names.SENT, clock)
 
 
 class Unfenced(FakeTransactions):
@@ -143,7 +132,7 @@ def test_events_that_go_before_their_flight_is_committed_are_found() -> None:
 def test_events_of_a_request_that_comes_again_are_found_where_nobody_remembers_them() -> None:
     twice: list[WayAct] = [Run(2.0), EVENTS, Kill("receiver-1", 6, is_after=True), Run(3.0), Start("receiver-1")]
     plan = [*twice, Run(5.0)]
-    assert "3 events too often, and 0 are counted" in play(plan, WayMakers(memories=forgetful)).problem
+    assert "3 events too often, and 0 are counted" in play(plan, WayMakers(memories=ForgetfulMemories)).problem
     assert not play(plan).problem, "the product as it is survives the same plan"
 
 
@@ -169,7 +158,7 @@ def test_a_receiver_that_nobody_fences_is_found_when_it_wakes_as_a_zombie() -> N
 def test_members_who_leave_by_a_full_copy_are_found_where_nobody_knows_them() -> None:
     first, second = (Send((Copied("cohorts/9", session, 1, 1, users),)) for session, users in ((1, (0, 1)), (2, (1,))))
     plan: list[WayAct] = [Run(2.0), first, Run(3.0), second, Run(3.0)]
-    assert "user-0 is in ['New']" in play(plan, WayMakers(memories=memberless)).problem
+    assert "user-0 is in ['New']" in play(plan, WayMakers(memories=MemberlessMemories)).problem
     assert not play(plan).problem, "the product as it is survives the same plan"
 
 

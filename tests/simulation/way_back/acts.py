@@ -69,12 +69,20 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
+class Remember:
+    """Whether sinks remember in scratch files; in memory, where no act says so."""
+
+    in_files: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LoseScratch:
-    """The process finds none of its scratch files when it starts the next time."""
+    """The process finds none of its scratch files when it starts the next time, or damaged ones."""
 
     process: str
+    is_damaged: bool = False
 
 
-WayAct = Act | Send | Unreachable | LoseScratch
+WayAct = Act | Send | Unreachable | Remember | LoseScratch
 
 FAULTS: tuple[Any, ...] = (*acts.FAULTS, Unreachable, LoseScratch)

@@ -166,6 +166,10 @@ class Checker:
             for one in self._kafka.records[place][committed[place].offset if place in committed else 0 :]
         )
 
+    def held(self) -> Counter[str]:
+        """Letters that are not settled, by cause."""
+        return Counter(cause for place, offset, cause in self._letters if not self.view.is_settled(place, offset))
+
     def counts(self) -> SinkCounts:
         """What the sinks counted, added up."""
         counts = SinkCounts()
@@ -180,7 +184,7 @@ class Checker:
             self._committed[place] = position.offset
         waiting = self.waiting()
         require(found.waiting == waiting, f"the account says {found.waiting} wait, there are {waiting}: {found}")
-        unsettled = Counter(cause for place, offset, cause in self._letters if not self.view.is_settled(place, offset))
+        unsettled = self.held()
         parked = {cause: count for cause, count in found.parked.items() if count}
         require(parked == dict(unsettled), f"the account says {parked} parked, there are {dict(unsettled)}")
         require(found.skipped.keys() <= SKIPS, f"skipped for a reason that nobody gave: {dict(found.skipped)}")

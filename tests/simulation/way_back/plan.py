@@ -32,6 +32,7 @@ from tests.simulation.way_back.acts import (
     GroupName,
     LoseScratch,
     Moved,
+    Remember,
     Send,
     Unreachable,
     WayAct,
@@ -52,7 +53,7 @@ class Drawing:
         """Of copies that are under way."""
 
     def plan(self, acts: int) -> list[WayAct]:
-        drawn: list[WayAct] = [self._send()]
+        drawn: list[WayAct] = [Remember(self._random.random() < 0.5), self._send()]
         while len(drawn) < acts:
             drawn += self._next()
         return drawn
@@ -159,7 +160,8 @@ class Drawing:
 
     def _lost(self) -> Sequence[WayAct]:
         if self._random.random() < 0.4:
-            return [LoseScratch(self._random.choice(SINKS))]
+            sink = self._random.choice(SINKS)
+            return [LoseScratch(sink, self._random.random() < 0.5), Leave(sink), Start(sink)]
         effects = tuple(self._random.random() < 0.5 for _ in range(self._random.randint(1, 3)))
         return [Unreachable(self._random.choice(RECEIVERS), effects), self._send()]
 

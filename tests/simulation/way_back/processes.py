@@ -117,8 +117,8 @@ class BrazeSink(SinkProcess):
         return BrazeDestination(names.SETTINGS)
 
     def memories(self) -> Memories:
-        made = self.way_back.makers.memories(self.way_back, self.instance, self.clock)
-        return MortalMemories(self.life, made)
+        self.kept = self.way_back.memories_of(self.instance, self.clock)
+        return MortalMemories(self.life, self.kept)
 
 
 class MortalMemories:

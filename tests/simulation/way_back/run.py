@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.simulation.run import Failure, Played
 from tests.simulation.shrink import shrunk
-from tests.simulation.way_back.acts import WayAct
+from tests.simulation.way_back.acts import Remember, WayAct
 from tests.simulation.way_back.plan import draw
 from tests.simulation.way_back.world import WayBack, WayMakers
 
 
 def play(plan: Sequence[WayAct], makers: WayMakers | None = None) -> Played:
     """Play a plan in a new world."""
-    world = WayBack(makers)
+    in_files = any(isinstance(act, Remember) and act.in_files for act in plan)
     problem = ""
-    try:
-        world.play(plan)
-    except AssertionError as error:
-        problem = str(error) or "an assertion failed"
+    with TemporaryDirectory() as folder:
+        world = WayBack(makers, Path(folder) if in_files else None)
+        try:
+            world.play(plan)
+        except AssertionError as error:
+            problem = str(error) or "an assertion failed"
+        finally:
+            world.close()
     return Played(problem, world.steps, world.faults + world.vendor.faulted, world.digest())
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 
@@ -17,15 +18,17 @@ from streams.ports.memory import Memories
 from streams.testing.clock import MovableClock
 from streams.testing.memories import FakeMemories
 from streams.testing.ports import FakeKafka, FakeLetterTopics, FakeNotifier, FakeTransactions, Killed
+from streams.workers.keeper.known_topics import MissingRecords
 from streams.workers.receiver.writer import ReceiverWriter
 from tests.simulation import acts
 from tests.simulation import names as common
 from tests.simulation.vendor import Broken
 from tests.simulation.way_back import names
-from tests.simulation.way_back.acts import FAULTS, LoseScratch, Send, Unreachable, WayAct
+from tests.simulation.way_back.acts import FAULTS, LoseScratch, Remember, Send, Unreachable, WayAct
 from tests.simulation.way_back.braze import Braze, Sent
 from tests.simulation.way_back.checker import Checker
 from tests.simulation.way_back.processes import BrazeSink, DoubtfulTransactions, ReceiverProcess
+from tests.simulation.way_back.scratch import Folders, ScratchMemories
 from tests.simulation.way_back.senders import Sender, vendor_of
 from tests.simulation.way_back.truth import Truth
 from tests.simulation.world import (
@@ -39,25 +42,23 @@ from tests.simulation.world import (
 WayProcess = ReceiverProcess | BrazeSink
 
 
-def memories_in_memory(world: WayBack, _instance: str, clock: Clock) -> Memories:
-    """They are lost with each process."""
-    return FakeMemories(world.kafka, names.SENT, clock)
-
-
 @dataclass(frozen=True, slots=True)
 class WayMakers(Makers):
     """What a test makes in another way, to see that it is found."""
 
     receiver: Callable[..., ReceiverWriter] = ReceiverWriter
     receivers_transactions: Callable[[ReceiverProcess], FakeTransactions] = DoubtfulTransactions
-    memories: Callable[[WayBack, str, Clock], Memories] = memories_in_memory
+    memories: Callable[[FakeKafka, str, Clock], Memories] = FakeMemories
+    """Where sinks do not remember in files: these are lost with each process."""
 
 
 class WayBack:
     """Plays a plan. Raises `Broken` where an invariant does not hold, and what a process raises that it must not."""
 
-    def __init__(self, makers: WayMakers | None = None) -> None:
+    def __init__(self, makers: WayMakers | None = None, folder: Path | None = None) -> None:
+        """`folder` is for scratch files, where sinks remember in such."""
         self.makers = makers or WayMakers()
+        self._folders = None if folder is None else Folders(folder)
         self.clock = MovableClock()
         self.kafka = FakeKafka(clock=self.clock, writes_markers=True, spreads_keys=True, tells_ids=True)
         self.letter_topics = FakeLetterTopics(self.kafka, common.PARTITIONS)
@@ -104,8 +105,11 @@ class WayBack:
                 process = self._processes.get(name)
                 if isinstance(process, ReceiverProcess):
                     process.unanswered.extend(has_effect)
-            case LoseScratch():
-                pass
+            case LoseScratch(name, is_damaged):
+                if self._folders is not None:
+                    self._folders.lose(name, is_damaged=is_damaged)
+            case Remember():
+                pass  # the world was made for it
             case acts.Work(name, steps, keeper):
                 for _ in range(steps):
                     self._step(self._processes.get(name), keeper=keeper)
@@ -206,6 +210,17 @@ class WayBack:
         self.checker.require_allowed(process.born, sent)
         return self.vendor.sent(request, sent)
 
+    def memories_of(self, instance: str, clock: Clock) -> Memories:
+        """What a sink remembers, which starts now."""
+        if self._folders is None:
+            return self.makers.memories(self.kafka, names.SENT, clock)
+        return ScratchMemories(self.kafka, self._folders.of(instance), clock)
+
+    def close(self) -> None:
+        """Close all files."""
+        for process in [*self._processes.values(), *self._zombies]:
+            self._forget(process)
+
     def receivers(self) -> Sequence[ReceiverProcess]:
         """Those that take requests now."""
         found = (self._processes.get(name) for name in names.RECEIVERS)
@@ -218,6 +233,14 @@ class WayBack:
     def excess(self) -> int | None:
         """How many more records wait than the account says, as `streams.operations.keeper_accounts` counts them."""
         return self.checker.waiting() - self.checker.account().waiting
+
+    def missing(self) -> MissingRecords | None:
+        """What the account has and no topic holds, as `streams.operations.keeper_accounts` counts it."""
+        self.checker.check()
+        found, held = self.checker.account(), self.checker.held()
+        causes = {*found.parked, *held}
+        parked = {cause: found.parked.get(cause, 0) - held.get(cause, 0) for cause in causes}
+        return MissingRecords(parked, found.waiting - self.checker.waiting())
 
     def is_all_sent(self) -> bool:
         """Whether all that vendors had to send was accepted."""
@@ -294,6 +317,9 @@ class WayBack:
         self._forget(process)
 
     def _forget(self, process: WayProcess) -> None:
+        if self._folders is not None and isinstance(process, BrazeSink):
+            assert isinstance(process.kept, ScratchMemories)
+            self._folders.leave(process.instance, process.kept, keeps=process not in self._zombies)
         self._processes = {name: one for name, one in self._processes.items() if one is not process}
         self._zombies = [one for one in self._zombies if one is not process]
 
