@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
 MIXPANEL, MPARTICLE = "analytics", "cdp"
 OPEN, PUSH, ENTRY = "users.messages.email.Open", "users.messages.pushnotification.Open", "users.canvas.Entry"
@@ -231,21 +231,13 @@ class MakeAgain:
     seed: int
 
 
+ProcessAct = Kill | Leave | Start | Freeze | Thaw | Replace | Wake
+BrokerAct = KillBroker | LeaveBroker | StartBroker | FreezeBroker | ThawBroker
 Act = (
     Write
-    | Kill
-    | Leave
-    | Start
-    | Freeze
-    | Thaw
-    | Replace
-    | Wake
+    | ProcessAct
     | RestartBroker
-    | KillBroker
-    | LeaveBroker
-    | StartBroker
-    | FreezeBroker
-    | ThawBroker
+    | BrokerAct
     | Fault
     | Revoke
     | Restore
@@ -261,26 +253,30 @@ Act = (
 )
 
 
+A = TypeVar("A")
+"""The acts of one world."""
+
+
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(Generic[A]):
     """An act, so many seconds after the one before."""
 
     pause: float
-    act: Act
+    act: A
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class Round(Generic[A]):
     """Acts until everything is fixed, and waited for, and checked."""
 
     mood: Mood
-    steps: tuple[Step, ...]
+    steps: tuple[Step[A], ...]
 
     def __str__(self) -> str:
         return "\n".join([f"round ({self.mood})", *(f"  {step.pause:5.2f} s  {step.act}" for step in self.steps)])
 
 
-def draw(seed: int, rounds: int, acts: int, *, is_cluster: bool = False) -> Sequence[Round]:
+def draw(seed: int, rounds: int, acts: int, *, is_cluster: bool = False) -> Sequence[Round[Act]]:
     """The rounds of a run. The first is violent; each after it is so in three of four.
 
     In a cluster each violent round begins with a broker that goes away: `BROKERS` of them are there.
@@ -292,36 +288,101 @@ def draw(seed: int, rounds: int, acts: int, *, is_cluster: bool = False) -> Sequ
     ]
 
 
-class _Drawing:
-    """Draws one round; knows who is away, frozen or replaced, and which keys are revoked."""
+def pause(random: Random) -> float:
+    """Mostly short; now and then as long as a grace, so that deadlines pass."""
+    long = random.random() < 0.12
+    return round(random.uniform(3.0, 7.0) if long else random.uniform(0.05, 1.0), 2)
 
-    def __init__(self, random: Random, mood: Mood, is_cluster: bool) -> None:
+
+class Breakage:
+    """Draws what is broken next of these processes and of a cluster; knows who is away, frozen or replaced."""
+
+    def __init__(self, random: Random, processes: Sequence[str]) -> None:
         self._random = random
-        self._mood = mood
-        self._is_cluster = is_cluster
+        self._processes = processes
         self._broker_back: StartBroker | ThawBroker | None = None
         """What brings the broker back that is away."""
         self._away: set[str] = set()
         self._frozen: set[str] = set()
         self._zombies: set[str] = set()
+
+    def broker(self) -> BrokerAct:
+        """One that is away comes back; if none is, one goes. So at most one is away."""
+        if self._broker_back is not None:
+            back, self._broker_back = self._broker_back, None
+            return back
+        victim = self._random.choice(get_args(BrokerName))
+        match self._random.choice(["kill", "kill", "freeze", "freeze", "leave"]):
+            case "kill":
+                self._broker_back = StartBroker()
+                return KillBroker(victim)
+            case "leave":
+                self._broker_back = StartBroker()
+                return LeaveBroker(victim)
+            case _:
+                self._broker_back = ThawBroker()
+                return FreezeBroker(victim)
+
+    def process(self) -> ProcessAct | None:
+        """None if there is nobody who may suffer."""
+        backs: list[Start | Thaw | Wake] = [
+            *(Start(process) for process in sorted(self._away)),
+            *(Thaw(process) for process in sorted(self._frozen)),
+            *(Wake(process) for process in sorted(self._zombies)),
+        ]
+        if backs and self._random.random() < 0.5:
+            return self._back(self._random.choice(backs))
+        victims = [process for process in self._processes if self._may_suffer(process)]
+        return self._hurt(self._random.choice(victims)) if victims else None
+
+    def _hurt(self, process: str) -> ProcessAct:
+        match self._random.choice(["kill", "kill", "leave", "freeze", "freeze", "replace"]):
+            case "kill":
+                self._away.add(process)
+                return Kill(process)
+            case "leave":
+                self._away.add(process)
+                return Leave(process)
+            case "freeze":
+                self._frozen.add(process)
+                return Freeze(process)
+            case _:
+                self._zombies.add(process)
+                return Replace(process)
+
+    def _back(self, act: Start | Thaw | Wake) -> ProcessAct:
+        for absent in (self._away, self._frozen, self._zombies):
+            absent.discard(act.process)
+        return act
+
+    def _may_suffer(self, process: str) -> bool:
+        role = process.rpartition("-")[0]
+        hurt = self._away | self._frozen
+        present = [one for one in self._processes if one.startswith(f"{role}-") and one not in hurt]
+        return process in present and process not in self._zombies and len(present) > ALIVE_MIN
+
+
+class _Drawing:
+    """Draws one round; knows which keys are revoked."""
+
+    def __init__(self, random: Random, mood: Mood, is_cluster: bool) -> None:
+        self._random = random
+        self._mood = mood
+        self._is_cluster = is_cluster
+        self._breakage = Breakage(random, PROCESSES)
         self._revoked: set[tuple[str, str]] = set()
         self._broker_was_restarted = False
         self._registry_fails = False
         self._undeletable: set[str] = set()
         self._topic_was_made_again = False
 
-    def round(self, acts: int) -> Round:
-        steps = [Step(0.0, self._write())]
+    def round(self, acts: int) -> Round[Act]:
+        steps: list[Step[Act]] = [Step(0.0, self._write())]
         if self._is_cluster and self._mood == "violent":
-            steps += [Step(self._pause(), act) for act in self._broker()]
+            steps += [Step(pause(self._random), act) for act in self._broker()]
         while len(steps) < acts:
-            steps += [Step(self._pause(), act) for act in self._next()]
+            steps += [Step(pause(self._random), act) for act in self._next()]
         return Round(self._mood, tuple(steps))
-
-    def _pause(self) -> float:
-        """Mostly short; now and then as long as a grace, so that deadlines pass."""
-        long = self._random.random() < 0.12
-        return round(self._random.uniform(3.0, 7.0) if long else self._random.uniform(0.05, 1.0), 2)
 
     def _next(self) -> list[Act]:
         draws = [self._write_again, self._fault, self._flip, self._flip, self._order, self._registry, self._deletion]
@@ -406,60 +467,12 @@ class _Drawing:
         return [Flood(self._random.randint(FLOOD_EVENTS_MIN, 2 * FLOOD_EVENTS_MIN), self._random.getrandbits(32))]
 
     def _broker(self) -> list[Act]:
-        """One that is away comes back; if none is, one goes. So at most one is away."""
-        if self._broker_back is not None:
-            back, self._broker_back = self._broker_back, None
-            return [back]
-        victim = self._random.choice(get_args(BrokerName))
-        match self._random.choice(["kill", "kill", "freeze", "freeze", "leave"]):
-            case "kill":
-                self._broker_back = StartBroker()
-                return [KillBroker(victim), self._write()]
-            case "leave":
-                self._broker_back = StartBroker()
-                return [LeaveBroker(victim), self._write()]
-            case _:
-                self._broker_back = ThawBroker()
-                return [FreezeBroker(victim), self._write()]
+        act = self._breakage.broker()
+        return [act] if isinstance(act, StartBroker | ThawBroker) else [act, self._write()]
 
     def _violence(self) -> list[Act]:
         if not self._is_cluster and not self._broker_was_restarted and self._random.random() < 0.1:
             self._broker_was_restarted = True
             return [RestartBroker()]
-        backs: list[Start | Thaw | Wake] = [
-            *(Start(process) for process in sorted(self._away)),
-            *(Thaw(process) for process in sorted(self._frozen)),
-            *(Wake(process) for process in sorted(self._zombies)),
-        ]
-        if backs and self._random.random() < 0.5:
-            return [self._back(self._random.choice(backs))]
-        victims = [process for process in PROCESSES if self._may_suffer(process)]
-        if not victims:
-            return []
-        return [self._hurt(self._random.choice(victims))]
-
-    def _hurt(self, process: str) -> Act:
-        match self._random.choice(["kill", "kill", "leave", "freeze", "freeze", "replace"]):
-            case "kill":
-                self._away.add(process)
-                return Kill(process)
-            case "leave":
-                self._away.add(process)
-                return Leave(process)
-            case "freeze":
-                self._frozen.add(process)
-                return Freeze(process)
-            case _:
-                self._zombies.add(process)
-                return Replace(process)
-
-    def _back(self, act: Start | Thaw | Wake) -> Act:
-        for absent in (self._away, self._frozen, self._zombies):
-            absent.discard(act.process)
-        return act
-
-    def _may_suffer(self, process: str) -> bool:
-        role = process.rpartition("-")[0]
-        hurt = self._away | self._frozen
-        present = [one for one in PROCESSES if one.startswith(f"{role}-") and one not in hurt]
-        return process in present and process not in self._zombies and len(present) > ALIVE_MIN
+        act = self._breakage.process()
+        return [] if act is None else [act]

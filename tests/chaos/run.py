@@ -70,16 +70,16 @@ def run(broker: Broker, folder: Path, seed: int, rounds: int, acts: int, protoco
                 raise
         counts = {"seed": seed, "rounds": rounds, "protocol": protocol, "brokers": brokers}
         summary = {**counts, "seconds": round(time.monotonic() - begun), **stagehand.counts}
-        print("\n".join([*stagehand.endings, json.dumps(summary)]), flush=True)
+        print("\n".join([*stagehand.troupe.endings, json.dumps(summary)]), flush=True)
 
 
-def _story(stagehand: Stagehand, one: plan.Round) -> str:
+def _story(stagehand: Stagehand, one: plan.Round[plan.Act]) -> str:
     """What was planned and done in a round, and where everybody is now."""
     try:
         places = [stagehand.scene.places(connector) for connector in plan.SCOPES]
     except Exception as error:
         places = [f"places are not known: {error}"]
-    return "\n".join(["", str(one), "what was done:", *stagehand.diary, "", *places, stagehand.scene.logs()])
+    return "\n".join(["", str(one), "what was done:", *stagehand.troupe.diary, "", *places, stagehand.scene.logs()])
 
 
 @contextmanager
@@ -113,7 +113,9 @@ def destinations() -> Iterator[tuple[dict[str, EmulatorClient], dict[str, Any]]]
         )
 
 
-def _play(stagehand: Stagehand, witness: Witness, clients: dict[str, EmulatorClient], one: plan.Round) -> None:
+def _play(
+    stagehand: Stagehand, witness: Witness, clients: dict[str, EmulatorClient], one: plan.Round[plan.Act]
+) -> None:
     sent_again = {name: len(client.retried_400()) for name, client in clients.items()}
     stagehand.perform(one)
     administration = stagehand.scene.administration

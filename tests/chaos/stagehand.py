@@ -26,10 +26,10 @@ from streams.state.letter_file import ExportedLetter, ExportReader
 from streams.state.records import CREDENTIALS as CREDENTIALS_LETTERS
 from streams.state.records import REJECTED, Answer
 from streams.testing.brokers import Broker
-from streams.testing.cluster import ApacheCluster
 from streams.testing.emulators import EmulatorClient
 from tests.chaos import plan
-from tests.chaos.scene import Scene, WorkerProcess
+from tests.chaos.scene import Scene
+from tests.chaos.troupe import Troupe
 from tests.chaos.writer import Writer, Written
 from tests.registry import Registry, Says, error
 
@@ -66,10 +66,6 @@ class Stagehand:
             name: {scope: [] for scope in scopes} for name, scopes in plan.SCOPES.items()
         }
         """Per connector and scope when its key was revoked, and until when (ms; 0: it still is)."""
-        self.counts: Counter[str] = Counter()
-        self.diary: list[str] = []
-        self.endings: list[str] = []
-        """What processes said that ended by themselves."""
         self.imported: dict[str, list[ExportedLetter]] = {name: [] for name in plan.SCOPES}
         """Per connector, every letter that an import wrote once more."""
         self.uncounted: set[str] = set()
@@ -77,47 +73,35 @@ class Stagehand:
         these may be in no account (docs/reliability.md)."""
         self.scene = scene
         self._broker = broker
-        self._cluster = broker if isinstance(broker, ApacheCluster) else None
         self._keepers = KeeperRequests(scene.settings)
         self._destinations = destinations
         self._registry = registry
+        self.counts: Counter[str] = Counter()
         self._writer = Writer(scene, registry, self.counts)
         self.ledger = self._writer.ledger
         for event_type in plan.EVENT_TYPES:
             self._writer.make_topic(event_type)
-        self._processes: dict[str, WorkerProcess] = {}
-        for name in plan.PROCESSES:
-            role = name.rpartition("-")[0]
-            command = ("router",) if role == "router" else ("sink", role)
-            self._processes[name] = scene.process(*command, instance=name)
-        self._frozen: set[str] = set()
-        self._taken: tuple[int, Callable[[ApacheCluster, int], None]] | None = None
-        """The broker that is away, and what took it."""
+        roles = {name: name.rpartition("-")[0] for name in plan.PROCESSES}
+        commands = {name: ("router",) if role == "router" else ("sink", role) for name, role in roles.items()}
+        self.troupe = Troupe(scene, broker, commands, self.counts)
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="ask")
         self._asked: list[Future[Any]] = []
         self._importing = {name: Lock() for name in plan.SCOPES}
         """Of two imports of one connector's letters at once, the later one would end the other."""
 
-    def perform(self, one: plan.Round) -> None:
+    def perform(self, one: plan.Round[plan.Act]) -> None:
         """Act by act, then fix everything and wait until nothing moves any more."""
         for step in one.steps:
             time.sleep(step.pause)  # the moments are what the seed draws
-            self._note(str(step.act))
+            self.troupe.note(str(step.act))
             self._act(step.act)
         self.fix()
-        if self._cluster is not None:
-            self._cluster.await_whole()
+        self.troupe.await_whole()
         self.await_quiet()
 
     def fix(self) -> None:
         """Everybody is back, every key is good, nothing fails any more."""
-        self._note("fix")
-        self._bring_broker_back()
-        for name in sorted(self._frozen):
-            self._processes[name].thaw()
-        self._frozen.clear()
-        for process in self._processes.values():
-            process.wake_zombies()
+        self.troupe.bring_all_back()
         self._registry.says = None
         for connector, client in self._destinations.items():
             client.clear_faults()
@@ -128,9 +112,7 @@ class Stagehand:
         for asked in self._asked:
             asked.result()
         self._asked.clear()
-        for process in self._processes.values():
-            for code in process.end_zombies():
-                self.counts[f"zombies that left with exit code {code}"] += 1
+        self.troupe.end_zombies()
 
     def await_quiet(self) -> None:
         """Wait until every connector has delivered what can be delivered; resume what was suspended."""
@@ -138,7 +120,7 @@ class Stagehand:
         while problem := self._unrest():
             assert time.monotonic() < deadline, f"not quiet after {QUIET_SECONDS_MAX:.0f} s: {problem}"
             time.sleep(0.2)
-        self._note("quiet")
+        self.troupe.note("quiet")
 
     def expected(self, connector: str) -> dict[str, Written]:
         """What may be routed to a connector, by origin; what the router owes it is what is not dead of that."""
@@ -153,8 +135,7 @@ class Stagehand:
 
     def _unrest(self) -> str:
         """What is not quiet yet; empty where all is."""
-        for name in self._processes:
-            self._start_if_ended(name)
+        self.troupe.start_ended()
         try:
             return next(filter(None, (self._unrest_of(connector) for connector in plan.SCOPES)), "")
         except (KafkaUnreachable, KafkaRefusal, MetadataError) as error:
@@ -185,34 +166,17 @@ class Stagehand:
         match act:
             case plan.Write():
                 self._writer.write(act)
-            case plan.Kill(process):
-                self._hurt(process, "killed", WorkerProcess.kill)
-            case plan.Leave(process):
-                self._hurt(process, "left", WorkerProcess.terminate)
-            case plan.Start(process):
-                if not self._processes[process].is_running():
-                    self._processes[process].start()
-            case plan.Freeze(process):
-                self._frozen.add(process)
-                self._hurt(process, "frozen", WorkerProcess.freeze)
-            case plan.Thaw(process):
-                self._frozen.discard(process)
-                self._processes[process].thaw()
-            case plan.Replace(process):
-                self._hurt(process, "replaced", WorkerProcess.replace)
-            case plan.Wake(process):
-                self._processes[process].wake_zombies()
+            case plan.Kill() | plan.Leave() | plan.Freeze() | plan.Replace():
+                if act.process.startswith("router"):
+                    self._note_uncounted()
+                self.troupe.act(act)
+            case plan.Start() | plan.Thaw() | plan.Wake():
+                self.troupe.act(act)
             case plan.RestartBroker():
                 self._broker.restart()
                 self.counts["broker restarted"] += 1
-            case plan.KillBroker(broker):
-                self._take_broker(broker, "killed", ApacheCluster.kill)
-            case plan.LeaveBroker(broker):
-                self._take_broker(broker, "left", ApacheCluster.leave)
-            case plan.FreezeBroker(broker):
-                self._take_broker(broker, "frozen", ApacheCluster.freeze)
-            case plan.StartBroker() | plan.ThawBroker():
-                self._bring_broker_back()
+            case plan.KillBroker() | plan.LeaveBroker() | plan.FreezeBroker() | plan.StartBroker() | plan.ThawBroker():
+                self.troupe.act(act)
             case plan.Fault(connector, kind, count):
                 fail(self._destinations[connector], kind, count)
                 self.counts[f"fault {kind}"] += count
@@ -244,51 +208,11 @@ class Stagehand:
             case _:
                 assert_never(act)
 
-    def _take_broker(self, name: plan.BrokerName, what: str, act: Callable[[ApacheCluster, int], None]) -> None:
-        """Only while all others are in sync: of three replicas two must be left."""
-        assert self._cluster is not None, "a plan of a cluster, and one broker"
-        self._cluster.await_whole()
-        node_id = self._cluster.controller() if name == "controller" else int(name)
-        is_controller = node_id == self._cluster.controller()
-        act(self._cluster, node_id)
-        self._taken = (node_id, act)
-        self._note(f"broker {node_id} {what}{', the controller' if is_controller else ''}")
-        self.counts[f"brokers {what}"] += 1
-        self.counts["controllers lost"] += is_controller
-
-    def _bring_broker_back(self) -> None:
-        if self._cluster is None or self._taken is None:
-            return
-        (node_id, act), self._taken = self._taken, None
-        if act is ApacheCluster.freeze:
-            self._cluster.thaw(node_id)
-        else:
-            self._cluster.begin(node_id)
-
-    def _hurt(self, name: str, what: str, act: Callable[[WorkerProcess], Any]) -> None:
-        """A process that ended by itself meanwhile is started first: the plan knows nothing of that."""
-        self._start_if_ended(name)
-        if name.startswith("router"):
-            self._note_uncounted()
-        act(self._processes[name])
-        self.counts[what] += 1
-
     def _note_uncounted(self) -> None:
         try:
             self.uncounted |= self._writer.not_restated()
         except KafkaUnreachable:
             self.uncounted |= self.ledger.lives.keys()
-
-    def _start_if_ended(self, name: str) -> None:
-        """As a supervisor does: start a process that ended. One that ended by itself says why."""
-        process = self._processes[name]
-        if (code := process.exit_code) is None:
-            return
-        self._note(f"{name} had ended with {code}, started")
-        if code not in (0, -9):
-            self.counts[f"processes that ended by themselves with exit code {code}"] += 1
-            self.endings.append(f"{name} ended with {code}:\n{process.last_words()}")
-        process.start()
 
     def _revoke(self, connector: str, scope: str) -> None:
         self.revoked[connector][scope].append([now_ms(), 0])
@@ -410,9 +334,6 @@ class Stagehand:
             before = redriven()
             while redriven() == before and time.monotonic() < deadline:
                 time.sleep(0.02)
-
-    def _note(self, what: str) -> None:
-        self.diary.append(f"{time.strftime('%H:%M:%S')}.{now_ms() % 1000:03d} {what}")
 
 
 def set_configuration(bootstrap_servers: str, topics: Sequence[str], settings: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ TAKES = (plan.KillBroker, plan.LeaveBroker, plan.FreezeBroker)
 SEEDS = range(50)
 
 
-def acts_of(one: plan.Round) -> list[plan.Act]:
+def acts_of(one: plan.Round[plan.Act]) -> list[plan.Act]:
     return [step.act for step in one.steps]
 
 

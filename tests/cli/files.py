@@ -21,14 +21,14 @@ OPEN_SCHEMA: dict[str, Any] = {
 """A writer's schema that no release of ours holds."""
 
 
-def opens(count: int, prefix: str = "event") -> list[dict[str, Any]]:
-    """Records of `OPEN_SCHEMA`, told apart by their ids."""
+def opens(count: int, prefix: str = "event", began: int = 1_700_000_000) -> list[dict[str, Any]]:
+    """Records of `OPEN_SCHEMA`, told apart by their ids; the first is of the second `began`."""
     return [
         {
             "id": f"{prefix}-{number}",
             "user_id": f"user-{number % 7}",
             "external_user_id": f"person-{number % 5}",
-            "time": 1_700_000_000 + number,
+            "time": began + number,
             "subject_of_tests": "ä" * (number % 50),
         }
         for number in range(count)

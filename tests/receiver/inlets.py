@@ -16,7 +16,7 @@ from streams.delivery.received import ReceivedCounts, received_by
 from streams.events.schemas import SchemaBook, topic_schema
 from streams.ports.errors import KafkaUnreachable
 from tests.chaos.scene import Read, read_to_end
-from tests.receiver.scene import Given, ReceiverProcess, Receiving
+from tests.receiver.scene import Door, Given, Receiving
 from tests.waiting import wait_until
 
 INLET = "braze-http"
@@ -38,7 +38,7 @@ def event(identity: str, event_type: str = EMAIL, user: str = "ada", **propertie
 
 
 def post(
-    receiver: ReceiverProcess,
+    receiver: Door,
     content: Any,
     *,
     inlet: str = INLET,

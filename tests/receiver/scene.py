@@ -28,6 +28,7 @@ from tests.topics import remove_topics
 from tests.waiting import wait_until
 
 PATIENCE_SECONDS = 120.0
+ANSWER_SECONDS_MAX = 60.0
 CONNECTOR = "back-to-braze"
 COHORTS, AUDIENCES, DATA, FIREHOSE, KEYED = "cohorts", "audiences", "data", "firehose", "keyed"
 PASSWORD = "password-of-cohorts"
@@ -156,27 +157,20 @@ class Receiving:
         remove_topics(self.bootstrap_servers, kafka.topic_prefix, self.settings.source.topic_prefix)
 
 
-class ReceiverProcess:
-    """One receiver, and vendors that send to it."""
+def port_of(worker: WorkerProcess, event: str) -> int | None:
+    """Where it listens since it was started last; `event` is its word for that: `receiving` or `listening`."""
+    for line in worker.whole_lines():
+        if line.startswith("{") and (said := json.loads(line)).get("event") == event:
+            return int(said["port"])
+    return None
 
-    def __init__(self, worker: WorkerProcess) -> None:
-        self.worker = worker
-        self.port = self._logged("receiving")
-        self.health_port = self._logged("listening")
 
-    def _logged(self, event: str) -> int:
-        found: list[int] = []
+class Door:
+    """Where a receiver listens, and vendors that send there."""
 
-        def look() -> bool:
-            if not self.worker.is_running():
-                raise AssertionError(f"the receiver ended: {self.worker.last_words()}")
-            for line in self.worker.log.read_text(errors="replace").splitlines():
-                if line.startswith("{") and (said := json.loads(line)).get("event") == event:
-                    found.append(said["port"])
-            return bool(found)
-
-        wait_until(look, f"the receiver to say {event!r}")
-        return found[-1]
+    def __init__(self, port: int, answer_seconds_max: float = ANSWER_SECONDS_MAX) -> None:
+        self.port = port
+        self._answer_seconds_max = answer_seconds_max
 
     def send(
         self,
@@ -212,9 +206,9 @@ class ReceiverProcess:
         host: str = "localhost",
     ) -> Given:
         connection = (
-            http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._answer_seconds_max)
             if tls is None
-            else http.client.HTTPSConnection(host, self.port, timeout=60, context=tls)
+            else http.client.HTTPSConnection(host, self.port, timeout=self._answer_seconds_max, context=tls)
         )
         try:
             connection.connect()
@@ -226,6 +220,28 @@ class ReceiverProcess:
             return Given(response.status, {name.lower(): text for name, text in response.getheaders()}, response.read())
         finally:
             connection.close()
+
+
+class ReceiverProcess(Door):
+    """One receiver that listens, and what it says of itself."""
+
+    def __init__(self, worker: WorkerProcess) -> None:
+        self.worker = worker
+        super().__init__(self._logged("receiving"))
+        self.health_port = self._logged("listening")
+
+    def _logged(self, event: str) -> int:
+        found: list[int] = []
+
+        def look() -> bool:
+            if not self.worker.is_running():
+                raise AssertionError(f"the receiver ended: {self.worker.last_words()}")
+            if (port := port_of(self.worker, event)) is not None:
+                found.append(port)
+            return bool(found)
+
+        wait_until(look, f"the receiver to say {event!r}")
+        return found[-1]
 
     def health(self, path: str) -> Given:
         connection = http.client.HTTPConnection("127.0.0.1", self.health_port, timeout=60)

@@ -67,9 +67,10 @@ class Load:
 
     def file(self) -> None:
         """Into the bucket, where it appears at once."""
-        name = f"{self._next('file')}.avro"
-        made = write_avro(self._folder / name, opens(FILE_EVENTS, name))
-        path = self._bucket / key(name, moment=datetime.now(UTC))
+        tag, now = self._next("file"), datetime.now(UTC)
+        name = f"{tag}.avro"
+        made = write_avro(self._folder / name, opens(FILE_EVENTS, tag, int(now.timestamp()) - FILE_EVENTS))
+        path = self._bucket / key(name, moment=now)
         path.parent.mkdir(parents=True, exist_ok=True)
         made.rename(path)
         self.written["currents"] += FILE_EVENTS
