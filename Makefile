@@ -8,7 +8,7 @@ HOURS ?= 2
 RATE ?= 100
 CHAOS_TEST = $(or $(CHAOS_TEST_$(CLUSTER)),$(error CLUSTER=$(CLUSTER): chaos runs on 1 or 3 brokers))
 CHAOS_TEST_1 = tests/chaos/test_chaos.py
-CHAOS_TEST_3 = tests/chaos/test_cluster_chaos.py
+CHAOS_TEST_3 = tests/chaos/test_cluster_chaos.py tests/chaos/test_cluster_ways_in.py
 BIN := .venv/bin
 STAMP := .venv/installed
 

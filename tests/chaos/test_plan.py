@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos import plan
+from tests.chaos import plan, ways_in_plan
 
 TAKES = (plan.KillBroker, plan.LeaveBroker, plan.FreezeBroker)
 SEEDS = range(50)
@@ -52,3 +52,29 @@ def test_in_a_calm_round_nothing_is_ordered_that_sends_again_what_was_refused_by
                 orders = [act.what for act in acts_of(one) if isinstance(act, plan.Ask)]
                 assert "replay" not in orders
                 assert not any(isinstance(act, plan.Import) for act in acts_of(one))
+
+
+def test_a_seed_draws_the_same_plan_of_the_ways_in_again() -> None:
+    assert ways_in_plan.draw(7, 3, 30) == ways_in_plan.draw(7, 3, 30)
+    assert ways_in_plan.draw(7, 3, 30) != ways_in_plan.draw(8, 3, 30)
+
+
+def test_of_the_ways_in_one_broker_at_most_is_away_and_one_process_of_each_role_is_left_alone() -> None:
+    for seed in SEEDS:
+        for one in ways_in_plan.draw(seed, 2, 30):
+            brokers, hurt = 0, set[str]()
+            for step in one.steps:
+                match step.act:
+                    case plan.KillBroker() | plan.LeaveBroker() | plan.FreezeBroker():
+                        brokers += 1
+                    case plan.StartBroker() | plan.ThawBroker():
+                        brokers -= 1
+                    case plan.Kill(process) | plan.Leave(process) | plan.Freeze(process):
+                        hurt.add(process)
+                    case plan.Start(process) | plan.Thaw(process):
+                        hurt.discard(process)
+                    case _:
+                        continue
+                roles = [process.rpartition("-")[0] for process in hurt]
+                assert len(set(roles)) == len(roles), f"a role is away: {one}"
+                assert brokers in (0, 1), f"two brokers are away: {one}"

@@ -60,6 +60,7 @@ def run(cluster: ApacheCluster, folder: Path, seed: int, rounds: int, acts: int,
                 raise
         running.leave()
         counts = {"seed": seed, "rounds": rounds, "protocol": protocol, "brokers": plan.BROKERS}
+        print("\n".join(running.troupe.diary), flush=True)
         summary = {**counts, "seconds": round(time.monotonic() - begun), **running.counts}
         print("\n".join([*running.troupe.endings, json.dumps(summary)]), flush=True)
 
@@ -113,7 +114,9 @@ class World:
         self.troupe.end_zombies()
         self.troupe.start_ended()
         self.vendors.finish()
+        self.troupe.note("all is answered")
         self.troupe.await_whole()
+        self.troupe.note("the cluster is whole")
         self._await_quiet()
 
     def check(self) -> None:
@@ -185,8 +188,12 @@ class World:
 
     def _await_quiet(self) -> None:
         deadline = time.monotonic() + QUIET_SECONDS_MAX
+        said = ""
         while problem := self._unrest():
             assert time.monotonic() < deadline, f"not quiet after {QUIET_SECONDS_MAX:.0f} s: {problem}"
+            if problem != said:
+                self.troupe.note(problem)
+            said = problem
             time.sleep(LOOK_SECONDS)
         self.troupe.note("quiet")
 
@@ -202,7 +209,8 @@ class World:
                 state = views[connector].state
                 assert state.state == "RUNNING", f"{connector} is {state}"
             # Currents topics first: what is routed of them is in the account then.
-            if (read := self.scene.router_counts().read) < (there := self._currents_ends()):
+            currents, read = self._currents(), self.scene.router_counts().read
+            if read < (there := currents.of_files.total() + currents.of_feed.total()):
                 return f"{read} of {there} Currents events are routed"
             for connector, account in self.scene.accounts.of(self._emulators).items():
                 if account.waiting:
@@ -219,9 +227,6 @@ class World:
             if name.startswith(b"taken/"):
                 found |= {one.rpartition("/")[2]: entry for one, entry in json.loads(value)["objects"].items()}
         return found
-
-    def _currents_ends(self) -> int:
-        return self._currents().of_files.total() + self._currents().of_feed.total()
 
     def _currents(self) -> Currents:
         """By the schemas that are on the topic of schemas, and no others."""
