@@ -36,7 +36,7 @@ chaos: $(STAMP) ## Processes, brokers and destinations broken at random, then ev
 soak: $(STAMP) ## All roles under a steady load for HOURS=2, read each minute: leaks, lag, accounts (RATE=100 events/s, SEED=1)
 	REQUIRE_BROKER=apache $(BIN)/python -m tests.soak --hours $(HOURS) --rate $(RATE) --seed $(or $(SEED),1)
 
-simulate: $(STAMP) ## The whole as one deterministic world: kills, zombies, lost answers; a seed that fails is shortened (SEED=… STEPS=… WORLD=way-back)
+simulate: $(STAMP) ## The whole as one deterministic world: kills, zombies, lost answers; a seed that fails is shortened (SEED=… STEPS=… WORLD=way-back or inlets)
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(ACTS),--acts $(ACTS)) $(if $(WORLD),--world $(WORLD))
 
 inlet-large: $(STAMP) ## Peak of memory in MiB while an inlet takes a file of 10 GB (needs that much of /tmp)

@@ -17,6 +17,8 @@ which speaks as Mixpanel, or as mParticle with a key for each of two platforms (
   replaced writes nothing; nothing is sent to a key that is known to be dead, nor a second time without a reason.
 - **Retention** deletes records that were not read: of those that a group passed and that have no other fate, `lost`
   counts each. While a gap is counted by its offsets, the account differs by no more than that.
+- A topic is **made again**: somebody deletes it with all that is on it (`made_again.py`). Once all have noticed, the
+  account is exact again, and what is missing was deleted and counts as lost.
 - **Large** records are refused by a topic, and go where they are taken: to the source's dead letters, to the rejected
   ones, or into the audit.
 - A letter of a **scope** is parked for that scope, and only if its key was refused. **Clocks** that are right purge
@@ -25,6 +27,8 @@ which speaks as Mixpanel, or as mParticle with a key for each of two platforms (
 - At the end everything but the keys is fixed: whatever has a good key must be delivered, and nothing may wait. Then
   the keys are fixed, and all that can be delivered must be.
 - A plan that fails is **shortened** (`shrink.py`): acts are left out for as long as what is left fails.
+
+A storage **inlet** is a small world of its own (`inlets.py`, `inlet_acts.py`).
 
 `make simulate SEED=7 STEPS=1000000` plays seeds from 7 on. What real chaos (`tests/chaos`) finds and this cannot is a
 fault of the fakes: fix the fake, then the code.

@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 
 import structlog
 
-from tests.simulation.run import Played, failure_of
+from tests.simulation.inlets import failure_of as failure_of_inlets
+from tests.simulation.run import Failure, Played, failure_of
 from tests.simulation.way_back.run import failure_of as failure_of_way_back
 
 ACTS = 60
 SAY_SECONDS = 10.0
-WORLDS = {"currents": failure_of, "way-back": failure_of_way_back}
+WORLDS: dict[str, Callable[..., Failure | None]] = {
+    "currents": failure_of,
+    "way-back": failure_of_way_back,
+    "inlets": failure_of_inlets,
+}
 
 
 def main() -> int:
