@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from struct import unpack
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # compiled, such a number is one of the machine; else it is an int
 
 ID_BYTES: Final = 8
 """Of an event id's hash. Of a million events of a day in one partition two share one once in 100,000 years; the second
@@ -42,7 +45,8 @@ class SeenFilter:
         if self.is_full:
             return
         bits = self._bits
-        for hashed in map(hash, event_ids):
+        for event_id in event_ids:
+            hashed: i64 = hash(event_id)
             place = hashed & _MASK
             bits[place >> 3] |= 1 << (place & 7)
 
@@ -53,7 +57,8 @@ class SeenFilter:
         bits = self._bits
         found: list[str] = []
         for event_id in event_ids:
-            place = hash(event_id) & _MASK
+            hashed: i64 = hash(event_id)
+            place = hashed & _MASK
             if bits[place >> 3] >> (place & 7) & 1:
                 found.append(event_id)
         return found

@@ -6,9 +6,12 @@ once more with fastavro, which says what is wrong. Plain typed Python, so that m
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streams.events.schema import Kind, WriterSchema
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # compiled, such a number is one of the machine; else it is an int
 
 EVENT_FIELDS: Final = (
     ("id", Kind.STRING, False),
@@ -26,6 +29,7 @@ EVENT_FIELDS: Final = (
 LENGTH_BYTES_MAX: Final = 4
 """Of the length of a text: no record that Kafka takes has a longer one."""
 TIMES_BYTES: Final = 17
+_number: Final = int.from_bytes
 CONTINUED: Final = int.from_bytes(b"\x80" * TIMES_BYTES, "little")
 THREE_TIMES: Final = int.from_bytes(b"\x80" * 4 + b"\0" + (b"\x80" * 5 + b"\0") * 2, "little")
 """Each byte of an Avro number but its last has the highest bit. From 1974 to 2039 a time in seconds takes five bytes,
@@ -47,12 +51,12 @@ def event_fields(value: bytes, start: int) -> tuple[bytes, bytes, bytes, int, by
     Raises `Unusual`, or `IndexError` where bytes lack. Without a loop or a call for a field: each event is read here,
     and in plain Python these would cost as much as the rest.
     """
-    length = value[start]
-    at = start + 1
+    length: i64 = value[start]
+    at: i64 = start + 1
     if length > 127:
         length, at = _longer(value, at, length)
-    negative = length  # the last bit of a number says so
-    end = at + (length >> 1)
+    negative: i64 = length  # the last bit of a number says so
+    end: i64 = at + (length >> 1)
     event_id = value[at:end]
 
     length = value[end]
@@ -72,9 +76,9 @@ def event_fields(value: bytes, start: int) -> tuple[bytes, bytes, bytes, int, by
     user = value[at:end]
 
     at = end + TIMES_BYTES
-    if int.from_bytes(value[end:at], "little") & CONTINUED != THREE_TIMES:
+    if _number(value[end:at], "little") & CONTINUED != THREE_TIMES:
         raise Unusual
-    time_ms = (
+    time_ms: i64 = (
         (value[end + 5] & 127)
         | (value[end + 6] & 127) << 7
         | (value[end + 7] & 127) << 14
@@ -100,7 +104,7 @@ def event_fields(value: bytes, start: int) -> tuple[bytes, bytes, bytes, int, by
     end = at + (length >> 1)
     properties = value[at:end]
 
-    branch = value[end]
+    branch: i64 = value[end]
     end += 1
     platform: bytes | None = None
     if branch == 2:
@@ -118,11 +122,11 @@ def event_fields(value: bytes, start: int) -> tuple[bytes, bytes, bytes, int, by
     return event_id, entry, user, time_ms >> 1, name, properties, platform
 
 
-def _longer(value: bytes, at: int, first: int) -> tuple[int, int]:
+def _longer(value: bytes, at: i64, first: i64) -> tuple[i64, i64]:
     """A length of several bytes, of which the first was read, and where it ends."""
-    number = first & 127
-    shift = 7
-    byte = first
+    number: i64 = first & 127
+    shift: i64 = 7
+    byte: i64 = first
     while byte > 127:
         if shift >= 7 * LENGTH_BYTES_MAX:
             raise Unusual

@@ -25,7 +25,8 @@ def parted(bodies: list[bytes], first: int, end: int) -> tuple[list[str], list[b
     for at in range(first, end):
         body = bodies[at]
         size += len(body)
-        behind = _HEAD + int.from_bytes(body[1:_HEAD], "big")
+        # As `int.from_bytes` of the four bytes, and compiled without a call.
+        behind = _HEAD + (body[1] << 24 | body[2] << 16 | body[3] << 8 | body[4])
         ids.append(body[_HEAD:behind].decode())
         objects.append(body[behind:])
     return ids, objects, size
