@@ -113,8 +113,10 @@ class KeeperAccounts:
 
     def _lacks_counts(self, accounts: Accounts) -> bool:
         """Whether counts of the connector are in no commit for now: of its topic, or of a Currents topic."""
-        name, views = self._connector, accounts.state_views()
-        if self._awaits_commits(accounts.source_topics(), views[SOURCE], accounts.router_commits()):
+        assert self._installation is not None, "there are accounts"
+        name, views, routed = self._connector, accounts.state_views(), self._installation.settings.routed
+        is_routed = bool(routed) if name == SOURCE else name in routed
+        if is_routed and self._awaits_commits(accounts.source_topics(), views[SOURCE], accounts.router_commits()):
             return True
         if name == SOURCE:
             return False
