@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 MEBIBYTE = 1 << 20
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+M_MXFAST, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = 1, -1, -2, -3
 """As in glibc's malloc.h."""
-SETTINGS = {M_TRIM_THRESHOLD: 16 * MEBIBYTE, M_TOP_PAD: 4 * MEBIBYTE, M_MMAP_THRESHOLD: 4 * MEBIBYTE}
-"""So much free memory is kept; so much is asked for at once; from this size on a block has pages of its own."""
+SETTINGS = {M_TRIM_THRESHOLD: 16 * MEBIBYTE, M_TOP_PAD: 4 * MEBIBYTE, M_MMAP_THRESHOLD: 4 * MEBIBYTE, M_MXFAST: 0}
+"""So much free memory is kept; so much is asked for at once; from this size on a block has pages of its own; and small
+blocks are joined when they are freed, not all of them with each request's body that is freed."""
 TRIM_SECONDS = 60.0
 """Between two times that all free pages are given back: this costs some milliseconds."""
 
