@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from streams.delivery.contract import Destination, Encoder, Rejected, Skipped
 from streams.destinations import REGISTRY
+from streams.destinations.wire import json_array
 from streams.events.encodings import encode_single_object
 from streams.events.schema import Kind, WriterSchema
 from streams.events.schemas import shipped, writer_schema
@@ -355,3 +356,9 @@ def test_feeds_without_credentials_fall_back_or_are_skipped_by_name() -> None:
         encoding = encode(value, 10)
         outcomes.append(encoding[0] if isinstance(encoding, tuple) else encoding)
     assert outcomes == ["unbound", Skipped("no_credentials_for_feed"), "ios"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 100])
+def test_the_events_of_a_request_are_one_array_in_their_order(count: int) -> None:
+    items = [b'{"number":%d}' % number for number in range(count)]
+    assert json_array(items) == b"[" + b",".join(items) + b"]"

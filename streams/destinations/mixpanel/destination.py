@@ -31,7 +31,7 @@ from streams.destinations.detail import masked
 from streams.destinations.mixpanel import encoder as encoding
 from streams.destinations.mixpanel.settings import MixpanelSettings
 from streams.destinations.privacy import EVERYTHING, Privacy
-from streams.destinations.wire import basic
+from streams.destinations.wire import basic, json_array
 from streams.events.schema import WriterSchema
 
 LIMITS = Limits(
@@ -96,7 +96,7 @@ class MixpanelDestination(Destination):
 
     def request(self, scope: str, bodies: Sequence[bytes]) -> Request:
         """A JSON array, gzipped; the same bodies give the same bytes (the gzip header carries no time)."""
-        body = igzip.compress(b"[" + b",".join(bodies) + b"]", GZIP_LEVEL, mtime=0)
+        body = igzip.compress(json_array(bodies), GZIP_LEVEL, mtime=0)
         return Request("POST", self._url, self._headers, body)
 
     def interpret(self, response: Response, request: Request, records: int) -> Verdict:

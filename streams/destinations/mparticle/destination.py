@@ -28,7 +28,7 @@ from streams.destinations.detail import masked
 from streams.destinations.mparticle import encoder as encoding
 from streams.destinations.mparticle.settings import MParticleSettings
 from streams.destinations.privacy import EVERYTHING, Privacy
-from streams.destinations.wire import basic
+from streams.destinations.wire import basic, json_array
 from streams.events.schema import WriterSchema
 
 LIMITS = Limits(
@@ -91,8 +91,7 @@ class MParticleDestination(Destination):
 
     def request(self, scope: str, bodies: Sequence[bytes]) -> Request:
         """An array to `/v2/bulkevents`. Not compressed: no page allows it."""
-        body = b"[" + b",".join(bodies) + b"]"
-        return Request("POST", f"{self._settings.base}/v2/bulkevents", self._headers[scope], body)
+        return Request("POST", f"{self._settings.base}/v2/bulkevents", self._headers[scope], json_array(bodies))
 
     def interpret(self, response: Response, request: Request, records: int) -> Verdict:
         return self._answers.verdict(response, request, records)

@@ -158,7 +158,7 @@ def _finish(
                 device_info,
                 user_attributes,
                 event_head,
-                dumps(time * 1000),
+                str(time * 1000).encode(),
                 b',"source_message_id":"',
                 safe_bytes,
                 b'","custom_attributes":',

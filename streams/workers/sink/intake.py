@@ -79,6 +79,7 @@ class Intake:
         encoders, lanes, waiting, topic = self._encoders.by_header, self._dispatch.lanes, self.waiting, self._topic
         destination, invalid = self._dispatch.destination, self._dispatch.invalid
         vets, again, event_types = destination.vetting is not None, destination.again, self._encoders.event_types
+        held, verdict_header = waiting.partitions, VERDICT_HEADER
         vetted: set[Encoder] = set()  # those whose kind of event was vetted; answers, which undo this, come in between
         run = _Run()
         run_scope, sizes, bodies, sources = run.scope, run.sizes, run.bodies, run.sources
@@ -90,7 +91,7 @@ class Intake:
                 self._take(run, ledger, now)
                 number = message.partition()
                 ledger = ledgers.get(number)
-            if ledger is None or (waiting.partitions and waiting.holds((topic, number))):
+            if ledger is None or (held and waiting.holds((topic, number))):
                 passed += 1
                 continue
             value = message.value() or b""
@@ -109,7 +110,7 @@ class Intake:
                 strings_cut += cuts
                 if again is not None:
                     for name, _ in message.headers() or ():
-                        if name == VERDICT_HEADER and (job := again_of(message.headers() or ())):
+                        if name == verdict_header and (job := again_of(message.headers() or ())):
                             body = again(body, job)
                             break
                 if scope != run_scope:
