@@ -191,9 +191,9 @@ class World:
         said = ""
         while problem := self._unrest():
             assert time.monotonic() < deadline, f"not quiet after {QUIET_SECONDS_MAX:.0f} s: {problem}"
-            if problem != said:
+            if (what := problem.partition(":")[0]) != said:
                 self.troupe.note(problem)
-            said = problem
+            said = what
             time.sleep(LOOK_SECONDS)
         self.troupe.note("quiet")
 
