@@ -150,7 +150,7 @@ def awaits_commits(
     topic_ids: Mapping[str, str],
     partitions: Collection[Partition],
 ) -> bool:
-    """Whether a topic was made again, and whoever has one of its `partitions` has not committed for it yet.
+    """Whether a topic was made again, and a process that has one of its `partitions` has not committed for it yet.
 
     Kafka forgets commits with their topic. Their counts are in a keeper's copy and in a process. They are in no account
     until they are committed again; a process that died had the partition for as long as a group's session takes.
