@@ -136,6 +136,10 @@ class Ledger(Generic[Source]):
         """Whether the record there is not settled."""
         return self._outcomes[place - self._first] == WAITING
 
+    def is_passed_next(self, place: int) -> bool:
+        """Whether the next commit passes the record there: it is settled, and so are all before it."""
+        return place < self._first + self._settled_end()
+
     def close(self) -> None:
         self._closed = True
 

@@ -312,6 +312,19 @@ def test_events_in_doubt_are_parked_where_they_must_not_be_doubled() -> None:
     assert [row for row in stage.rows() if row.startswith(b"flight")] == []
 
 
+def test_events_that_are_parked_in_doubt_behind_what_waits_are_counted_for_the_next_process_sends_them_again() -> None:
+    stage = CompositionStage(Notebook(NotebookComposer(in_doubt="park")))
+    stage.write("ann", "set", colour="red")
+    stage.write("ann", "bought", event_id="1")
+    process = stage.process(in_turn(*[NoResponse("no answer in time")] * 20))
+    process.run(2)
+    assert stage.committed() <= 0, "the attribute waits, and with it the letter of the event"
+    successor = stage.process()
+    successor.run()
+    assert ["event", "ann", "1"] in successor.notes
+    assert (stage.counts["parked"], stage.counts["maybe_doubled"]) == ({}, 1)
+
+
 def test_events_that_were_in_doubt_when_their_batch_was_halved_are_counted() -> None:
     stage = CompositionStage()
     for number in range(4):

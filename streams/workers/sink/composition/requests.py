@@ -225,14 +225,18 @@ class ComposedRequests:
     def _settle(
         self, lane: Lane[Message], batch: Batch[Message], composition: ComposedBatch, delivered: frozenset[int]
     ) -> None:
-        """The request is no more: what was skipped with it is decided, and what goes again in parts is counted."""
+        """The request is no more: what was skipped with it is decided, and what goes again in parts is counted.
+
+        So are events that were parked behind what waits: if this process ends before their letters are committed, the
+        next owner sends them again.
+        """
         del self._compositions[batch]
         number = _number(batch)
         self._partitions.of(number).change(composition.doubts(delivered))
         self._partitions.of(number).end(batch.scope)
         if composition.is_in_doubt:
             again = sum(
-                position in composition.composed.events and ledger.is_waiting(place)
+                position in composition.composed.events and not ledger.is_passed_next(place)
                 for position, (ledger, place) in zip(composition.sent, batch.places(), strict=True)
             )
             self._partitions.counts(number).maybe_doubled += again
