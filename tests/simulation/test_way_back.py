@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.acts import Faults, Run
-from tests.simulation.way_back.acts import Batch, Send, WayAct
+from tests.simulation.acts import Faults, Leave, Run
+from tests.simulation.way_back.acts import Batch, Begin, Send, WayAct
 from tests.simulation.way_back.plan import draw
 from tests.simulation.way_back.run import failure_of, play
 
@@ -25,6 +25,15 @@ def test_every_invariant_holds_whatever_happens_on_the_way_back(first: int) -> N
 def test_events_whose_request_a_proxy_answered_are_counted_when_they_go_again() -> None:
     events = Send((Batch(1, (), (1, 2, 3)),))
     plan: list[WayAct] = [Run(2.0), Faults(("garbage",)), events, Run(5.0)]
+    assert play(plan).problem == ""
+
+
+def test_events_parked_in_doubt_behind_what_waits_are_counted_when_their_process_leaves() -> None:
+    """Seed 16. The attributes of a request wait, its events are parked, and the process goes."""
+    attributes = Batch(1, (("visits", None), ("city", None)), (4, 5))
+    late = Send((Batch(2, (("city", "b"),)), Batch(1, (), (1, 2, 3)), attributes))
+    faults = Faults(("429", "413", "500 after"))
+    plan: list[WayAct] = [Begin(parks_in_doubt=True), late, faults, Run(1.0), Run(1.5), Leave("sink-0")]
     assert play(plan).problem == ""
 
 

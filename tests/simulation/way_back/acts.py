@@ -18,8 +18,8 @@ class Batch:
     user: int
     attributes: tuple[tuple[str, str | None], ...] = ()
     events: tuple[int, ...] = ()
-    email: str = ""
-    """Braze refuses one that is none."""
+    has_email: bool = False
+    """One that Braze refuses, though it may be merged with what it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,12 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
-class Remember:
-    """Whether sinks remember in scratch files; in memory, where no act says so."""
+class Begin:
+    """How the world is made. `in_files`: sinks remember in scratch files; in memory, where no act says so.
+    `parks_in_doubt`: events whose answer is lost become letters; they are sent again, where no act says so."""
 
-    in_files: bool
+    in_files: bool = False
+    parks_in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,6 @@ class LoseScratch:
     is_damaged: bool = False
 
 
-WayAct = Act | Send | Unreachable | Remember | LoseScratch
+WayAct = Act | Send | Unreachable | Begin | LoseScratch
 
 FAULTS: tuple[Any, ...] = (*acts.FAULTS, Unreachable, LoseScratch)

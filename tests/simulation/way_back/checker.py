@@ -17,7 +17,7 @@ from streams.ports.kafka import Partition
 from streams.state.returned import returned_of
 from streams.state.state_view import StateView
 from streams.testing.ports import FakeMessage
-from streams.wayback.records import NAMESPACE, Record, reader
+from streams.wayback.records import NAMESPACE, Event, Record, reader
 from tests.simulation import names as common
 from tests.simulation.vendor import require
 from tests.simulation.way_back import names
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.simulation.way_back.world import WayBack
 
 SKIPS = frozenset({"unchanged", "stale", "duplicate", "staged", "page"})
-REJECTED = "rejected"
+REJECTED, GAVE_UP = "rejected", "gave-up"
 
 
 class Checker:
@@ -50,6 +50,8 @@ class Checker:
         """By partition and scope: the owner who sent events last, and how many."""
         self._excusable = 0
         """Events that may rightly count as perhaps doubled, because a process went while they were on their way."""
+        self._given_up: set[str] = set()
+        """Events that became letters because their answer was lost."""
         self._committed: dict[Partition, int] = {}
         self._recent: dict[str, list[tuple[str, int]]] = {}
         """By user: processes whose requests about the user reached Braze, and after how many steps."""
@@ -143,10 +145,19 @@ class Checker:
 
     def _take_letter(self, letters: str, message: FakeMessage) -> None:
         cause = (dict(message.headers() or ()).get(CAUSE_HEADER) or b"").decode()
+        if cause == GAVE_UP:
+            self._take_given_up(decoded(message.value() or b""))
         self._letters.append(((letters, message.partition()), message.offset(), cause))
         user = (message.key() or b"").decode()
         if cause != REJECTED and user in self._forgotten:
             self.unsure.add(user)
+
+    def _take_given_up(self, record: Record) -> None:
+        """An event whose answer was lost: Braze has it, or has not."""
+        is_right = isinstance(record, Event) and self._world.begin.parks_in_doubt
+        require(is_right, f"given up: {record}")
+        assert isinstance(record, Event)
+        self._given_up.add(record.name)
 
     # The account.
 
@@ -207,7 +218,7 @@ class Checker:
         is_valid = all(self.view.scope(scope).state == "VALID" for scope in names.SCOPES)
         found = self.account()
         parked = {cause for cause, count in found.parked.items() if count}
-        return is_valid and not found.waiting and parked <= {REJECTED}
+        return is_valid and not found.waiting and parked <= {REJECTED, GAVE_UP}
 
     def check_calm(self) -> None:
         """Braze has what is true."""
@@ -216,7 +227,7 @@ class Checker:
             lambda: f"it does not become calm: {self.account()}, {self.view.scopes}, {self.view.state}",
         )
         truth, braze = self._world.truth, self._world.vendor
-        missing = truth.events.keys() - braze.events.keys()
+        missing = truth.events.keys() - braze.events.keys() - self._given_up
         require(not missing, f"accepted, and not at Braze: {sorted(missing)}")
         users = braze.users()
         for number, user in enumerate(names.USERS):

@@ -19,6 +19,8 @@ SCOPES = ("default", "cohorts")
 GRACE_SECONDS = 48 * 3_600.0
 """Longer than a plan takes: nothing is purged, so all that was accepted must come to Braze."""
 BASE_URL = "http://braze.test"
+NO_EMAIL = "nobody"
+"""Braze refuses it, so the letter of it stays."""
 
 _KEYS = ["x" * 16]
 _COHORTS: dict[str, Any] = {"kind": "mixpanel_cohorts", "auth": {"passwords": _KEYS}, "create_users": True}
@@ -38,3 +40,5 @@ SETTINGS = BrazeSettings.model_validate(
         },
     }
 )
+PARKING = SETTINGS.model_copy(update={"in_doubt": "park"})
+"""The same, but events whose answer is lost become letters."""

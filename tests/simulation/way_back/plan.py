@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from tests.simulation.acts import (
+    Ask,
     Expel,
     Faults,
     Key,
@@ -27,18 +28,20 @@ from tests.simulation.vendor import FAULTS
 from tests.simulation.way_back.acts import (
     Asked,
     Batch,
+    Begin,
     Broken,
     Copied,
     GroupName,
     LoseScratch,
     Moved,
-    Remember,
     Send,
     Unreachable,
     WayAct,
 )
 from tests.simulation.way_back.names import ATTRIBUTES, PROCESSES, RECEIVERS, SCOPES, SINKS, USERS
 
+KINDS = ("events", "attributes", "email", "copy", "moved", "broken")
+KIND_WEIGHTS = (30, 25, 2, 25, 25, 3)
 GROUPS: Sequence[GroupName] = ("cohorts/7", "cohorts/8", "cohorts/9", "both/7")
 
 
@@ -53,15 +56,18 @@ class Drawing:
         """Of copies that are under way."""
 
     def plan(self, acts: int) -> list[WayAct]:
-        drawn: list[WayAct] = [Remember(self._random.random() < 0.5), self._send()]
+        drawn: list[WayAct] = [Begin(self._random.random() < 0.5, self._random.random() < 0.25), self._send()]
         while len(drawn) < acts:
             drawn += self._next()
         return drawn
 
     def _next(self) -> Sequence[WayAct]:
         draw = self._random.choices(
-            [self._send_some, self._work, self._run, self._pass, self._hurt, self._braze, self._clock, self._lost],
-            [24, 22, 14, 4, 20, 14, 2, 6],
+            [
+                *(self._send_some, self._work, self._run, self._pass, self._hurt, self._braze),
+                *(self._clock, self._lost, self._order),
+            ],
+            [24, 22, 14, 4, 20, 14, 2, 6, 3],
         )[0]
         return draw()
 
@@ -74,13 +80,15 @@ class Drawing:
         return Send(tuple(self._asked() for _ in range(self._random.randint(1, 4))))
 
     def _asked(self) -> Asked:
-        match self._random.choices(["events", "attributes", "copy", "moved", "broken"], [30, 25, 25, 25, 3])[0]:
+        match self._random.choices(KINDS, KIND_WEIGHTS)[0]:
             case "events":
                 attributes = self._attributes() if self._random.random() < 0.3 else ()
                 count = self._random.randint(1, 3)
                 return Batch(self._user(), attributes, tuple(self._next_number() for _ in range(count)))
             case "attributes":
                 return Batch(self._user(), self._attributes())
+            case "email":
+                return Batch(self._user(), has_email=True)
             case "copy":
                 return self._page()
             case "moved":
@@ -164,6 +172,12 @@ class Drawing:
             return [LoseScratch(sink, self._random.random() < 0.5), Leave(sink), Start(sink)]
         effects = tuple(self._random.random() < 0.5 for _ in range(self._random.randint(1, 3)))
         return [Unreachable(self._random.choice(RECEIVERS), effects), self._send()]
+
+    def _order(self) -> Sequence[WayAct]:
+        """A person suspends the connector for a while, or sends letters once more."""
+        if self._random.random() < 0.4:
+            return [Ask("suspend"), Run(1.0), self._send(), Run(1.0), Ask("resume")]
+        return [Ask("replay", letters=self._random.choice(["rejected", "credentials.default"]))]
 
     def _next_number(self) -> int:
         self._number += 1

@@ -114,7 +114,7 @@ class BrazeSink(SinkProcess):
         super().__init__(cast("World", world), instance)
 
     def build(self) -> Destination:
-        return BrazeDestination(names.SETTINGS)
+        return BrazeDestination(self.way_back.settings)
 
     def memories(self) -> Memories:
         self.kept = self.way_back.memories_of(self.instance, self.clock)

@@ -8,17 +8,17 @@ from tempfile import TemporaryDirectory
 
 from tests.simulation.run import Failure, Played
 from tests.simulation.shrink import shrunk
-from tests.simulation.way_back.acts import Remember, WayAct
+from tests.simulation.way_back.acts import Begin, WayAct
 from tests.simulation.way_back.plan import draw
 from tests.simulation.way_back.world import WayBack, WayMakers
 
 
 def play(plan: Sequence[WayAct], makers: WayMakers | None = None) -> Played:
     """Play a plan in a new world."""
-    in_files = any(isinstance(act, Remember) and act.in_files for act in plan)
+    begin = next((act for act in plan if isinstance(act, Begin)), Begin())
     problem = ""
     with TemporaryDirectory() as folder:
-        world = WayBack(makers, Path(folder) if in_files else None)
+        world = WayBack(makers, begin, Path(folder))
         try:
             world.play(plan)
         except AssertionError as error:

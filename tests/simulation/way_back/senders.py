@@ -100,8 +100,8 @@ def entry_of(asked: Asked) -> str:
 def content_of(asked: Asked) -> Any:
     """The body, as the vendor writes it."""
     match asked:
-        case Batch(user, attributes, events, email):
-            identities = {"customer_id": names.USERS[user]} | ({"email": email} if email else {})
+        case Batch(user, attributes, events, has_email):
+            identities = {"customer_id": names.USERS[user]} | ({"email": names.NO_EMAIL} if has_email else {})
             custom = [
                 {"event_name": event_name(number), "source_message_id": event_name(number), "custom_attributes": {}}
                 for number in events

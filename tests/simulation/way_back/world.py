@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -24,7 +25,7 @@ from tests.simulation import acts
 from tests.simulation import names as common
 from tests.simulation.vendor import Broken
 from tests.simulation.way_back import names
-from tests.simulation.way_back.acts import FAULTS, LoseScratch, Remember, Send, Unreachable, WayAct
+from tests.simulation.way_back.acts import FAULTS, Begin, LoseScratch, Send, Unreachable, WayAct
 from tests.simulation.way_back.braze import Braze, Sent
 from tests.simulation.way_back.checker import Checker
 from tests.simulation.way_back.processes import BrazeSink, DoubtfulTransactions, ReceiverProcess
@@ -55,10 +56,13 @@ class WayMakers(Makers):
 class WayBack:
     """Plays a plan. Raises `Broken` where an invariant does not hold, and what a process raises that it must not."""
 
-    def __init__(self, makers: WayMakers | None = None, folder: Path | None = None) -> None:
+    def __init__(self, makers: WayMakers | None, begin: Begin, folder: Path) -> None:
         """`folder` is for scratch files, where sinks remember in such."""
         self.makers = makers or WayMakers()
-        self._folders = None if folder is None else Folders(folder)
+        self.begin = begin
+        self.settings = names.PARKING if begin.parks_in_doubt else names.SETTINGS
+        self._folders = Folders(folder) if begin.in_files else None
+        self._orders = 0
         self.clock = MovableClock()
         self.kafka = FakeKafka(clock=self.clock, writes_markers=True, spreads_keys=True, tells_ids=True)
         self.letter_topics = FakeLetterTopics(self.kafka, common.PARTITIONS)
@@ -108,7 +112,7 @@ class WayBack:
             case LoseScratch(name, is_damaged):
                 if self._folders is not None:
                     self._folders.lose(name, is_damaged=is_damaged)
-            case Remember():
+            case Begin():
                 pass  # the world was made for it
             case acts.Work(name, steps, keeper):
                 for _ in range(steps):
@@ -130,6 +134,8 @@ class WayBack:
                 self.kafka.group(group).refuse_commits = count
             case acts.SetClock(name, seconds):
                 self.clock_errors[name] = seconds
+            case acts.Ask():
+                self._ask(act)
             case _:
                 self._do_to_process(act)
         self.checker.check()
@@ -157,7 +163,7 @@ class WayBack:
         """Fix everything: then Braze comes to what is true."""
         self._fix()
         self._run(60.0, QUIET_SECONDS)
-        self._resume()
+        self._ask(acts.Ask("resume"))
         for _ in range(QUIET_ROUNDS_MAX):
             self._run(QUIET_SECONDS, QUIET_SECONDS)
             if self.checker.is_calm():
@@ -185,12 +191,20 @@ class WayBack:
             if isinstance(process, ReceiverProcess):
                 process.unanswered.clear()
 
-    def _resume(self) -> None:
-        """A person resumes the connector, as the command line writes it: an answer that is nobody's suspended it."""
+    def _ask(self, act: acts.Ask) -> None:
+        """A person's request on the state topic, as the command line writes it."""
+        self._orders += 1
         now = self.clock.epoch_ms()
-        request = {"v": 1, "at": now, "what": "resume", "who": "ann@desk", "reason": "it is fixed"}
-        value = orjson.dumps(request | {"expires": now + 60_000, "arguments": {}})
-        self.kafka.write(common.STATE, value, f"request/{common.CONNECTOR}/1".encode())
+        arguments: dict[str, Any] = {}
+        if act.is_job:
+            topic = self.topic_of_letters[act.letters]
+            ends = {
+                f"{act.letters}/{number}": len(self.kafka.records[topic, number]) for number in range(common.PARTITIONS)
+            }
+            arguments = {"selection": {"letters": act.letters}, "ends": ends}
+        request = {"v": 1, "at": now, "what": act.what, "who": "ann@desk", "reason": "it is no use"}
+        value = orjson.dumps(request | {"expires": now + 60_000, "arguments": arguments})
+        self.kafka.write(common.STATE, value, f"request/{common.CONNECTOR}/{self._orders}".encode())
 
     def digest(self) -> str:
         """Of all that was written and committed: the same plan gives the same."""
