@@ -58,8 +58,8 @@ class Braze:
         self.faulted = 0
         self.events: Counter[str] = Counter()
         """By name, how often Braze has it."""
-        self.doubled = 0
-        """How many events Braze has too often."""
+        self.doubled: Counter[str] = Counter()
+        """By name, how often Braze has an event too often."""
         self.in_doubt = 0
         """Events in requests whose answer leaves it open whether Braze took them."""
 
@@ -115,7 +115,7 @@ class Braze:
         answer = self._answer(request)
         if 200 <= answer.status < 300:
             for event in sent.events:
-                self.doubled += self.events[event] > 0
+                self.doubled[event] += self.events[event] > 0
                 self.events[event] += 1
         return answer
 

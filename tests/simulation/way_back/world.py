@@ -63,6 +63,8 @@ class WayBack:
         self.settings = names.PARKING if begin.parks_in_doubt else names.SETTINGS
         self._folders = Folders(folder) if begin.in_files else None
         self._orders = 0
+        self.replays = 0
+        """Orders of people that send letters once more."""
         self.clock = MovableClock()
         self.kafka = FakeKafka(clock=self.clock, writes_markers=True, spreads_keys=True, tells_ids=True)
         self.letter_topics = FakeLetterTopics(self.kafka, common.PARTITIONS)
@@ -196,6 +198,7 @@ class WayBack:
         self._orders += 1
         now = self.clock.epoch_ms()
         arguments: dict[str, Any] = {}
+        self.replays += act.what == "replay"
         if act.is_job:
             topic = self.topic_of_letters[act.letters]
             ends = {
