@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import structlog
 
+from tests.simulation.failure import Failure, Played
 from tests.simulation.inlets import failure_of as failure_of_inlets
-from tests.simulation.run import Failure, Played, failure_of
+from tests.simulation.run import failure_of
 from tests.simulation.way_back.run import failure_of as failure_of_way_back
 
 ACTS = 60
@@ -37,7 +38,7 @@ def main() -> int:
         steps, faults = steps + played.steps, faults + played.faults
 
     while steps < options.steps:
-        failure = WORLDS[options.world](seed, options.acts, report=count)
+        failure = WORLDS[options.world](seed, options.acts, tell=count)
         if failure is not None:
             print(failure)
             print(f"again: make simulate SEED={seed} STEPS=1 ACTS={options.acts} WORLD={options.world}")

@@ -42,6 +42,7 @@ from streams.workers.inlet.worker import InletLoop
 from streams.workers.lease_loop import Duty
 from tests.cli.files import OPEN_SCHEMA
 from tests.inlets.desk import DAMAGED_AFTER, LOOKBACK, NAME, POLL, TOPIC, TOPICS, Meter, avro, events, key
+from tests.simulation.failure import Failure, Played, Told, failure, not_told
 from tests.simulation.inlet_acts import (
     Act,
     Copy,
@@ -60,8 +61,6 @@ from tests.simulation.inlet_acts import (
     draw,
 )
 from tests.simulation.mortal import Life
-from tests.simulation.run import Failure, Played
-from tests.simulation.shrink import shrunk
 from tests.simulation.vendor import Broken, require
 
 STEP_SECONDS = 0.1
@@ -358,14 +357,6 @@ def play(plan: Sequence[Act], makers: Makers | None = None) -> Played:
     return Played(problem, world.steps, world.faults, digest.hexdigest())
 
 
-def failure_of(
-    seed: int, acts: int, makers: Makers | None = None, report: Callable[[Played], None] = lambda _played: None
-) -> Failure | None:
+def failure_of(seed: int, acts: int, makers: Makers | None = None, tell: Told = not_told) -> Failure | None:
     """Play the plan of a seed; if it fails, shorten it."""
-    plan = draw(seed, acts)
-    played = play(plan, makers)
-    report(played)
-    if not played.problem:
-        return None
-    smallest = shrunk(plan, lambda shorter: bool(play(shorter, makers).problem))
-    return Failure(seed, played.problem, smallest, play(smallest, makers).problem)
+    return failure(seed, draw(seed, acts), lambda plan: play(plan, makers), tell)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.simulation.run import Failure, Played
-from tests.simulation.shrink import shrunk
+from tests.simulation.failure import Failure, Played, Told, failure, not_told
 from tests.simulation.way_back.acts import Begin, WayAct
 from tests.simulation.way_back.plan import draw
 from tests.simulation.way_back.world import WayBack, WayMakers
@@ -28,14 +27,6 @@ def play(plan: Sequence[WayAct], makers: WayMakers | None = None) -> Played:
     return Played(problem, world.steps, world.faults + world.vendor.faulted, world.digest())
 
 
-def failure_of(
-    seed: int, acts: int, makers: WayMakers | None = None, report: Callable[[Played], None] = lambda _played: None
-) -> Failure | None:
+def failure_of(seed: int, acts: int, makers: WayMakers | None = None, tell: Told = not_told) -> Failure | None:
     """Play the plan of a seed; if it fails, shorten it."""
-    plan = draw(seed, acts)
-    played = play(plan, makers)
-    report(played)
-    if not played.problem:
-        return None
-    smallest = shrunk(plan, lambda shorter: bool(play(shorter, makers).problem))
-    return Failure(seed, played.problem, smallest, play(smallest, makers).problem)
+    return failure(seed, draw(seed, acts), lambda plan: play(plan, makers), tell)
