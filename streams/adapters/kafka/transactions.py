@@ -34,9 +34,6 @@ TRANSACTION_TIMEOUT_MS = 10_000
 LINGER_MS = 100
 """How long a record waits for others to share a request with. A commit waits for none of this: it sends at once what
 is there. With 5 ms a transaction of 5,000 records went out in dozens of small requests."""
-RETRY_MS = 10
-"""A transaction that begins before Kafka has ended the one before is refused, and tried again after this time. With
-the client's own 100 ms every fifth commit of a busy sink took 100 ms more. The client doubles it, up to a second."""
 REPORT_SECONDS_MAX = 2.0
 """How long to wait for the report of a refused record. It comes just after the call that failed because of it."""
 HANG_SECONDS_MAX = 15.0
@@ -109,7 +106,6 @@ class TransactionalProducer:
 
         self._settings = {
             "linger.ms": LINGER_MS,
-            "retry.backoff.ms": RETRY_MS,
             "compression.type": "lz4",
             "queue.buffering.max.kbytes": 65_536,
             "message.max.bytes": RECORD_BYTES_MAX,
